@@ -1,0 +1,1 @@
+//! What the benchmarks share: buffers laid out as an engine lays them out.

@@ -1,0 +1,15 @@
+//! Everything that decides about RAID, and nothing that touches a byte.
+//!
+//! This crate maps array sectors to member sectors and back, says which members a read or a
+//! reconstruction needs, and computes parity. It does no I/O, allocates nothing, takes no lock and reads no clock: a host
+//! (the userspace tool, the kernel module, the simulator) does that and reports back.
+//!
+//! Not here: on-disk formats (`raid-formats`), files and sockets (`raid-user`).
+#![no_std]
+#![deny(unsafe_code)]
+
+pub mod config;
+pub mod units;
+
+pub use config::{ArrayConfig, FarSets, Level, Raid0Layout, Raid5Layout, Raid6Layout, Raid10Layout, Sizes};
+pub use units::{Columns, Extent, MEMBERS_MAX, Member, SECTOR_BYTES, Sector, Sectors, StripeNo};

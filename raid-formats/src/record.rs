@@ -1,0 +1,196 @@
+//! What one member's metadata says, in the words that all formats share.
+//!
+//! A [`Record`] is what assembly, the tools and the kernel target look at. It is a claim, not a fact:
+//! [`raid_core::config::ArrayConfig`] built from it is validated by the core, and records of one array are weighed against each other by
+//! [`crate::assemble`].
+
+use core::fmt;
+use raid_core::{Columns, Extent, Level, Sector, Sectors};
+
+/// The format a record was found in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Linux MD 0.90, little-endian writer.
+    Md090Little,
+    /// Linux MD 0.90, big-endian writer.
+    Md090Big,
+    /// Linux MD 1.0: superblock near the end.
+    Md10,
+    /// Linux MD 1.1: superblock at the start.
+    Md11,
+    /// Linux MD 1.2: superblock at 4 KiB.
+    Md12,
+}
+
+impl Format {
+    /// The name that people type and tools print, such as `md 1.2`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Md090Little => "md 0.90",
+            Self::Md090Big => "md 0.90 (big-endian)",
+            Self::Md10 => "md 1.0",
+            Self::Md11 => "md 1.1",
+            Self::Md12 => "md 1.2",
+        }
+    }
+}
+
+/// Identity of an array: 16 bytes, in the order the format prints them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uuid(pub [u8; 16]);
+
+/// As MD prints it: four groups of eight hex digits with colons.
+impl fmt::Display for Uuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, byte) in self.0.iter().enumerate() {
+            if index != 0 && index.is_multiple_of(4) {
+                f.write_str(":")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A fixed-size name as the disk holds it: NUL-padded, not always UTF-8.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Name(pub [u8; 32]);
+
+/// A member's part in the array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Holds (or is being given) the data of this slot.
+    Slot(u16),
+    /// Waits for a member to fail.
+    Spare,
+    /// Thrown out, or never told why it is here.
+    Faulty,
+    /// Holds the write journal.
+    Journal,
+}
+
+/// Level, width, chunk: what `ArrayConfig` needs besides the members' sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Level and layout.
+    pub level: Level,
+    /// Slots.
+    pub members: u16,
+    /// Chunk; zero where there is none.
+    pub chunk: Sectors,
+    /// Array size, where the format states one.
+    pub array_size: Option<Sectors>,
+}
+
+/// What is known of the redundancy when the array was last written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// Stopped cleanly, or all known to agree.
+    Clean,
+    /// Redundancy is in doubt from here on, in sectors of the format's sync space (all of it at zero).
+    DirtyFrom(Sector),
+}
+
+/// A change of shape under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reshape {
+    /// Array sector up to which (or, backwards, from which) the new shape holds.
+    pub position: Sector,
+    /// True if it walks from the end to the start.
+    pub backwards: bool,
+    /// The shape it ends in.
+    pub to: Shape,
+    /// Where this member's data start in the new shape, on the medium.
+    pub new_data_at: Sector,
+}
+
+/// What stands between a write and the members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteLog {
+    /// Nothing: one dirty flag for the whole array.
+    None,
+    /// A write-intent bitmap at this sector of the medium.
+    Bitmap(Sector),
+    /// A partial parity log in this run of the medium; `multiple` if it holds several.
+    Ppl {
+        /// Where it lies on the medium.
+        at: Extent,
+        /// MD's MULTIPLE_PPLS feature.
+        multiple: bool,
+    },
+    /// A journal on a member of its own; on that member, the tail in sectors of its data.
+    Journal {
+        /// Where replay would start. Only meaningful on the journal member.
+        tail: Sector,
+    },
+}
+
+/// One member's claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Found as.
+    pub format: Format,
+    /// Identity of the array.
+    pub array: Uuid,
+    /// Name of the array, empty where the format has none.
+    pub name: Name,
+    /// Identity of the member; zero where the format has none.
+    pub member: Uuid,
+    /// The member's permanent number in its array's device table.
+    pub number: u32,
+    /// What this member believes it is.
+    pub role: Role,
+    /// Freshness: the higher, the newer.
+    pub events: u64,
+    /// Last update, seconds since 1970; zero if not kept.
+    pub updated_s: u64,
+    /// Creation, seconds since 1970; zero if not kept.
+    pub created_s: u64,
+    /// The array's shape. During a reshape, the shape it comes from.
+    pub shape: Shape,
+    /// Where the data lie on this medium, in the (old) shape.
+    pub data: Extent,
+    /// Sectors of each member that the array uses; zero where each gives what it has (linear, RAID 0).
+    pub used: Sectors,
+    /// Data below this many sectors are trusted; `None` if all are.
+    pub sync_mark: Option<Sectors>,
+    /// This member takes over from another in the same slot, which still serves.
+    pub replacement: bool,
+    /// Clean or not.
+    pub sync: Sync,
+    /// A change of shape under way.
+    pub reshape: Option<Reshape>,
+    /// Write log, as this member knows it.
+    pub log: WriteLog,
+    /// Where the list of bad blocks lies on the medium, if one is in use.
+    pub bad_blocks: Option<Extent>,
+    /// Slots that this member's table calls in sync (active, not faulty, not removed).
+    pub table_in_sync: Columns,
+    /// Read last (MD write-mostly).
+    pub write_mostly: bool,
+    /// Logical block size that kernels from 6.19 record; zero if unset.
+    pub logical_block_bytes: u32,
+}
+
+impl Name {
+    /// The bytes before the padding.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        let len = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        self.0.get(..len).unwrap_or(&[])
+    }
+}
+
+/// Printable ASCII as is, the rest as `\xNN`.
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.as_bytes().escape_ascii(), f)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}

@@ -1,0 +1,4 @@
+//! The userspace side: media, arrays opened from them, the NBD server, and what the `raid` tool prints.
+#![forbid(unsafe_code)]
+
+pub mod media;

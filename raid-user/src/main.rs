@@ -1,0 +1,4 @@
+//! The `raid` tool.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,4 @@
+//! The verbs of this workspace.
+#![forbid(unsafe_code)]
+
+fn main() {}
