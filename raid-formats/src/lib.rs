@@ -7,5 +7,6 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod assemble;
 pub mod record;
 pub mod source;

@@ -34,11 +34,34 @@ impl Format {
             Self::Md12 => "md 1.2",
         }
     }
+
+    /// Records of one family may belong to one array; those of two never do.
+    #[must_use]
+    pub const fn family(self) -> Family {
+        match self {
+            Self::Md090Little | Self::Md090Big | Self::Md10 | Self::Md11 | Self::Md12 => Family::Md,
+        }
+    }
+}
+
+/// Formats that share identities and rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Linux MD, all versions.
+    Md,
 }
 
 /// Identity of an array: 16 bytes, in the order the format prints them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(pub [u8; 16]);
+
+impl Uuid {
+    /// False for the all-zero value that stands for "none".
+    #[must_use]
+    pub fn is_set(self) -> bool {
+        self != Self::default()
+    }
+}
 
 /// As MD prints it: four groups of eight hex digits with colons.
 impl fmt::Display for Uuid {
