@@ -1,0 +1,4 @@
+//! What tests of several crates share: real arrays unpacked in memory. Test code only, so it panics where a test should fail.
+#![forbid(unsafe_code)]
+
+pub mod fixtures;
