@@ -59,9 +59,43 @@ pub fn load(name: &str) -> Fixture {
     try_load(name).unwrap_or_else(|error| panic!("fixture {name}: {error}"))
 }
 
-fn try_load(name: &str) -> Result<Fixture, Box<dyn std::error::Error>> {
+/// File names of a case's members, without unpacking them.
+///
+/// # Panics
+/// As [`load`].
+#[must_use]
+pub fn member_names(name: &str) -> Vec<String> {
+    let names = open(name).and_then(|mut archive| {
+        let mut names = Vec::new();
+        for entry in archive.entries()? {
+            let path = entry?.path()?.into_owned();
+            if is_member(&path) {
+                names.push(file_name(&path));
+            }
+        }
+        names.sort();
+        Ok(names)
+    });
+    names.unwrap_or_else(|error| panic!("fixture {name}: {error}"))
+}
+
+type Error = Box<dyn std::error::Error>;
+
+fn open(name: &str) -> Result<tar::Archive<impl Read>, Error> {
     let packed = BufReader::new(File::open(dir().join(format!("{name}{SUFFIX}")))?);
-    let mut archive = tar::Archive::new(ruzstd::decoding::StreamingDecoder::new(packed)?);
+    Ok(tar::Archive::new(ruzstd::decoding::StreamingDecoder::new(packed)?))
+}
+
+fn is_member(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "img")
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|file| file.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn try_load(name: &str) -> Result<Fixture, Error> {
+    let mut archive = open(name)?;
     let mut members = BTreeMap::new();
     let mut texts = BTreeMap::new();
     for entry in archive.entries()? {
@@ -70,10 +104,10 @@ fn try_load(name: &str) -> Result<Fixture, Box<dyn std::error::Error>> {
             continue;
         }
         let path = entry.path()?.into_owned();
-        let file = path.file_name().map(|file| file.to_string_lossy().into_owned()).unwrap_or_default();
+        let file = file_name(&path);
         let mut content = Vec::new();
         entry.read_to_end(&mut content)?;
-        if path.extension().is_some_and(|extension| extension == "img") {
+        if is_member(&path) {
             members.insert(file, content);
         } else {
             texts.insert(file, String::from_utf8_lossy(&content).into_owned());
