@@ -7,6 +7,6 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod md;
 pub mod record;
 pub mod source;
-pub mod md;

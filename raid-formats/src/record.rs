@@ -148,7 +148,9 @@ impl Notes {
     pub fn sentences(self) -> impl Iterator<Item = &'static str> {
         self.iter().map(|note| match note {
             Self::RESERVED_BYTES_SET => "Reserved bytes are not zero; Linux would refuse this member.",
-            Self::LOGICAL_BLOCK_RECORDED => "A logical block size is recorded; Linux before 6.19 would refuse this member.",
+            Self::LOGICAL_BLOCK_RECORDED => {
+                "A logical block size is recorded; Linux before 6.19 would refuse this member."
+            }
             Self::WEAK_CHECKSUM => "The checksum is right only when folded to 16 bits, as old Alpha kernels did.",
             Self::NUMBER_OUTSIDE_TABLE => "The member's number lies outside its own table; it counts as a spare.",
             _ => "The table gives slots that the array does not have.",

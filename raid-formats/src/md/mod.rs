@@ -9,10 +9,15 @@ pub mod place;
 pub mod raw0;
 pub mod raw1;
 mod refusal;
+mod superblock;
+mod v0;
 mod v1;
+mod version;
 
-pub use crate::record::Format;
 pub use level::{UnknownLevel, level_from_md, level_to_md};
 pub use place::{SUPERBLOCK_SECTORS, superblock_at};
 pub use refusal::Refusal;
+pub use superblock::Superblock;
+pub use v0::Superblock0;
 pub use v1::{MAGIC, ROLE_FAULTY, ROLE_JOURNAL, ROLE_SPARE, Superblock1, role_from_word, role_to_word};
+pub use version::Version;

@@ -2,7 +2,7 @@
 //!
 //! Source: kernel `include/uapi/linux/raid/md_p.h` (`MD_NEW_SIZE_SECTORS`) and `drivers/md/md.c` (`super_90_load`, `super_1_load`).
 
-use crate::md::{Format, Refusal};
+use crate::md::{Refusal, Version};
 use raid_core::{Extent, Sector, Sectors};
 
 /// Sectors of a superblock, any version.
@@ -11,26 +11,26 @@ pub const SUPERBLOCK_SECTORS: Sectors = Sectors(8);
 /// 0.90 keeps its record in the last whole 64 KiB of the medium.
 const RESERVED_0_SECTORS: Sectors = Sectors(128);
 
-/// Where a superblock of `format` lies on a medium of that size.
+/// Where a superblock of `version` lies on a medium of that size.
 ///
 /// # Errors
 /// [`Refusal::MediumTooSmall`] if there is no room for one.
-pub fn superblock_at(format: Format, medium: Sectors) -> Result<Sector, Refusal> {
-    let needed = match format {
-        Format::Md090Little | Format::Md090Big => RESERVED_0_SECTORS,
-        Format::Md10 | Format::Md12 => Sectors(16),
-        Format::Md11 => SUPERBLOCK_SECTORS,
+pub fn superblock_at(version: Version, medium: Sectors) -> Result<Sector, Refusal> {
+    let needed = match version {
+        Version::V0Little | Version::V0Big => RESERVED_0_SECTORS,
+        Version::V1_0 | Version::V1_2 => Sectors(16),
+        Version::V1_1 => SUPERBLOCK_SECTORS,
     };
     if medium < needed {
         return Err(Refusal::MediumTooSmall { found: medium.0, expected: needed.0 });
     }
-    Ok(Sector(match format {
-        Format::Md090Little | Format::Md090Big => {
+    Ok(Sector(match version {
+        Version::V0Little | Version::V0Big => {
             medium.floor_to(RESERVED_0_SECTORS).0.saturating_sub(RESERVED_0_SECTORS.0)
         }
-        Format::Md10 => Sectors(medium.0.saturating_sub(16)).floor_to(Sectors(8)).0,
-        Format::Md11 => 0,
-        Format::Md12 => 8,
+        Version::V1_0 => Sectors(medium.0.saturating_sub(16)).floor_to(Sectors(8)).0,
+        Version::V1_1 => 0,
+        Version::V1_2 => 8,
     }))
 }
 
@@ -62,21 +62,21 @@ mod tests {
 
     #[test]
     fn places_follow_the_size_of_the_medium() {
-        let at = |format, sectors| superblock_at(format, Sectors(sectors)).map(|at| at.0);
-        assert_eq!(at(Format::Md090Little, 8192), Ok(8064));
-        assert_eq!(at(Format::Md090Big, 8193 + 126), Ok(8064));
-        assert_eq!(at(Format::Md090Little, 128), Ok(0));
-        assert_eq!(at(Format::Md10, 8192), Ok(8176));
-        assert_eq!(at(Format::Md10, 8199), Ok(8176));
-        assert_eq!(at(Format::Md11, 8), Ok(0));
-        assert_eq!(at(Format::Md12, 16), Ok(8));
+        let at = |version, sectors| superblock_at(version, Sectors(sectors)).map(|at| at.0);
+        assert_eq!(at(Version::V0Little, 8192), Ok(8064));
+        assert_eq!(at(Version::V0Big, 8193 + 126), Ok(8064));
+        assert_eq!(at(Version::V0Little, 128), Ok(0));
+        assert_eq!(at(Version::V1_0, 8192), Ok(8176));
+        assert_eq!(at(Version::V1_0, 8199), Ok(8176));
+        assert_eq!(at(Version::V1_1, 8), Ok(0));
+        assert_eq!(at(Version::V1_2, 16), Ok(8));
     }
 
     #[test]
     fn a_medium_without_room_is_refused_with_both_sizes() {
-        let refusal = superblock_at(Format::Md090Little, Sectors(127));
+        let refusal = superblock_at(Version::V0Little, Sectors(127));
         assert_eq!(refusal, Err(Refusal::MediumTooSmall { found: 127, expected: 128 }));
-        assert!(superblock_at(Format::Md12, Sectors(15)).is_err());
-        assert!(superblock_at(Format::Md11, Sectors(0)).is_err());
+        assert!(superblock_at(Version::V1_2, Sectors(15)).is_err());
+        assert!(superblock_at(Version::V1_1, Sectors(0)).is_err());
     }
 }

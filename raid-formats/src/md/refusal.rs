@@ -1,6 +1,6 @@
 //! Why bytes are not the MD record they were taken for: what stood where, and what should have.
 
-use crate::md::{Format, level::UnknownLevel};
+use crate::md::level::UnknownLevel;
 use core::fmt;
 
 /// One reason to refuse a record. Offsets are bytes from the start of the record.
@@ -87,13 +87,6 @@ pub enum Refusal {
         /// Sectors it would need.
         expected: u64,
     },
-    /// The record is sound but of another version than the one looked for.
-    OtherFormat {
-        /// What it is.
-        found: Format,
-        /// What was looked for.
-        expected: Format,
-    },
 }
 
 impl fmt::Display for Refusal {
@@ -123,9 +116,6 @@ impl fmt::Display for Refusal {
             ),
             Self::MediumTooSmall { found, expected } => {
                 write!(f, "the medium has {found} sectors, this version needs {expected}")
-            }
-            Self::OtherFormat { found, expected } => {
-                write!(f, "this is {}, expected {}", found.name(), expected.name())
             }
         }
     }

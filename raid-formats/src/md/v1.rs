@@ -5,7 +5,7 @@
 
 use crate::{
     md::{
-        Format, Refusal,
+        Refusal, Version,
         checksum::folded_sum,
         level::level_from_md,
         place::{SUPERBLOCK_SECTORS, beside, superblock_at},
@@ -41,7 +41,7 @@ const BAD_BLOCK_SECTORS_MAX: u64 = 8;
 #[derive(Clone, Copy, Debug)]
 pub struct Superblock1<'a> {
     raw: &'a Raw1,
-    format: Format,
+    version: Version,
     medium: Sectors,
     features: Features,
     shape: Shape,
@@ -59,18 +59,18 @@ macro_rules! at {
 }
 
 impl<'a> Superblock1<'a> {
-    /// Reads the superblock of `format` from the 4096 bytes found at its place on a medium of that size.
+    /// Reads the superblock of `version` from the 4096 bytes found at its place on a medium of that size.
     ///
     /// # Errors
     /// The first [`Refusal`].
-    pub fn parse(bytes: &'a [u8], format: Format, medium: Sectors) -> Result<Self, Refusal> {
+    pub fn parse(bytes: &'a [u8], version: Version, medium: Sectors) -> Result<Self, Refusal> {
         let (raw, _) = Raw1::ref_from_prefix(bytes)
             .map_err(|_| Refusal::Truncated { found: bytes.len(), expected: RECORD_BYTES })?;
-        check_identity(raw, format, medium)?;
+        check_identity(raw, version, medium)?;
         let features = check_features(&raw.head)?;
         let (shape, reshape) = read_shapes(&raw.head, features)?;
         let notes = read_notes(raw, shape);
-        let superblock = Self { raw, format, medium, features, shape, reshape, notes };
+        let superblock = Self { raw, version, medium, features, shape, reshape, notes };
         superblock.check_areas()?;
         Ok(superblock)
     }
@@ -89,8 +89,8 @@ impl<'a> Superblock1<'a> {
 
     /// 1.0, 1.1 or 1.2.
     #[must_use]
-    pub const fn format(&self) -> Format {
-        self.format
+    pub const fn version(&self) -> Version {
+        self.version
     }
 
     /// Feature bits.
@@ -148,7 +148,7 @@ impl<'a> Superblock1<'a> {
         let recovering = self.features.contains(Features::RECOVERY_OFFSET) && matches!(role, Role::Slot(_));
         let flags = DeviceFlags::from_bits_retain(head.devflags);
         Record {
-            format: self.format,
+            format: self.version.format(),
             array: Uuid(head.set_uuid),
             name: Name(head.set_name),
             member: Uuid(head.device_uuid),
@@ -236,7 +236,7 @@ impl<'a> Superblock1<'a> {
         };
         let data_end = data_at.checked_add(data_len).ok_or(outside)?;
         // Version 1.0 has its data in front of the superblock, the others behind it.
-        let limit = if self.format == Format::Md10 { at.0 } else { self.medium.0 };
+        let limit = if self.version == Version::V1_0 { at.0 } else { self.medium.0 };
         if data_end.0 > limit {
             return Err(outside);
         }
@@ -278,8 +278,8 @@ impl<'a> Superblock1<'a> {
 
     /// First sector that data may have: behind the superblock in 1.1 and 1.2.
     fn data_at_least(&self) -> u64 {
-        match self.format {
-            Format::Md11 | Format::Md12 => self.at().0.saturating_add(used_sectors(&self.raw.head).0),
+        match self.version {
+            Version::V1_1 | Version::V1_2 => self.at().0.saturating_add(used_sectors(&self.raw.head).0),
             _ => 0,
         }
     }
@@ -330,9 +330,9 @@ fn range(field: &'static str, offset: u32, found: impl Into<i128>, least: u64, m
     Refusal::Range { field, offset, found: found.into(), least, most }
 }
 
-fn check_identity(raw: &Raw1, format: Format, medium: Sectors) -> Result<(), Refusal> {
+fn check_identity(raw: &Raw1, version: Version, medium: Sectors) -> Result<(), Refusal> {
     let head = &raw.head;
-    let at = superblock_at(format, medium)?;
+    let at = superblock_at(version, medium)?;
     if head.magic.get() != MAGIC {
         return Err(Refusal::NoMagic { offset: at!(magic), found: head.magic.get(), expected: MAGIC });
     }
