@@ -328,7 +328,7 @@ fn current_slot(verdicts: &[Verdict], index: usize) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Format, Name, WriteLog};
+    use crate::record::{Format, Name, Notes, WriteLog};
     use raid_core::{Columns, Extent, Level, Raid5Layout, Sector};
 
     struct Fake {
@@ -376,7 +376,9 @@ mod tests {
             bad_blocks: None,
             table_in_sync: Columns::first(3),
             write_mostly: false,
+            fail_fast: false,
             logical_block_bytes: 0,
+            notes: Notes::empty(),
         };
         Fake { record, table: ALL }
     }

@@ -8,5 +8,6 @@
 #![forbid(unsafe_code)]
 
 pub mod assemble;
+pub mod md;
 pub mod record;
 pub mod source;

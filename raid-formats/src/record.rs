@@ -149,6 +149,38 @@ pub enum WriteLog {
     },
 }
 
+bitflags::bitflags! {
+    /// Oddities: the record can be read, and a user should hear of them.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Notes: u16 {
+        /// Bytes that the format reserves are set: a newer writer, or damage. Linux refuses such an MD 1.x member.
+        const RESERVED_BYTES_SET = 1;
+        /// A logical block size is recorded, which Linux before 6.19 refuses.
+        const LOGICAL_BLOCK_RECORDED = 1 << 1;
+        /// The checksum is right only in an older, shorter form.
+        const WEAK_CHECKSUM = 1 << 2;
+        /// The member's own number lies outside its table; it counts as a spare.
+        const NUMBER_OUTSIDE_TABLE = 1 << 3;
+        /// The table gives slots that the array does not have.
+        const SLOT_OUTSIDE_ARRAY = 1 << 4;
+    }
+}
+
+impl Notes {
+    /// Each note as a sentence for people.
+    pub fn sentences(self) -> impl Iterator<Item = &'static str> {
+        self.iter().map(|note| match note {
+            Self::RESERVED_BYTES_SET => "Reserved bytes are not zero; Linux would refuse this member.",
+            Self::LOGICAL_BLOCK_RECORDED => {
+                "A logical block size is recorded; Linux before 6.19 would refuse this member."
+            }
+            Self::WEAK_CHECKSUM => "The checksum is right only when folded to 16 bits, as old Alpha kernels did.",
+            Self::NUMBER_OUTSIDE_TABLE => "The member's number lies outside its own table; it counts as a spare.",
+            _ => "The table gives slots that the array does not have.",
+        })
+    }
+}
+
 /// One member's claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -189,11 +221,17 @@ pub struct Record {
     /// Where the list of bad blocks lies on the medium, if one is in use.
     pub bad_blocks: Option<Extent>,
     /// Slots that this member's table calls in sync (active, not faulty, not removed).
+    ///
+    /// An MD 1.x table cannot tell a rebuilding member from one in sync: only the rebuilding member itself knows, and leaves out its own slot.
     pub table_in_sync: Columns,
     /// Read last (MD write-mostly).
     pub write_mostly: bool,
+    /// Requests to this member may fail early, without retries (MD failfast).
+    pub fail_fast: bool,
     /// Logical block size that kernels from 6.19 record; zero if unset.
     pub logical_block_bytes: u32,
+    /// What is odd about the record but kept nobody from reading it.
+    pub notes: Notes,
 }
 
 impl Name {

@@ -1,0 +1,23 @@
+//! Linux MD: superblocks 0.90 and 1.x, write-intent bitmap, bad block list, partial parity log, journal.
+//!
+//! Raw structs (`raw0`, `raw1`) mirror the bytes; [`Superblock0`] and [`Superblock1`] are views of a record that passed the checks.
+//! Nothing here judges one member against another: that is [`crate::assemble`]'s work.
+
+pub mod checksum;
+pub mod level;
+pub mod place;
+pub mod raw0;
+pub mod raw1;
+mod refusal;
+mod superblock;
+mod v0;
+mod v1;
+mod version;
+
+pub use level::{UnknownLevel, level_from_md, level_to_md};
+pub use place::{SUPERBLOCK_SECTORS, superblock_at};
+pub use refusal::Refusal;
+pub use superblock::Superblock;
+pub use v0::Superblock0;
+pub use v1::{MAGIC, ROLE_FAULTY, ROLE_JOURNAL, ROLE_SPARE, Superblock1, role_from_word, role_to_word};
+pub use version::Version;
