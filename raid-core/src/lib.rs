@@ -10,6 +10,7 @@
 
 pub mod config;
 pub mod doubt;
+pub mod geometry;
 pub mod units;
 
 pub use config::{ArrayConfig, FarSets, Level, Raid0Layout, Raid5Layout, Raid6Layout, Raid10Layout, Sizes};
