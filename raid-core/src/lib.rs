@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 pub mod config;
+pub mod parity;
 pub mod units;
 
 pub use config::{ArrayConfig, FarSets, Level, Raid0Layout, Raid5Layout, Raid6Layout, Raid10Layout, Sizes};
