@@ -1,8 +1,9 @@
 //! The plan against arrays of one-byte sectors: whatever is lost, what the plan says gives the right bytes, or it says "lost"
 //! exactly when the level does not survive. No planned read ever touches what is not trusted.
 
-use std::collections::BTreeMap;
 #![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
+
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use raid_core::geometry::{Content, Geometry, Part};

@@ -2,4 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod fixtures;
+pub mod image;
 pub mod pattern;
