@@ -3,3 +3,4 @@
 
 pub mod fixtures;
 pub mod image;
+pub mod mdadm;
