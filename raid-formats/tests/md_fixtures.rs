@@ -1,15 +1,15 @@
 //! Every member of every real MD array is read, and says what `mdadm --examine` said of it when the array was made.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod oracle;
-
-use oracle::Examined;
 use raid_core::{Level, Sectors};
 use raid_formats::{
     md::{Superblock, Version, level_to_md, superblock_at},
     record::{Notes, Record, Role, Sync, WriteLog},
 };
-use raid_testkit::fixtures::{self, Fixture};
+use raid_testkit::{
+    fixtures::{self, Fixture},
+    mdadm::{self, Examined},
+};
 
 fn md_fixtures() -> impl Iterator<Item = Fixture> {
     let names = fixtures::list().into_iter().filter(|name| name.starts_with("md-") || name.starts_with("crash-"));
@@ -44,7 +44,7 @@ fn version_of(examined: &Examined) -> Version {
 fn each_member(mut check: impl FnMut(&str, &[u8], &Superblock, &Examined)) -> usize {
     let mut count = 0;
     for fixture in md_fixtures() {
-        let examined = oracle::examined(fixture.text("mdadm-E.txt"));
+        let examined = mdadm::examined(fixture.text("mdadm-E.txt"));
         assert_eq!(examined.len(), fixture.members.len(), "{}", fixture.name);
         for ((file, image), examined) in fixture.members.iter().zip(&examined) {
             let what = format!("{}/{file}", fixture.name);

@@ -1,8 +1,6 @@
 //! Bitmaps, bad block lists, partial parity logs and journals of the real arrays.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod oracle;
-
 use raid_core::{Extent, Sector, Sectors};
 use raid_formats::{
     md::{
@@ -11,7 +9,7 @@ use raid_formats::{
     },
     record::Sync,
 };
-use raid_testkit::{fixtures, image::Image};
+use raid_testkit::{fixtures, image::Image, mdadm};
 
 /// Hands the superblock of a 1.1 or 1.2 member to `look`.
 fn with_superblock<T>(image: &[u8], look: impl FnOnce(&Image, &Superblock) -> T) -> T {
@@ -35,7 +33,7 @@ fn every_bitmap_says_what_mdadm_says() {
     for name in fixtures::list().iter().filter(|name| name.starts_with("md-1.") && name.contains("-bitmap-")) {
         let fixture = fixtures::load(name);
         let oracle =
-            oracle::examined(&fixture.text("mdadm-X.txt").replace("        Filename : ", "x:\n        Filename : "));
+            mdadm::examined(&fixture.text("mdadm-X.txt").replace("        Filename : ", "x:\n        Filename : "));
         assert_eq!(oracle.len(), fixture.members.len(), "{name}");
         for ((file, image), oracle) in fixture.members.iter().zip(oracle) {
             let summary = summary(image).expect("a bitmap");

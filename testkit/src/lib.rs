@@ -3,4 +3,5 @@
 
 pub mod fixtures;
 pub mod image;
+pub mod mdadm;
 pub mod pattern;

@@ -4,32 +4,36 @@ use std::collections::BTreeMap;
 
 /// The answer for one member: `Name : value` lines, and the lines of 0.90's device table.
 #[derive(Debug, Default)]
-pub(crate) struct Examined {
+pub struct Examined {
     fields: BTreeMap<String, String>,
     /// Lines of the 0.90 table, `this` first, each split into words.
-    pub(crate) table: Vec<Vec<String>>,
+    pub table: Vec<Vec<String>>,
 }
 
 impl Examined {
     /// The value of a field; empty if it was not printed.
-    pub(crate) fn field(&self, name: &str) -> &str {
+    #[must_use]
+    pub fn field(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", String::as_str)
     }
 
     /// The first word of a field as a number.
-    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<u64> {
         self.field(name).split_whitespace().next()?.parse().ok()
     }
 
     /// The first word of a field as a hexadecimal number, with or without `0x`.
-    pub(crate) fn hex(&self, name: &str) -> Option<u64> {
+    #[must_use]
+    pub fn hex(&self, name: &str) -> Option<u64> {
         let word = self.field(name).split_whitespace().next()?;
         u64::from_str_radix(word.trim_start_matches("0x"), 16).ok()
     }
 }
 
 /// Takes the answer for several members apart, in their order.
-pub(crate) fn examined(text: &str) -> Vec<Examined> {
+#[must_use]
+pub fn examined(text: &str) -> Vec<Examined> {
     let mut all: Vec<Examined> = Vec::new();
     for line in text.lines() {
         if line.ends_with(':') && !line.starts_with(' ') {
