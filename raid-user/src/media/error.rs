@@ -1,6 +1,7 @@
 //! Why a medium could not be opened: always the name as given, and what was found there.
 
 use std::io;
+use std::path::PathBuf;
 
 use super::spec::Format;
 
@@ -85,6 +86,26 @@ pub enum OpenError {
         needs_bytes: u64,
         /// Where it ends.
         has_bytes: u64,
+    },
+    /// An image that needs another file, which an image may not simply have opened: it may come from a stranger.
+    #[error("{what}: {format} image refers to {}, which is opened only if asked for", to.display())]
+    Refers {
+        /// The name as given.
+        what: String,
+        /// The format it was read as.
+        format: Format,
+        /// The other file.
+        to: PathBuf,
+    },
+    /// A partition that cannot be had.
+    #[error("{what}#{index}: {reason}")]
+    Partition {
+        /// The name of the whole.
+        what: String,
+        /// The partition's number.
+        index: u32,
+        /// Why not.
+        reason: String,
     },
     /// An image of a format that nothing here reads.
     #[error(

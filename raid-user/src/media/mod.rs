@@ -14,16 +14,22 @@
 //! and differs from this, which does, only in asking for a writable medium by name:
 //!
 //! ```no_run
-//! use raid_user::media::{MediaMut, MediaSpec, Options, open_mut};
+//! use raid_user::media::{MediaMut, MediaSpec, open_mut};
 //! let spec: MediaSpec = "member.img".parse().unwrap();
-//! let member = open_mut(&spec, &Options::default()).unwrap().media;
+//! let member = open_mut(&spec).unwrap().media;
 //! member.write_at(0, b"meant").unwrap();
 //! ```
 
 mod error;
+mod faulty;
 mod id;
+mod image;
+mod mem;
 pub mod nbd;
 mod open;
+mod overlay;
+pub mod partition;
+mod qcow2;
 mod raw;
 mod runs;
 mod spec;
@@ -32,8 +38,12 @@ use std::io;
 use std::sync::Arc;
 
 pub use error::OpenError;
+pub use faulty::FaultyMedia;
 pub use id::MediaId;
+pub use mem::MemMedia;
 pub use open::{Note, Opened, Options, open, open_mut};
+pub use overlay::Overlay;
+pub use partition::{Part, Partition, Table, partitions};
 pub use raw::{RawFile, ReadOnly, Writable};
 pub use spec::{Format, Location, MediaSpec};
 
