@@ -6,15 +6,20 @@
 use std::io;
 use std::sync::PoisonError;
 
-use raid_core::doubt::Doubt;
-use raid_core::plan::{self, How, Recover, Step};
-use raid_core::{Columns, Extent, Member, SECTOR_BYTES, Sector, Sectors};
+use raid_core::geometry::Part;
+use raid_core::parity::{Lost, Parity};
+use raid_core::plan::{self, By, How, Recover, Step};
+use raid_core::{Extent, Member, SECTOR_BYTES, Sector, Sectors};
 
-use super::{Array, DirtyRows, slot_list};
+use super::runs::with_run;
+use super::{Array, Slot, slot_list};
 use crate::media::Run;
 
 /// Longest run recovered at once: bounds the memory of one read to this much a member.
 const RECOVER_MAX: Sectors = Sectors(512);
+
+/// What a failed read is taken apart into: 4 KiB.
+const BLOCK: Sectors = Sectors(8);
 
 impl Array {
     /// Fills `buf` from `offset_bytes`, which need not lie on a sector.
@@ -37,7 +42,8 @@ impl Array {
     fn fetch_sectors(&self, mut at: Sector, mut buf: &mut [u8]) -> io::Result<()> {
         while !buf.is_empty() {
             let left = Sectors::from_bytes_floor(buf.len() as u64);
-            let step = plan::read(&self.layouts, self, at, left).map_err(|error| io::Error::other(error.to_string()))?;
+            let step =
+                plan::read(&self.layouts, self, at, left).map_err(|error| io::Error::other(error.to_string()))?;
             let done = self.perform(&step, at, buf)?;
             at = Sector(at.0 + done.0);
             buf = &mut buf[index(done.0 * SECTOR_BYTES)..];
@@ -54,29 +60,19 @@ impl Array {
                 Ok(if done { step.len } else { Sectors::ZERO })
             }
             How::Recover(recover) => {
-                let (doubted, run) = self.doubt().at(recover.at(), step.len.min(RECOVER_MAX));
-                if doubted {
-                    return Err(io::Error::other(format!(
-                        "array sector {at}: slot {} is missing and the stripe was being written at the crash: it is not guessed",
-                        recover.wanted()
-                    )));
-                }
-                let into = &mut buf[..index(run.0 * SECTOR_BYTES)];
-                let done = self.recover(step, recover, into)?;
+                let run = step.len.min(RECOVER_MAX);
+                let done = self.recover(step, recover, &mut buf[..index(run.0 * SECTOR_BYTES)])?;
                 Ok(if done { run } else { Sectors::ZERO })
             }
+            How::Doubted(recover) => Err(io::Error::other(format!(
+                "array sector {at}: slot {} cannot be read, and the stripe was being written when the array stopped: \
+                 what parity gives is not guessed",
+                recover.wanted
+            ))),
             How::Lost { missing } => Err(io::Error::other(format!(
                 "array sector {at} is lost: it cannot be had without {}",
                 super::options::slots(&slot_list(*missing))
             ))),
-        }
-    }
-
-    fn doubt(&self) -> Doubt<'_> {
-        match &self.doubt {
-            DirtyRows::Nothing => Doubt::Nothing,
-            DirtyRows::From(edge) => Doubt::From(*edge),
-            DirtyRows::Runs(runs) => Doubt::Runs(runs),
         }
     }
 
@@ -89,65 +85,103 @@ impl Array {
         if slot.media.read_at(offset, into).is_ok() {
             return Ok(true);
         }
-        let failed = Extent { at: medium_at, len: Sectors::from_bytes_floor(into.len() as u64) };
-        let mut list = slot.failed.write().unwrap_or_else(PoisonError::into_inner);
-        *list = with_run(&list, failed);
+        self.note_failures(slot, medium_at, into)?;
         Ok(false)
+    }
+
+    /// Finds out which blocks of a failed read fail, so that a bad sector does not cost its neighbours their trust.
+    fn note_failures(&self, slot: &Slot, at: Sector, into: &mut [u8]) -> io::Result<()> {
+        let mut failed = slot.failed.write().unwrap_or_else(PoisonError::into_inner);
+        let mut list = std::mem::take(&mut *failed);
+        let before = list.clone();
+        let (mut at, mut rest) = (at, into);
+        while !rest.is_empty() {
+            // Blocks of the medium: a drive with 4096-byte sectors fails 4096 bytes at a time.
+            let to_edge = BLOCK.0 - at.0 % BLOCK.0;
+            let len = Sectors(to_edge.min(rest.len() as u64 / SECTOR_BYTES));
+            let (block, next) = rest.split_at_mut(index(len.0 * SECTOR_BYTES));
+            if slot.media.read_at(at.bytes().unwrap_or(u64::MAX), block).is_err() {
+                list = with_run(list, Extent { at, len });
+            }
+            (at, rest) = (Sector(at.0 + len.0), next);
+        }
+        // All blocks read one by one: the whole may have failed for a moment, but to ask again for ever would not end.
+        let settled = list != before;
+        *failed = list;
+        if settled { Ok(()) } else { Err(io::Error::other(format!("{}: reads fail and succeed by turns", slot.name))) }
     }
 
     /// Reads what the plan names and lets parity give the wanted column.
     fn recover(&self, step: &Step, recover: &Recover, into: &mut [u8]) -> io::Result<bool> {
-        let mut columns = vec![Vec::new(); recover.columns()];
-        for (member, column) in recover.reads() {
+        let broken = || io::Error::other("the plan of a recovery names a column that there is not");
+        let stripe = &recover.stripe;
+        let column = |member| stripe.column(member).ok_or_else(broken);
+        let mut data = vec![Vec::new(); usize::from(stripe.columns())];
+        let (mut p, mut q) = (Vec::new(), Vec::new());
+        for (member, part) in recover.reads() {
             let mut bytes = vec![0; into.len()];
-            if !self.read_member(step, member, recover.at(), &mut bytes)? {
+            if !self.read_member(step, member, recover.at, &mut bytes)? {
                 return Ok(false);
             }
-            columns[column] = bytes;
+            match part {
+                Part::P => p = bytes,
+                Part::Q => q = bytes,
+                Part::Data(_) => data[usize::from(column(member)?)] = bytes,
+            }
         }
-        let _ = (columns, into);
+        let data: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
+        let wanted = column(recover.wanted)?;
+        let mut other = Vec::new();
+        let (lost, p, q) = match recover.by {
+            By::P => (Lost::One(wanted, into), Parity::Given(&p), Parity::Absent),
+            By::Q => (Lost::One(wanted, into), Parity::Absent, Parity::Given(&q)),
+            By::PAndQ { other: member } => {
+                other.resize(into.len(), 0);
+                (Lost::Two((wanted, into), (column(member)?, &mut other)), Parity::Given(&p), Parity::Given(&q))
+            }
+        };
+        self.ops.recover(&data, lost, p, q).map_err(|error| io::Error::other(error.to_string()))?;
         Ok(true)
     }
 
-    /// Holes: an array sector is a known zero if it maps straight to a hole of its member.
+    /// Holes: sectors that lie straight on a hole of their member are known to be zero.
     pub(super) fn holes(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<Vec<Run>> {
-        let _ = offset_bytes;
-        Ok(vec![Run { len_bytes, zero: false }])
-    }
-}
-
-/// `list` with `run` added, ascending and disjoint as before.
-fn with_run(list: &[Extent], run: Extent) -> Vec<Extent> {
-    let mut sorted: Vec<Extent> = list.iter().copied().chain([run]).collect();
-    sorted.sort_by_key(|run| run.at);
-    let mut merged: Vec<Extent> = Vec::with_capacity(sorted.len());
-    for run in sorted {
-        match merged.last_mut() {
-            Some(last) if run.at.0 <= last.at.0 + last.len.0 => {
-                last.len.0 = last.len.0.max(run.at.0 + run.len.0 - last.at.0);
+        let end = offset_bytes.saturating_add(len_bytes).min(self.size.bytes().unwrap_or(u64::MAX));
+        let mut runs: Vec<Run> = Vec::new();
+        let mut at = offset_bytes;
+        while at < end {
+            let left = Sectors((end - at).div_ceil(SECTOR_BYTES));
+            let step = plan::read(&self.layouts, self, Sector(at / SECTOR_BYTES), left)
+                .map_err(|error| io::Error::other(error.to_string()))?;
+            let step_end = end.min((at / SECTOR_BYTES + step.len.0) * SECTOR_BYTES);
+            let found = match step.how {
+                How::Direct { place } => self.member_holes(&step, place.member, place.at, at, step_end)?,
+                How::Recover(_) | How::Doubted(_) | How::Lost { .. } => {
+                    vec![Run { len_bytes: step_end - at, zero: false }]
+                }
+            };
+            for run in found {
+                match runs.last_mut() {
+                    Some(last) if last.zero == run.zero => last.len_bytes += run.len_bytes,
+                    _ => runs.push(run),
+                }
             }
-            _ => merged.push(run),
+            at = step_end;
+        }
+        Ok(runs)
+    }
+
+    fn member_holes(&self, step: &Step, member: Member, place: Sector, at: u64, end: u64) -> io::Result<Vec<Run>> {
+        let slot = self.slots.get(usize::from(member.0)).and_then(Option::as_ref);
+        let start = self.medium_sector(step.side, member, place).and_then(Sector::bytes);
+        match (slot, start) {
+            (Some(slot), Some(start)) => slot.media.allocation(start + at % SECTOR_BYTES, end - at),
+            _ => Ok(vec![Run { len_bytes: end - at, zero: false }]),
         }
     }
-    merged
 }
 
 /// A length that is known to fit memory, as an index.
 fn index(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_merge_where_they_touch_and_stay_sorted() {
-        let run = |at, len| Extent { at: Sector(at), len: Sectors(len) };
-        let mut list = Vec::new();
-        for next in [run(10, 5), run(30, 1), run(15, 5), run(0, 2), run(12, 1)] {
-            list = with_run(&list, next);
-        }
-        assert_eq!(list, [run(0, 2), run(10, 10), run(30, 1)]);
-    }
 }

@@ -5,14 +5,16 @@
 mod fetch;
 mod open;
 mod options;
+mod runs;
 
 use std::io;
 use std::sync::RwLock;
 
+use raid_core::doubt::Doubt;
 use raid_core::parity::Ops;
 use raid_core::plan::{Readable, Trust};
 use raid_core::reshape::{Layouts, Side};
-use raid_core::{Columns, Extent, Member, Sector, Sectors};
+use raid_core::{Columns, Extent, Level, Member, Sector, Sectors};
 use raid_formats::record::{Record, Uuid};
 
 use crate::media::{Media, MediaId, Run, SharedMedia};
@@ -36,6 +38,8 @@ struct Slot {
     media: SharedMedia,
     /// Where its data start on the medium, before and after the reshape.
     data_at: [Sector; 2],
+    /// Sectors of data that its metadata give it.
+    data_len: Sectors,
     /// Sectors of the medium that may be read.
     end: Sector,
     /// Trusted data; `None` for all.
@@ -119,13 +123,21 @@ impl Trust for Array {
         }
         let failed = slot.failed.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         for list in [slot.bad.as_slice(), failed.as_slice()] {
-            let (bad, uniform) = raid_core::doubt::Doubt::Runs(list).at(start, run);
+            let (bad, uniform) = Doubt::Runs(list).at(start, run);
             run = uniform;
             if bad {
                 return (Readable::No, run);
             }
         }
         (good, run)
+    }
+
+    fn doubted(&self, _: Side, at: Sector, len: Sectors) -> (bool, Sectors) {
+        match &self.doubt {
+            DirtyRows::Nothing => (false, len),
+            DirtyRows::From(edge) => Doubt::From(*edge).at(at, len),
+            DirtyRows::Runs(runs) => Doubt::Runs(runs).at(at, len),
+        }
     }
 }
 
@@ -148,6 +160,20 @@ impl Media for Array {
 
     fn describe(&self) -> String {
         format!("{} array {}", self.record.format.name(), self.record.array)
+    }
+}
+
+/// The level as people write it.
+#[must_use]
+pub fn level_name(level: Level) -> String {
+    match level {
+        Level::Linear => "linear".into(),
+        Level::Raid0(_) => "RAID 0".into(),
+        Level::Raid1 => "RAID 1".into(),
+        Level::Raid4 => "RAID 4".into(),
+        Level::Raid5(_) => "RAID 5".into(),
+        Level::Raid6(_) => "RAID 6".into(),
+        Level::Raid10(_) => "RAID 10".into(),
     }
 }
 
