@@ -209,13 +209,23 @@ impl<I: Isa, const FOLD: bool> Step<I> for Dot<FOLD> {
             let mut dot = [I::Register::zero(); U];
             let mut sum = dot;
             let summed = if FOLD { self.sources.count - 1 } else { self.sources.count };
-            for index in 0..summed {
-                let factor = I::factor(*self.factors.add(index));
-                let x = self.sources.load::<I::Register, U>(index, at);
+            let mut index = summed & 1;
+            if index == 1 {
+                let factor = I::factor(*self.factors);
+                sum = self.sources.load(0, at);
                 for u in 0..U {
-                    sum[u] = sum[u].xor(x[u]);
-                    dot[u] = dot[u].xor(I::times(x[u], factor));
+                    dot[u] = I::times(sum[u], factor);
                 }
+            }
+            while index < summed {
+                let (f, g) = (I::factor(*self.factors.add(index)), I::factor(*self.factors.add(index + 1)));
+                let x = self.sources.load::<I::Register, U>(index, at);
+                let y = self.sources.load::<I::Register, U>(index + 1, at);
+                for u in 0..U {
+                    sum[u] = sum[u].xor3(x[u], y[u]);
+                    dot[u] = dot[u].xor3(I::times(x[u], f), I::times(y[u], g));
+                }
+                index += 2;
             }
             if FOLD {
                 let factor = I::factor(*self.factors.add(summed));

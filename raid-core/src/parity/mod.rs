@@ -17,8 +17,8 @@
 //! # Ok::<(), parity::Error>(())
 //! ```
 //!
-//! The mathematics stands in front of [`reference`]. This is the only part of the crate with `unsafe` code: `kernel` has
-//! the five loops, one file per ISA fills in its instructions, `sources` checks the slices and calls them.
+//! The mathematics stands in front of [`reference`](mod@reference). This is the only part of the crate with `unsafe`
+//! code: `kernel` has the five loops, one file per ISA fills in its instructions, `sources` checks slices and calls them.
 //! Nothing here knows of arrays: which column has which exponent is the geometry's business.
 
 pub mod gf;

@@ -2,6 +2,7 @@
 //!
 //! The bytes of the word never disturb one another: every shift is followed by a mask that drops what crossed over.
 
+use super::gf;
 use super::kernel::entry_points;
 use super::lanes::{Isa, Register};
 
@@ -37,13 +38,16 @@ impl Register for u64 {
     }
 }
 
+/// Makes lanes of 1 lanes of 0xFF, and leaves lanes of 0: 0x100 - 1, with nothing borrowed from a neighbour.
+#[inline(always)]
+fn fill(bits: u64) -> u64 {
+    (bits << 8).wrapping_sub(bits)
+}
+
 /// Twice every byte.
 #[inline(always)]
 fn double(x: u64) -> u64 {
-    let tops = x >> 7 & ONES;
-    // 0x100 - 1 where the top bit was set: a full byte of ones, borrowed from nobody else's lane.
-    let overflowed = (tops << 8).wrapping_sub(tops);
-    (x << 1 & !ONES) ^ (overflowed & REDUCE)
+    (x << 1 & !ONES) ^ (fill(x >> 7 & ONES) & REDUCE)
 }
 
 /// Arithmetic on `u64`.
@@ -51,7 +55,8 @@ struct Portable;
 
 impl Isa for Portable {
     type Register = u64;
-    type Factor = u8;
+    /// The products of the factor with 1, 2, 4, .. 128: what each bit of a byte is worth.
+    type Factor = [u64; 8];
 
     #[inline(always)]
     unsafe fn horner(q: u64, low: u64) -> u64 {
@@ -59,20 +64,14 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    unsafe fn factor(factor: u8) -> u8 {
-        factor
+    unsafe fn factor(factor: u8) -> Self::Factor {
+        let products = &gf::NIBBLES[usize::from(factor)];
+        [1, 2, 4, 8, 16 + 1, 16 + 2, 16 + 4, 16 + 8].map(|at: usize| u64::from(products[at]).wrapping_mul(ONES))
     }
 
     #[inline(always)]
-    unsafe fn times(x: u64, factor: u8) -> u64 {
-        let mut product = 0;
-        let mut power = x;
-        for bit in 0..8 {
-            let counts = u64::from(factor >> bit & 1).wrapping_neg();
-            product ^= power & counts;
-            power = double(power);
-        }
-        product
+    unsafe fn times(x: u64, factor: Self::Factor) -> u64 {
+        (0..8).zip(factor).fold(0, |product, (bit, worth)| product ^ (fill(x >> bit & ONES) & worth))
     }
 }
 
@@ -80,7 +79,6 @@ entry_points!(Portable, registers: 8);
 
 #[cfg(test)]
 mod tests {
-    use super::super::gf;
     use super::*;
 
     #[test]

@@ -332,6 +332,13 @@ fn a_check_passes_on_good_parity_and_names_the_first_bad_byte() {
                 assert_eq!(ops.check(&columns, Some(&bad_p), Some(&bad_q)), found(true, true), "{ops:?}");
                 assert_eq!(ops.check(&columns, None, Some(&bad_q)), found(false, true), "{ops:?}");
 
+                let from_the_start = |good: &[u8]| good.iter().map(|byte| byte ^ 1).collect::<Vec<u8>>();
+                let (worse_p, worse_q) = (from_the_start(p), from_the_start(q));
+                let earlier = |p, q| Ok(Some(Mismatch { at_bytes: 0, p, q }));
+                let both = at_bytes == 0;
+                assert_eq!(ops.check(&columns, Some(&worse_p), Some(&bad_q)), earlier(true, both), "{ops:?}");
+                assert_eq!(ops.check(&columns, Some(&bad_p), Some(&worse_q)), earlier(both, true), "{ops:?}");
+
                 let bad_data = bad(columns[4]);
                 let mut columns = columns.clone();
                 columns[4] = &bad_data;

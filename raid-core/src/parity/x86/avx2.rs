@@ -72,4 +72,4 @@ impl Isa for Avx2 {
     }
 }
 
-entry_points!(Avx2, registers: 2, features: "avx2");
+entry_points!(Avx2, registers: 4, features: "avx2");

@@ -79,4 +79,4 @@ impl Isa for Avx512 {
     }
 }
 
-entry_points!(Avx512, registers: 2, features: "avx512f,avx512bw");
+entry_points!(Avx512, registers: 4, features: "avx512f,avx512bw");

@@ -41,4 +41,4 @@ impl Isa for Avx512Gfni {
     }
 }
 
-entry_points!(Avx512Gfni, registers: 4, features: "avx512f,avx512bw,gfni");
+entry_points!(Avx512Gfni, registers: 8, features: "avx512f,avx512bw,gfni");
