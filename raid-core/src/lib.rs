@@ -8,8 +8,18 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+#[forbid(unsafe_code)]
 pub mod config;
+#[forbid(unsafe_code)]
 pub mod doubt;
+#[forbid(unsafe_code)]
+pub mod geometry;
+pub mod parity;
+#[forbid(unsafe_code)]
+pub mod plan;
+#[forbid(unsafe_code)]
+pub mod reshape;
+#[forbid(unsafe_code)]
 pub mod units;
 
 pub use config::{ArrayConfig, FarSets, Level, Raid0Layout, Raid5Layout, Raid6Layout, Raid10Layout, Sizes};

@@ -234,6 +234,12 @@ pub struct Record {
     pub notes: Notes,
 }
 
+/// Slots that an array's table may name: those of the wider shape while it changes.
+#[must_use]
+pub fn slots(shape: Shape, reshape: Option<Reshape>) -> u16 {
+    reshape.map_or(shape.members, |reshape| shape.members.max(reshape.to.members))
+}
+
 impl Name {
     /// The bytes before the padding.
     #[must_use]

@@ -1,18 +1,24 @@
 //! Every member of every real MD array is read, and says what `mdadm --examine` said of it when the array was made.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod oracle;
-
-use oracle::Examined;
 use raid_core::{Level, Sectors};
 use raid_formats::{
     md::{Superblock, Version, level_to_md, superblock_at},
     record::{Notes, Record, Role, Sync, WriteLog},
 };
-use raid_testkit::fixtures::{self, Fixture};
+use raid_testkit::{
+    fixtures::{self, Fixture},
+    mdadm::{self, Examined},
+};
 
 fn md_fixtures() -> impl Iterator<Item = Fixture> {
     let names = fixtures::list().into_iter().filter(|name| name.starts_with("md-") || name.starts_with("crash-"));
     names.map(|name| fixtures::load(&name))
+}
+
+/// Members copied one by one from a running array are not from the moment in which `mdadm` looked.
+fn settled(what: &str) -> bool {
+    !what.contains("-crash/")
 }
 
 fn medium(image: &[u8]) -> Sectors {
@@ -38,7 +44,7 @@ fn version_of(examined: &Examined) -> Version {
 fn each_member(mut check: impl FnMut(&str, &[u8], &Superblock, &Examined)) -> usize {
     let mut count = 0;
     for fixture in md_fixtures() {
-        let examined = oracle::examined(fixture.text("mdadm-E.txt"));
+        let examined = mdadm::examined(fixture.text("mdadm-E.txt"));
         assert_eq!(examined.len(), fixture.members.len(), "{}", fixture.name);
         for ((file, image), examined) in fixture.members.iter().zip(&examined) {
             let what = format!("{}/{file}", fixture.name);
@@ -73,6 +79,7 @@ fn layout_name(level: Level) -> Option<&'static str> {
         (6, 16) => Some("left-asymmetric-6"),
         (6, 17) => Some("right-asymmetric-6"),
         (6, 18) => Some("left-symmetric-6"),
+        (6, 19) => Some("right-symmetric-6"),
         (6, 20) => Some("parity-first-6"),
         (10, 0x102) => Some("near=2"),
         (10, 0x103) => Some("near=3"),
@@ -90,12 +97,14 @@ fn every_member_says_what_mdadm_says() {
         let record = superblock.record();
         let uuid = if examined.field("UUID").is_empty() { "Array UUID" } else { "UUID" };
         assert_eq!(record.array.to_string(), examined.field(uuid), "{what}");
-        assert_eq!(Some(record.events), examined.number("Events"), "{what}");
+        if settled(what) {
+            assert_eq!(Some(record.events), examined.number("Events"), "{what}");
+            let state = if record.sync == Sync::Clean { "clean" } else { "active" };
+            assert_eq!(examined.field("State"), state, "{what}");
+        }
         assert_eq!(level_name(record.shape.level), examined.field("Raid Level"), "{what}");
         let members = record.reshape.map_or(record.shape.members, |reshape| reshape.to.members);
         assert_eq!(Some(u64::from(members)), examined.number("Raid Devices"), "{what}");
-        let state = if record.sync == Sync::Clean { "clean" } else { "active" };
-        assert_eq!(examined.field("State"), state, "{what}");
         assert_eq!(record.notes, Notes::empty(), "{what}");
         assert!(examined.field("Checksum").ends_with("correct"), "{what}");
         if !examined.field("Layout").is_empty() {
@@ -115,7 +124,7 @@ fn every_member_says_what_mdadm_says() {
 fn check_1(what: &str, record: &Record, examined: &Examined) {
     assert_eq!(record.name.to_string(), examined.field("Name").split("  (").next().unwrap(), "{what}");
     assert_eq!(record.member.to_string(), examined.field("Device UUID"), "{what}");
-    assert_eq!(Some(record.data.at.0), examined.number("Data Offset"), "{what}");
+    assert_eq!(record.data.at.0, examined.number("Data Offset").unwrap_or(0), "{what}");
     assert_eq!(Some(record.data.len.0), examined.number("Avail Dev Size"), "{what}");
     assert_eq!(record.sync_mark.map(|mark| mark.0), examined.number("Recovery Offset"), "{what}");
     let role = match record.role {
@@ -124,8 +133,15 @@ fn check_1(what: &str, record: &Record, examined: &Examined) {
         Role::Journal => "Journal".to_owned(),
     };
     assert_eq!(role, examined.field("Device Role"), "{what}");
+    let flags = examined.field("Flags");
+    assert_eq!(record.write_mostly, flags.contains("write-mostly"), "{what}");
+    assert_eq!(record.fail_fast, flags.contains("failfast"), "{what}");
     let table: String = (0..record.reshape.map_or(record.shape.members, |reshape| reshape.to.members))
-        .map(|slot| if record.table_in_sync.contains(raid_core::Member(slot as u8)) { 'A' } else { '.' })
+        .map(
+            |slot| {
+                if record.table_in_sync.contains(raid_core::Member(u8::try_from(slot).unwrap())) { 'A' } else { '.' }
+            },
+        )
         .collect();
     let expected = examined.field("Array State").split(' ').next().unwrap();
     if record.sync_mark.is_none() {
@@ -170,7 +186,10 @@ fn check_0(what: &str, record: &Record, examined: &Examined) {
 fn check_reshape(what: &str, record: &Record, examined: &Examined) {
     // "Delta Devices : 1 (3->4)" and a position in KiB.
     let position = record.reshape.map(|reshape| reshape.position.0 / 2);
-    assert_eq!(position, examined.number("Reshape pos'n"), "{what}");
+    assert_eq!(position.is_some(), examined.number("Reshape pos'n").is_some(), "{what}");
+    if settled(what) {
+        assert_eq!(position, examined.number("Reshape pos'n"), "{what}");
+    }
     if let Some(reshape) = record.reshape {
         let delta = examined.field("Delta Devices");
         let counts = format!("({}->{})", record.shape.members, reshape.to.members);

@@ -2,4 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod fixtures;
+pub mod image;
+pub mod mdadm;
 pub mod pattern;

@@ -3,9 +3,15 @@
 //! Raw structs (`raw0`, `raw1`) mirror the bytes; [`Superblock0`] and [`Superblock1`] are views of a record that passed the checks.
 //! Nothing here judges one member against another: that is [`crate::assemble`]'s work.
 
+pub mod bad_blocks;
+pub mod bitmap;
 pub mod checksum;
+mod fault;
+pub mod journal;
 pub mod level;
 pub mod place;
+pub mod ppl;
+mod probe;
 pub mod raw0;
 pub mod raw1;
 mod refusal;
@@ -14,8 +20,14 @@ mod v0;
 mod v1;
 mod version;
 
+pub use bad_blocks::read_bad_blocks;
+pub use bitmap::{Bitmap, BitmapSummary, bitmap_summary, read_bitmap};
+pub use fault::Fault;
+pub use journal::{JournalBlock, JournalState, journal_state};
 pub use level::{UnknownLevel, level_from_md, level_to_md};
 pub use place::{SUPERBLOCK_SECTORS, superblock_at};
+pub use ppl::{PplHeader, PplState, ppl_state};
+pub use probe::{Evidence, Find, Probe, ProbeBuffer, evidence, probe};
 pub use refusal::Refusal;
 pub use superblock::Superblock;
 pub use v0::Superblock0;

@@ -31,6 +31,15 @@ pub enum Refusal {
         /// The sum of its bytes.
         expected: u32,
     },
+    /// A record of another array. The first four bytes of both identities are told.
+    Identity {
+        /// Offset of the identity.
+        offset: u32,
+        /// How the identity in the record starts.
+        found: u32,
+        /// How this array's identity starts.
+        expected: u32,
+    },
     /// A superblock that belongs elsewhere: of a whole disk seen through its last partition, or of a medium that changed its size.
     Place {
         /// Offset of the field, or of the place itself where the format has no such field.
@@ -98,6 +107,9 @@ impl fmt::Display for Refusal {
             }
             Self::Checksum { offset, found, expected } => {
                 write!(f, "bad checksum: {found:#010x} at byte {offset}, the bytes sum to {expected:#010x}")
+            }
+            Self::Identity { offset, found, expected } => {
+                write!(f, "of another array: identity {found:#010x} at byte {offset}, expected {expected:#010x}")
             }
             Self::Place { offset, found, expected } => {
                 write!(f, "belongs elsewhere: sector {found} at byte {offset}, found at sector {expected}")

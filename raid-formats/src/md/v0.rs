@@ -11,7 +11,7 @@ use crate::{
         place::{SUPERBLOCK_SECTORS, superblock_at},
         raw0::{DISKS_MAX, Disk, DiskState, RECORD_BYTES, Raw0, State0},
     },
-    record::{Name, Notes, Record, Reshape, Role, Shape, Sync, Uuid, WriteLog},
+    record::{Name, Notes, Record, Reshape, Role, Shape, Sync, Uuid, WriteLog, slots},
 };
 use core::mem::offset_of;
 use raid_core::{Columns, Extent, Level, Member, SECTOR_BYTES, Sector, Sectors};
@@ -184,7 +184,7 @@ impl<'a, O: ByteOrder> Superblock0<'a, O> {
             let state = DiskState::from_bits_retain(disk.state.get());
             if let Role::Slot(slot) = self.role_in(disk)
                 && state.contains(DiskState::ACTIVE | DiskState::SYNC)
-                && slot < self.shape.members
+                && slot < slots(self.shape, self.reshape)
                 && let Ok(slot) = u8::try_from(slot)
             {
                 set.insert(Member(slot));

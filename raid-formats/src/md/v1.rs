@@ -6,12 +6,13 @@
 use crate::{
     md::{
         Refusal, Version,
+        bad_blocks::SHIFT_MAX,
         checksum::folded_sum,
         level::level_from_md,
         place::{SUPERBLOCK_SECTORS, beside, superblock_at},
         raw1::{DeviceFlags, Features, HEAD_BYTES, Head, RECORD_BYTES, ROLES_MAX, Raw1},
     },
-    record::{Name, Notes, Record, Reshape, Role, Shape, Sync, Uuid, WriteLog},
+    record::{Name, Notes, Record, Reshape, Role, Shape, Sync, Uuid, WriteLog, slots},
 };
 use core::mem::offset_of;
 use raid_core::{Columns, Extent, Level, Member, Sector, Sectors};
@@ -69,7 +70,7 @@ impl<'a> Superblock1<'a> {
         check_identity(raw, version, medium)?;
         let features = check_features(&raw.head)?;
         let (shape, reshape) = read_shapes(&raw.head, features)?;
-        let notes = read_notes(raw, shape);
+        let notes = read_notes(raw, slots(shape, reshape));
         let superblock = Self { raw, version, medium, features, shape, reshape, notes };
         superblock.check_areas()?;
         Ok(superblock)
@@ -214,7 +215,7 @@ impl<'a> Superblock1<'a> {
         for (number, role) in (0..).zip(self.roles()) {
             if let Role::Slot(slot) = role
                 && !(recovering && role == own && number == own_number)
-                && slot < self.shape.members
+                && slot < slots(self.shape, self.reshape)
                 && let Ok(slot) = u8::try_from(slot)
             {
                 set.insert(Member(slot));
@@ -258,6 +259,10 @@ impl<'a> Superblock1<'a> {
             }
             if head.bblog_offset.get() == 0 {
                 return Err(range("bblog_offset", at!(bblog_offset), 0_u64, 1, u64::from(u32::MAX)));
+            }
+            let shift = head.bblog_shift;
+            if shift > SHIFT_MAX {
+                return Err(range("bblog_shift", at!(bblog_shift), shift, 0, u64::from(SHIFT_MAX)));
             }
             self.bad_block_area()?;
         }
@@ -417,10 +422,9 @@ fn shape(level: i32, layout: u32, members: u16, chunk: u32) -> Result<Shape, Ref
     Ok(Shape { level, members, chunk: Sectors(u64::from(chunk)), array_size: None })
 }
 
-fn read_notes(raw: &Raw1, shape: Shape) -> Notes {
+fn read_notes(raw: &Raw1, slots: u16) -> Notes {
     let head = &raw.head;
     let roles = role_words(raw);
-    let members = usize::from(shape.members).max(usize::try_from(head.raid_disks.get()).unwrap_or(0));
     let mut notes = Notes::empty();
     notes.set(Notes::RESERVED_BYTES_SET, head.pad0.get() != 0 || head.pad3 != [0; 28]);
     notes.set(Notes::LOGICAL_BLOCK_RECORDED, head.logical_block_size.get() != 0);
@@ -428,10 +432,7 @@ fn read_notes(raw: &Raw1, shape: Shape) -> Notes {
         Notes::NUMBER_OUTSIDE_TABLE,
         usize::try_from(head.dev_number.get()).map_or(true, |number| number >= roles.len()),
     );
-    let slots = roles.iter().filter_map(|word| match role_from_word(word.get()) {
-        Role::Slot(slot) => Some(usize::from(slot)),
-        _ => None,
-    });
-    notes.set(Notes::SLOT_OUTSIDE_ARRAY, slots.max().is_some_and(|slot| slot >= members));
+    let outside = |role| matches!(role, Role::Slot(slot) if slot >= slots);
+    notes.set(Notes::SLOT_OUTSIDE_ARRAY, roles.iter().any(|word| outside(role_from_word(word.get()))));
     notes
 }

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use raid_core::{Extent, Raid0Layout};
-use raid_formats::assemble::Verdict;
+use raid_formats::assemble::{Refusal, Verdict};
 use thiserror::Error;
 
 /// How an array is to be opened. The default takes no risk but reads a degraded array that its level survives.
@@ -94,15 +94,6 @@ pub enum Warning {
         /// How many sectors.
         sectors: u64,
     },
-    /// The member is smaller than its metadata say that it must be.
-    Truncated {
-        /// The member as given.
-        member: String,
-        /// Bytes it has.
-        has_bytes: u64,
-        /// Bytes it should have.
-        needs_bytes: u64,
-    },
     /// More is missing than the level survives; what is lost gives read errors.
     Partial {
         /// Slots without a member.
@@ -151,9 +142,6 @@ impl fmt::Display for Warning {
                 write!(f, "caught in a reshape at array sector {position}; both sides are read where they are")
             }
             Self::BadBlocks { member, sectors } => write!(f, "{member}: lists {sectors} bad sectors, which are not read"),
-            Self::Truncated { member, has_bytes, needs_bytes } => {
-                write!(f, "{member}: cut off: has {has_bytes} bytes, its metadata need {needs_bytes}")
-            }
             Self::Partial { missing } => {
                 write!(f, "no usable member in {}: more than the level survives; what is lost gives read errors", slots(missing))
             }
@@ -172,9 +160,13 @@ pub(crate) fn slots(slots: &[u16]) -> String {
 pub fn because(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Current { slot, .. } => format!("current in slot {slot}"),
-        Verdict::Replacement { slot } => format!("a replacement in the making for slot {slot}, whose member still serves"),
+        Verdict::Replacement { slot } => {
+            format!("a replacement in the making for slot {slot}, whose member still serves")
+        }
         Verdict::Stale { slot, behind } => format!("stale: slot {slot} went on without it for {behind} events"),
-        Verdict::ThrownOut { slot } => format!("thrown out: the freshest member says that it failed or left slot {slot}"),
+        Verdict::ThrownOut { slot } => {
+            format!("thrown out: the freshest member says that it failed or left slot {slot}")
+        }
         Verdict::Spare => "a spare: it holds no data".into(),
         Verdict::Faulty => "marked faulty".into(),
         Verdict::Journal { behind: 0 | 1 } => "the journal".into(),
@@ -201,9 +193,14 @@ pub enum OpenError {
     /// `--use-stale` names something that was not given.
     #[error("--use-stale {0}: no such member was given")]
     NotGiven(String),
-    /// Nothing to assemble from.
-    #[error("{0}")]
-    Refusal(String),
+    /// No array can be told from the members.
+    #[error("{refusal} (members in the order given: {})", .members.join(", "))]
+    Refusal {
+        /// The members as given; the refusal counts them from 0.
+        members: Vec<String>,
+        /// Why.
+        refusal: Refusal,
+    },
     /// The metadata describe an array that cannot be.
     #[error("{member}: its metadata describe no possible array: {reason}")]
     Config {

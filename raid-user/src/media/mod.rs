@@ -2,9 +2,50 @@
 //!
 //! Reading and writing are two traits, and only [`MediaMut`] can write. What `open` returns for reading implements
 //! [`Media`] alone and its file descriptor is opened read-only, so no bug of ours can change a member that nobody asked to change.
+//! The compiler keeps that promise. This does not compile:
+//!
+//! ```compile_fail,E0599
+//! use raid_user::media::{MediaMut, MediaSpec, Options, open};
+//! let spec: MediaSpec = "member.img".parse().unwrap();
+//! let member = open(&spec, &Options::default()).unwrap().media;
+//! member.write_at(0, b"lost").unwrap(); // `dyn Media` has no such method.
+//! ```
+//!
+//! and differs from this, which does, only in asking for a writable medium by name:
+//!
+//! ```no_run
+//! use raid_user::media::{MediaMut, MediaSpec, open_mut};
+//! let spec: MediaSpec = "member.img".parse().unwrap();
+//! let member = open_mut(&spec).unwrap().media;
+//! member.write_at(0, b"meant").unwrap();
+//! ```
+
+mod error;
+mod faulty;
+mod id;
+mod image;
+mod mem;
+pub mod nbd;
+mod open;
+mod overlay;
+pub mod partition;
+mod qcow2;
+mod raw;
+mod runs;
+mod spec;
 
 use std::io;
 use std::sync::Arc;
+
+pub use error::OpenError;
+pub use faulty::FaultyMedia;
+pub use id::MediaId;
+pub use mem::MemMedia;
+pub use open::{Note, Opened, Options, open, open_mut};
+pub use overlay::Overlay;
+pub use partition::{Part, Partition, Table, partitions};
+pub use raw::{RawFile, ReadOnly, Writable};
+pub use spec::{Format, Location, MediaSpec};
 
 /// Something that reads at byte offsets, from many threads at once.
 pub trait Media: Send + Sync {
@@ -32,8 +73,13 @@ pub trait Media: Send + Sync {
         Ok(vec![Run { len_bytes, zero: false }])
     }
 
-    /// What it is, for people: the path or URI and the image format.
+    /// What it is, for people: the path or URI, the image format, the partition; as [`MediaSpec`] reads it back.
     fn describe(&self) -> String;
+
+    /// Which bytes of which thing it is, so that a member given twice under two names is noticed.
+    fn identity(&self) -> Option<MediaId> {
+        None
+    }
 }
 
 /// Something that can also be written. Only what a user asked to write is ever opened as one.
@@ -74,3 +120,66 @@ pub struct Run {
 
 /// A shared medium opened for reading.
 pub type SharedMedia = Arc<dyn Media>;
+
+/// A shared medium opened for writing.
+pub type SharedMediaMut = Arc<dyn MediaMut>;
+
+impl<M: Media + ?Sized> Media for Arc<M> {
+    fn size_bytes(&self) -> u64 {
+        (**self).size_bytes()
+    }
+    fn block_bytes(&self) -> u32 {
+        (**self).block_bytes()
+    }
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> io::Result<()> {
+        (**self).read_at(offset_bytes, buf)
+    }
+    fn allocation(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<Vec<Run>> {
+        (**self).allocation(offset_bytes, len_bytes)
+    }
+    fn describe(&self) -> String {
+        (**self).describe()
+    }
+    fn identity(&self) -> Option<MediaId> {
+        (**self).identity()
+    }
+}
+
+impl<M: MediaMut + ?Sized> MediaMut for Arc<M> {
+    fn write_at(&self, offset_bytes: u64, buf: &[u8]) -> io::Result<()> {
+        (**self).write_at(offset_bytes, buf)
+    }
+    fn flush(&self) -> io::Result<()> {
+        (**self).flush()
+    }
+    fn write_zeroes(&self, offset_bytes: u64, len_bytes: u64, may_free: bool) -> io::Result<()> {
+        (**self).write_zeroes(offset_bytes, len_bytes, may_free)
+    }
+    fn discard(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<()> {
+        (**self).discard(offset_bytes, len_bytes)
+    }
+}
+
+/// Refuses a range that does not lie within a medium of `size_bytes`.
+///
+/// # Errors
+/// [`io::ErrorKind::UnexpectedEof`] with the numbers.
+fn check_range(size_bytes: u64, offset_bytes: u64, len_bytes: u64) -> io::Result<()> {
+    match offset_bytes.checked_add(len_bytes) {
+        Some(end_bytes) if end_bytes <= size_bytes => Ok(()),
+        _ => Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            format!("{len_bytes} bytes at {offset_bytes} do not lie within {size_bytes} bytes"),
+        )),
+    }
+}
+
+/// The same error with the medium and the place in front of it.
+fn at(error: &io::Error, what: &str, verb: &str, offset_bytes: u64, len_bytes: u64) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {verb} {len_bytes} bytes at {offset_bytes}: {error}"))
+}
+
+/// A buffer length as a byte count. Lossless: `usize` is at most 64 bits wide wherever this runs.
+fn len_of(buf: &[u8]) -> u64 {
+    buf.len() as u64
+}

@@ -12,16 +12,19 @@ pub struct Examined {
 
 impl Examined {
     /// The value of a field; empty if it was not printed.
+    #[must_use]
     pub fn field(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", String::as_str)
     }
 
     /// The first word of a field as a number.
+    #[must_use]
     pub fn number(&self, name: &str) -> Option<u64> {
         self.field(name).split_whitespace().next()?.parse().ok()
     }
 
     /// The first word of a field as a hexadecimal number, with or without `0x`.
+    #[must_use]
     pub fn hex(&self, name: &str) -> Option<u64> {
         let word = self.field(name).split_whitespace().next()?;
         u64::from_str_radix(word.trim_start_matches("0x"), 16).ok()
@@ -29,6 +32,7 @@ impl Examined {
 }
 
 /// Takes the answer for several members apart, in their order.
+#[must_use]
 pub fn examined(text: &str) -> Vec<Examined> {
     let mut all: Vec<Examined> = Vec::new();
     for line in text.lines() {

@@ -1,0 +1,56 @@
+//! Linear: members one behind the other, in slot order.
+//!
+//! Each gives its data rounded down to the chunk, if there is one (`drivers/md/md-linear.c`).
+
+use super::{ConfigError, Content, Place};
+use crate::config::{ArrayConfig, Sizes};
+use crate::units::{MEMBERS_MAX, Member, Sector, Sectors, StripeNo};
+
+/// Where each member's part of the array ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Linear {
+    /// Array sector behind each member's part; slots past the last repeat it.
+    ends: [u64; MEMBERS_MAX],
+}
+
+impl Linear {
+    pub(super) fn new(config: &ArrayConfig<'_>) -> Result<(Self, Sectors), ConfigError> {
+        let mut end: u64 = 0;
+        let mut ends = [0; MEMBERS_MAX];
+        for (slot, entry) in ends.iter_mut().enumerate() {
+            let size = match config.sizes {
+                Sizes::Same(size) if slot < usize::from(config.members) => size,
+                Sizes::Same(_) => Sectors::ZERO,
+                Sizes::Each(sizes) => sizes.get(slot).copied().unwrap_or_default(),
+            };
+            end = end.checked_add(size.floor_to(config.chunk).0).ok_or(ConfigError::TooBig)?;
+            *entry = end;
+        }
+        Ok((Self { ends }, Sectors(end)))
+    }
+
+    fn start(&self, slot: usize) -> u64 {
+        slot.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0)
+    }
+
+    pub(super) fn member_size(&self, member: Member) -> Sectors {
+        let slot = usize::from(member.0);
+        Sectors(self.ends.get(slot).map_or(0, |end| end.saturating_sub(self.start(slot))))
+    }
+
+    pub(super) fn map(&self, at: Sector) -> Option<Place> {
+        let slot = self.ends.partition_point(|end| *end <= at.0);
+        let run = self.ends.get(slot)?.checked_sub(at.0)?;
+        let member_at = at.0.checked_sub(self.start(slot))?;
+        Some(Place {
+            member: Member(u8::try_from(slot).ok()?),
+            at: Sector(member_at),
+            run: Sectors(run),
+            stripe: StripeNo(0),
+        })
+    }
+
+    pub(super) fn unmap(&self, member: Member, at: Sector) -> Content {
+        Content::Data(Sector(self.start(usize::from(member.0)).saturating_add(at.0)))
+    }
+}

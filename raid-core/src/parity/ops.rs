@@ -1,0 +1,288 @@
+//! The operations a host calls: any of data, P and Q made from the others, changed or checked.
+//!
+//! Every operation becomes a list of columns with factors ([`Sources`]) and one call of a kernel. A violated contract is
+//! an [`Error`] and leaves all destinations as they were; it is never a panic.
+
+use core::fmt;
+use core::ops::Range;
+
+use super::gf;
+use super::kernel::Kernels;
+use super::sources::{Fold, Sources};
+
+/// Most data columns: as many as there are different powers of the generator.
+pub const COLUMNS_MAX: usize = 255;
+
+/// Lengths are multiples of this many bytes: a line of cache, the widest register.
+pub const LENGTH_UNIT_BYTES: usize = 64;
+
+/// Bytes that [`Ops::check`] computes before it compares: they stay in the first-level cache, on the stack.
+const TILE_BYTES: usize = 1024;
+
+/// What was wrong with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// A buffer is not as long as the others, or the length is no multiple of [`LENGTH_UNIT_BYTES`].
+    Length,
+    /// More than [`COLUMNS_MAX`] columns.
+    TooManyColumns,
+    /// A column that there cannot be: a lost one outside `data`, the same one twice, or an exponent of 255.
+    NoSuchColumn,
+    /// More is lost than P and Q can bring back.
+    NotEnough,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Length => "buffers differ in length, or are no multiple of 64 bytes long",
+            Self::TooManyColumns => "more than 255 data columns",
+            Self::NoSuchColumn => "no such column, or the same column twice",
+            Self::NotEnough => "more columns are lost than the parity at hand can bring back",
+        })
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// The data columns to bring back: which, by exponent, and where to.
+#[derive(Debug)]
+pub enum Lost<'a> {
+    /// All data are there; only parity is wanted.
+    Nothing,
+    /// One column.
+    One(u8, &'a mut [u8]),
+    /// Two different columns.
+    Two((u8, &'a mut [u8]), (u8, &'a mut [u8])),
+}
+
+/// The part P, or Q, plays in a recovery.
+#[derive(Debug)]
+pub enum Parity<'a> {
+    /// It is good.
+    Given(&'a [u8]),
+    /// It is lost and to be made again.
+    Wanted(&'a mut [u8]),
+    /// There is none, or it is lost and nobody asks for it.
+    Absent,
+}
+
+/// Where [`Ops::check`] found parity and data to disagree first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Offset of the first byte at which P or Q is not what the data make.
+    pub at_bytes: usize,
+    /// P differs there.
+    pub p: bool,
+    /// Q differs there.
+    pub q: bool,
+}
+
+/// The parity operations in the form of one instruction set.
+///
+/// Common to all: column `i` of `data` has the exponent `i` in Q. An empty slice is a column of zeros. All other slices
+/// have one length, a multiple of [`LENGTH_UNIT_BYTES`]; they need not be aligned, but are faster at 64 bytes. At
+/// most [`COLUMNS_MAX`] columns.
+pub struct Ops {
+    name: &'static str,
+    kernels: Kernels,
+}
+
+impl Ops {
+    /// Operations made of entry points.
+    ///
+    /// # Safety
+    /// The entry points do what [`Kernels`] says of them and touch nothing else, and the value is used only
+    /// where the CPU has their instructions (in a kernel: where its vector registers may be used).
+    #[must_use]
+    #[expect(unsafe_code, reason = "the promise about the CPU that every call relies on")]
+    pub const unsafe fn new(name: &'static str, kernels: Kernels) -> Self {
+        Self { name, kernels }
+    }
+
+    /// The name of the instruction set, as [`named`](super::named) takes it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// `out` becomes the sum of `sources`: P of them, or one of them from P and the others.
+    ///
+    /// # Errors
+    /// [`Error::Length`], [`Error::TooManyColumns`].
+    pub fn xor(&self, out: &mut [u8], sources: &[&[u8]]) -> Result<(), Error> {
+        let mut list = Sources::of_length(out.len());
+        list.push_data(sources.iter().copied(), &[], |_| 1)?;
+        list.xor(&self.kernels, out)
+    }
+
+    /// `p` and `q` become P and Q of `data`.
+    ///
+    /// # Errors
+    /// [`Error::Length`], [`Error::TooManyColumns`].
+    pub fn pq(&self, data: &[&[u8]], p: &mut [u8], q: &mut [u8]) -> Result<(), Error> {
+        let mut list = Sources::of_length(p.len());
+        list.push_data(data.iter().copied(), &[], gf::power)?;
+        list.generate(&self.kernels, Some(p), Some(q))
+    }
+
+    /// Adds a change of the column with `exponent` to those of `p` and `q` that are given. The change is the sum of
+    /// `changes`: the old and the new contents, or their difference alone. The cost does not depend on the exponent.
+    ///
+    /// # Errors
+    /// [`Error::Length`], [`Error::TooManyColumns`]; [`Error::NoSuchColumn`] for exponent 255.
+    pub fn update(
+        &self,
+        exponent: u8,
+        changes: &[&[u8]],
+        p: Option<&mut [u8]>,
+        q: Option<&mut [u8]>,
+    ) -> Result<(), Error> {
+        if usize::from(exponent) >= COLUMNS_MAX {
+            return Err(Error::NoSuchColumn);
+        }
+        let Some(len_bytes) = p.as_deref().or(q.as_deref()).map(<[u8]>::len) else { return Ok(()) };
+        let mut list = Sources::of_length(len_bytes);
+        list.push_data(changes.iter().copied(), &[], |_| 1)?;
+        list.update(&self.kernels, gf::power(exponent), p, q)
+    }
+
+    /// Brings back any one or two of data, P and Q. What `data` has in the places of lost columns is not looked at.
+    ///
+    /// Every combination costs one pass over what survives.
+    ///
+    /// # Errors
+    /// [`Error::NotEnough`] if the given parity cannot make what is lost and wanted; [`Error::NoSuchColumn`],
+    /// [`Error::Length`], [`Error::TooManyColumns`].
+    pub fn recover(&self, data: &[&[u8]], lost: Lost<'_>, p: Parity<'_>, q: Parity<'_>) -> Result<(), Error> {
+        use Parity::{Given, Wanted};
+        match (lost, p, q) {
+            (Lost::Nothing, Wanted(p), Wanted(q)) => self.pq(data, p, q),
+            (Lost::Nothing, Wanted(p), _) => self.xor(p, data),
+            (Lost::Nothing, _, Wanted(q)) => {
+                let mut list = Sources::of_length(q.len());
+                list.push_data(data.iter().copied(), &[], gf::power)?;
+                list.generate(&self.kernels, None, Some(q))
+            }
+            (Lost::Nothing, _, _) => Ok(()),
+            (Lost::One(a, out), Given(p), Wanted(q)) => self.one_and_q(data, (a, out), p, q),
+            (Lost::One(a, out), Given(p), _) => {
+                let mut list = Sources::of_length(out.len());
+                weight_of(data, a)?;
+                list.push_data(data.iter().copied(), &[a], |_| 1)?;
+                list.push(p, 1)?;
+                list.xor(&self.kernels, out)
+            }
+            (Lost::One(a, out), Wanted(p), Given(q)) => self.one_by_q(data, (a, out), q, Some(p)),
+            (Lost::One(a, out), _, Given(q)) => self.one_by_q(data, (a, out), q, None),
+            (Lost::Two(a, b), Given(p), Given(q)) => self.two(data, a, b, p, q),
+            (Lost::One(..) | Lost::Two(..), _, _) => Err(Error::NotEnough),
+        }
+    }
+
+    /// Dₐ from P, and Q: Q = Σ gⁱ·Dᵢ ⊕ gᵃ·Dₐ with Dₐ = ΣDᵢ ⊕ P is Σ (gⁱ ⊕ gᵃ)·Dᵢ ⊕ gᵃ·P.
+    fn one_and_q(&self, data: &[&[u8]], (a, out): (u8, &mut [u8]), p: &[u8], q: &mut [u8]) -> Result<(), Error> {
+        let weight = weight_of(data, a)?;
+        let mut list = Sources::of_length(out.len());
+        list.push_data(data.iter().copied(), &[a], |i| gf::power(i) ^ weight)?;
+        list.push(p, weight)?;
+        list.dot(&self.kernels, Fold::No, q, Some(out))
+    }
+
+    /// Dₐ = g⁻ᵃ·(Q ⊕ Σ gⁱ·Dᵢ), and P = ΣDᵢ ⊕ Dₐ if it is wanted.
+    fn one_by_q(&self, data: &[&[u8]], (a, out): (u8, &mut [u8]), q: &[u8], p: Option<&mut [u8]>) -> Result<(), Error> {
+        let inverse = gf::inverse(weight_of(data, a)?);
+        let mut list = Sources::of_length(out.len());
+        list.push_data(data.iter().copied(), &[a], |i| gf::multiply(inverse, gf::power(i)))?;
+        list.push(q, inverse)?;
+        list.dot(&self.kernels, Fold::LastIsQ, out, p)
+    }
+
+    /// With c = (gᵃ ⊕ gᵇ)⁻¹: Dₐ = Σ c·(gⁱ ⊕ gᵇ)·Dᵢ ⊕ c·gᵇ·P ⊕ c·Q, and D_b = Dₐ ⊕ ΣDᵢ ⊕ P.
+    fn two(
+        &self,
+        data: &[&[u8]],
+        (a, out_a): (u8, &mut [u8]),
+        (b, out_b): (u8, &mut [u8]),
+        p: &[u8],
+        q: &[u8],
+    ) -> Result<(), Error> {
+        if a == b {
+            return Err(Error::NoSuchColumn);
+        }
+        let (weight_a, weight_b) = (weight_of(data, a)?, weight_of(data, b)?);
+        let inverse = gf::inverse(weight_a ^ weight_b);
+        let mut list = Sources::of_length(out_a.len());
+        list.push_data(data.iter().copied(), &[a, b], |i| gf::multiply(inverse, gf::power(i) ^ weight_b))?;
+        list.push(p, gf::multiply(inverse, weight_b))?;
+        list.push(q, inverse)?;
+        list.dot(&self.kernels, Fold::LastIsQ, out_a, Some(out_b))
+    }
+
+    /// Whether those of P and Q that are given are what `data` make; if not, where they first differ.
+    ///
+    /// # Errors
+    /// [`Error::Length`], [`Error::TooManyColumns`].
+    pub fn check(&self, data: &[&[u8]], p: Option<&[u8]>, q: Option<&[u8]>) -> Result<Option<Mismatch>, Error> {
+        let Some(len_bytes) = p.or(q).map(<[u8]>::len) else { return Ok(None) };
+        let mut whole = Sources::of_length(len_bytes);
+        whole.push_data(data.iter().copied(), &[], gf::power)?;
+        for parity in [p, q].into_iter().flatten() {
+            whole.demand_length(parity)?;
+        }
+        let mut made = [[0; TILE_BYTES]; 2];
+        for at_bytes in (0..len_bytes).step_by(TILE_BYTES) {
+            let tile = at_bytes..len_bytes.min(at_bytes.saturating_add(TILE_BYTES));
+            if let Some(mismatch) = self.check_tile(data, p, q, tile, &mut made)? {
+                return Ok(Some(mismatch));
+            }
+        }
+        Ok(None)
+    }
+
+    /// [`check`](Self::check) for the bytes of one tile. `made` is room for what P and Q should be.
+    fn check_tile(
+        &self,
+        data: &[&[u8]],
+        p: Option<&[u8]>,
+        q: Option<&[u8]>,
+        tile: Range<usize>,
+        made: &mut [[u8; TILE_BYTES]; 2],
+    ) -> Result<Option<Mismatch>, Error> {
+        let mut list = Sources::of_length(tile.len());
+        list.push_data(data.iter().map(|column| cut(column, &tile)), &[], gf::power)?;
+        let [made_p, made_q] = made.each_mut().map(|made| made.get_mut(..tile.len()));
+        let (mut made_p, mut made_q) = (p.and(made_p), q.and(made_q));
+        list.generate(&self.kernels, made_p.as_deref_mut(), made_q.as_deref_mut())?;
+
+        let p_at = first_difference(made_p.as_deref(), p.map(|p| cut(p, &tile)));
+        let q_at = first_difference(made_q.as_deref(), q.map(|q| cut(q, &tile)));
+        Ok(p_at.into_iter().chain(q_at).min().map(|at| Mismatch {
+            at_bytes: tile.start.saturating_add(at),
+            p: p_at == Some(at),
+            q: q_at == Some(at),
+        }))
+    }
+}
+
+impl fmt::Debug for Ops {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Ops").field(&self.name).finish()
+    }
+}
+
+/// The part `tile` of a column; of an empty column, nothing.
+fn cut<'a>(column: &'a [u8], tile: &Range<usize>) -> &'a [u8] {
+    column.get(tile.clone()).unwrap_or_default()
+}
+
+/// Where two buffers of one length first differ; nowhere if one of them is missing.
+fn first_difference(a: Option<&[u8]>, b: Option<&[u8]>) -> Option<usize> {
+    let (a, b) = (a?, b?);
+    if a == b { None } else { a.iter().zip(b).position(|(a, b)| a != b) }
+}
+
+/// The weight of a lost column in Q, if `data` has such a column.
+fn weight_of(data: &[&[u8]], exponent: u8) -> Result<u8, Error> {
+    if usize::from(exponent) < data.len() { Ok(gf::power(exponent)) } else { Err(Error::NoSuchColumn) }
+}

@@ -1,0 +1,44 @@
+//! AVX-512 with GFNI: 64 bytes a register (the one of [`avx512`](super::avx512)), multiplication in one instruction.
+
+use core::arch::x86_64::*;
+
+use crate::parity::gf;
+use crate::parity::kernel::entry_points;
+use crate::parity::lanes::{Isa, Register};
+
+/// Arithmetic with `GF2P8AFFINEQB` on a 64-byte register.
+struct Avx512Gfni;
+
+impl Isa for Avx512Gfni {
+    type Register = __m512i;
+    /// The matrix of the factor, in every 8 bytes.
+    type Factor = __m512i;
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,gfni")]
+    unsafe fn horner(q: __m512i, low: __m512i) -> __m512i {
+        // SAFETY: This function enables the same features.
+        unsafe { _mm512_xor_si512(Self::times(q, Self::factor(2)), low) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,gfni")]
+    unsafe fn horner2(q: __m512i, high: __m512i, low: __m512i) -> __m512i {
+        // SAFETY: This function enables the same features.
+        unsafe { Self::times(q, Self::factor(4)).xor3(Self::times(high, Self::factor(2)), low) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,gfni")]
+    unsafe fn factor(factor: u8) -> __m512i {
+        _mm512_set1_epi64(gf::MATRICES[usize::from(factor)].cast_signed())
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,gfni")]
+    unsafe fn times(x: __m512i, matrix: __m512i) -> __m512i {
+        _mm512_gf2p8affine_epi64_epi8::<0>(x, matrix)
+    }
+}
+
+entry_points!(Avx512Gfni, registers: 8, features: "avx512f,avx512bw,gfni");

@@ -1,0 +1,183 @@
+//! An array opened for reading: what a file system, a copy or the NBD server sees as one medium.
+//!
+//! Every decision (which member, which recovery, what is in doubt) is `raid_core::plan`'s; this folder fetches bytes.
+
+mod fetch;
+mod open;
+mod options;
+mod runs;
+
+use std::io;
+use std::sync::RwLock;
+
+use raid_core::doubt::Doubt;
+use raid_core::parity::Ops;
+use raid_core::plan::{Readable, Trust};
+use raid_core::reshape::{Layouts, Side};
+use raid_core::{Columns, Extent, Level, Member, Sector, Sectors};
+use raid_formats::record::{Record, Uuid};
+
+use crate::media::{Media, MediaId, Run, SharedMedia};
+
+pub use options::{OpenError, OpenOptions, Warning, because};
+
+/// An array, assembled and readable. Shared between threads freely; nothing in it can write.
+pub struct Array {
+    layouts: Layouts,
+    slots: Vec<Option<Slot>>,
+    doubt: DirtyRows,
+    ops: &'static Ops,
+    size: Sectors,
+    record: Record,
+    warnings: Vec<Warning>,
+}
+
+/// A member in its place.
+struct Slot {
+    name: String,
+    media: SharedMedia,
+    /// Where its data start on the medium, before and after the reshape.
+    data_at: [Sector; 2],
+    /// Sectors of data that its metadata give it.
+    data_len: Sectors,
+    /// Sectors of the medium that may be read.
+    end: Sector,
+    /// Trusted data; `None` for all.
+    mark: Option<Sectors>,
+    write_mostly: bool,
+    /// Runs of the medium (not of its data) that its metadata list as bad: ascending, disjoint.
+    bad: Vec<Extent>,
+    /// Runs of the medium that gave an error since the array was opened.
+    failed: RwLock<Vec<Extent>>,
+}
+
+/// Rows whose parity is in doubt. Owned form of [`raid_core::doubt::Doubt`].
+enum DirtyRows {
+    Nothing,
+    From(Sector),
+    Runs(Vec<Extent>),
+}
+
+impl Array {
+    /// The array's identity.
+    #[must_use]
+    pub fn uuid(&self) -> Uuid {
+        self.record.array
+    }
+
+    /// What the freshest member says.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// How sectors map to members.
+    #[must_use]
+    pub fn layouts(&self) -> &Layouts {
+        &self.layouts
+    }
+
+    /// What the user should know before trusting what is read.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Name of the member in each slot; `None` where it is missing.
+    pub fn members(&self) -> impl Iterator<Item = Option<&str>> {
+        self.slots.iter().map(|slot| slot.as_ref().map(|slot| slot.name.as_str()))
+    }
+
+    /// Where sector `at` of `member`'s data lies on its medium.
+    #[must_use]
+    pub fn medium_sector(&self, side: Side, member: Member, at: Sector) -> Option<Sector> {
+        let slot = self.slots.get(usize::from(member.0))?.as_ref()?;
+        slot.data_at[side as usize].checked_add(Sectors(at.0))
+    }
+
+    /// True if `id` is one of the members' media.
+    #[must_use]
+    pub fn has_medium(&self, id: &MediaId) -> bool {
+        self.slots.iter().flatten().any(|slot| slot.media.identity().as_ref() == Some(id))
+    }
+}
+
+/// Trust as the plan asks for it: marks, bad-block lists, and what failed while the array was open.
+impl Trust for Array {
+    fn readable(&self, side: Side, member: Member, at: Sector, len: Sectors) -> (Readable, Sectors) {
+        let Some(slot) = self.slots.get(usize::from(member.0)).and_then(Option::as_ref) else {
+            return (Readable::No, len);
+        };
+        let good = if slot.write_mostly { Readable::IfNeeded } else { Readable::Yes };
+        let mut run = len;
+        if let Some(mark) = slot.mark {
+            match Sector(mark.0).checked_since(at) {
+                None | Some(Sectors(0)) => return (Readable::No, len),
+                Some(below) => run = run.min(below),
+            }
+        }
+        let Some(start) = slot.data_at[side as usize].checked_add(Sectors(at.0)) else { return (Readable::No, len) };
+        match slot.end.checked_since(start) {
+            None | Some(Sectors(0)) => return (Readable::No, len),
+            Some(left) => run = run.min(left),
+        }
+        let failed = slot.failed.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for list in [slot.bad.as_slice(), failed.as_slice()] {
+            let (bad, uniform) = Doubt::Runs(list).at(start, run);
+            run = uniform;
+            if bad {
+                return (Readable::No, run);
+            }
+        }
+        (good, run)
+    }
+
+    fn doubted(&self, _: Side, at: Sector, len: Sectors) -> (bool, Sectors) {
+        match &self.doubt {
+            DirtyRows::Nothing => (false, len),
+            DirtyRows::From(edge) => Doubt::From(*edge).at(at, len),
+            DirtyRows::Runs(runs) => Doubt::Runs(runs).at(at, len),
+        }
+    }
+}
+
+impl Media for Array {
+    fn size_bytes(&self) -> u64 {
+        self.size.bytes().unwrap_or(u64::MAX)
+    }
+
+    fn block_bytes(&self) -> u32 {
+        self.slots.iter().flatten().map(|slot| slot.media.block_bytes()).max().unwrap_or(512)
+    }
+
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.fetch(offset_bytes, buf)
+    }
+
+    fn allocation(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<Vec<Run>> {
+        self.holes(offset_bytes, len_bytes)
+    }
+
+    fn describe(&self) -> String {
+        format!("{} array {}", self.record.format.name(), self.record.array)
+    }
+}
+
+/// The level as people write it.
+#[must_use]
+pub fn level_name(level: Level) -> String {
+    match level {
+        Level::Linear => "linear".into(),
+        Level::Raid0(_) => "RAID 0".into(),
+        Level::Raid1 => "RAID 1".into(),
+        Level::Raid4 => "RAID 4".into(),
+        Level::Raid5(_) => "RAID 5".into(),
+        Level::Raid6(_) => "RAID 6".into(),
+        Level::Raid10(_) => "RAID 10".into(),
+    }
+}
+
+/// Members of a set as slot numbers, for messages.
+fn slot_list(set: Columns) -> Vec<u16> {
+    set.iter().map(|member| u16::from(member.0)).collect()
+}

@@ -1,0 +1,286 @@
+//! Opening: from members that were found to an array that reads, or a refusal that says why.
+
+use std::sync::RwLock;
+
+use raid_core::geometry::Geometry;
+use raid_core::reshape::Layouts;
+use raid_core::{ArrayConfig, Columns, Extent, Level, MEMBERS_MAX, Member, Raid0Layout, Sector, Sectors, Sizes};
+use raid_formats::assemble::{Assembly, Claimant, Force, Verdict, judge};
+use raid_formats::md;
+use raid_formats::record::{Record, Shape, Sync, WriteLog};
+
+use super::options::{OpenError, OpenOptions, Warning};
+use super::runs::with_run;
+use super::{Array, DirtyRows, Slot, slot_list};
+use crate::discover::{Found, MediaSource};
+
+/// Working space for reading logs: what `journal_state` and `ppl_state` ask for.
+const LOG_BUFFER_BYTES: usize = 8192;
+
+impl Array {
+    /// Opens the array that `found` belongs to. All must belong to one array; see [`crate::discover::group`].
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was written, and nothing is half open.
+    pub fn open(found: Vec<Found>, options: &OpenOptions) -> Result<Self, OpenError> {
+        let judged = Judged::new(found, options)?;
+        let mut warnings = judged.warnings();
+        let slots = judged.slots(&mut warnings)?;
+        let layouts = judged.layouts(&slots, options)?;
+        let missing = missing(&slots);
+        judge_missing(&layouts, missing, options, &mut warnings)?;
+        judged.check_logs(options, &mut warnings)?;
+        let doubt = judged.doubt(&layouts, missing, options, &mut warnings)?;
+        if let Some(reshape) = judged.lead().reshape {
+            warnings.push(Warning::Reshaping { position: reshape.position.0 });
+        }
+        let (size, record) = (layouts.array_size(), *judged.lead());
+        Ok(Self { layouts, slots, doubt, ops: raid_core::parity::detect(), size, record, warnings })
+    }
+}
+
+/// The members of one array with what was judged of each.
+struct Judged {
+    found: Vec<Found>,
+    verdicts: Vec<Verdict>,
+    assembly: Assembly,
+}
+
+impl Judged {
+    fn new(found: Vec<Found>, options: &OpenOptions) -> Result<Self, OpenError> {
+        if found.is_empty() {
+            return Err(OpenError::NoMember);
+        }
+        let mut members = Vec::new();
+        for name in &options.use_stale {
+            let index = found.iter().position(|found| found.name() == name);
+            members.push(index.ok_or_else(|| OpenError::NotGiven(name.clone()))?);
+        }
+        let force = Force { events: options.force_events, members: &members };
+        let mut verdicts = vec![Verdict::Spare; found.len()];
+        let assembly = judge(&found, &force, &mut verdicts).map_err(|refusal| OpenError::Refusal {
+            members: found.iter().map(|found| found.name().to_owned()).collect(),
+            refusal,
+        })?;
+        Ok(Self { found, verdicts, assembly })
+    }
+
+    fn freshest(&self) -> &Found {
+        &self.found[self.assembly.freshest]
+    }
+
+    /// What the freshest member says.
+    fn lead(&self) -> &Record {
+        self.freshest().record()
+    }
+
+    fn both(&self) -> impl Iterator<Item = (&Found, &Verdict)> {
+        self.found.iter().zip(&self.verdicts)
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        let newest = self.lead().events;
+        let warn = |(found, verdict): (&Found, &Verdict)| {
+            let member = found.name().to_owned();
+            match *verdict {
+                Verdict::Current { slot, forced: true, .. } => {
+                    Some(Warning::Forced { member, slot, behind: newest.saturating_sub(found.record().events) })
+                }
+                Verdict::Current { slot, mark: Some(mark), .. } => {
+                    Some(Warning::Rebuilding { member, slot, mark_sectors: mark.0 })
+                }
+                Verdict::Current { .. } | Verdict::Spare | Verdict::Journal { behind: 0 | 1 } => None,
+                verdict => Some(Warning::NotUsed { member, verdict }),
+            }
+        };
+        self.both().filter_map(warn).collect()
+    }
+
+    /// The members in their slots.
+    fn slots(&self, warnings: &mut Vec<Warning>) -> Result<Vec<Option<Slot>>, OpenError> {
+        let count = usize::from(self.assembly.slots);
+        if count > MEMBERS_MAX {
+            let reason = format!("{count} slots; at most {MEMBERS_MAX} can be served");
+            return Err(OpenError::Config { member: self.freshest().name().to_owned(), reason });
+        }
+        let mut slots: Vec<Option<Slot>> = (0..count).map(|_| None).collect();
+        for (found, verdict) in self.both() {
+            if let Verdict::Current { slot, mark, .. } = *verdict
+                && let Some(place) = slots.get_mut(usize::from(slot))
+            {
+                *place = Some(Slot::new(found, mark, warnings)?);
+            }
+        }
+        Ok(slots)
+    }
+
+    fn layouts(&self, slots: &[Option<Slot>], options: &OpenOptions) -> Result<Layouts, OpenError> {
+        let mut shape = self.lead().shape;
+        if let (Level::Raid0(Raid0Layout::Unstated), Some(layout)) = (shape.level, options.raid0_layout) {
+            shape.level = Level::Raid0(layout);
+        }
+        let old = self.geometry(&shape, slots)?;
+        Ok(match self.lead().reshape {
+            None => Layouts::one(old),
+            Some(reshape) => Layouts::two(old, self.geometry(&reshape.to, slots)?, reshape.position, reshape.backwards),
+        })
+    }
+
+    /// Levels that use every member to its end take the sizes of the members. A missing one is taken to be as large as the lead.
+    fn geometry(&self, shape: &Shape, slots: &[Option<Slot>]) -> Result<Geometry, OpenError> {
+        let lead = self.lead();
+        let each: Vec<Sectors> = (0..usize::from(shape.members))
+            .map(|slot| slots.get(slot).and_then(Option::as_ref).map_or(lead.data.len, |slot| slot.data_len))
+            .collect();
+        let sizes = match shape.level {
+            Level::Linear | Level::Raid0(_) => Sizes::Each(&each),
+            _ => Sizes::Same(lead.used),
+        };
+        let (level, members, chunk, array_size) = (shape.level, shape.members, shape.chunk, shape.array_size);
+        Geometry::new(&ArrayConfig { level, members, chunk, sizes, array_size })
+            .map_err(|error| OpenError::Config { member: self.freshest().name().to_owned(), reason: error.to_string() })
+    }
+
+    /// Refuses logs that hold what the members lack, unless told to read past them.
+    fn check_logs(&self, options: &OpenOptions, warnings: &mut Vec<Warning>) -> Result<(), OpenError> {
+        let mut refuse = |warning: Warning, allowed: bool, flag| {
+            if !allowed {
+                return Err(OpenError::NotReplayed(warning, flag));
+            }
+            warnings.push(warning);
+            Ok(())
+        };
+        if let WriteLog::Journal { .. } = self.lead().log {
+            let journal = self.both().find(|(_, verdict)| matches!(verdict, Verdict::Journal { behind: 0 | 1 }));
+            let state = journal.map(|(found, _)| {
+                with_superblock(found, |source, superblock| {
+                    md::journal_state(source, superblock, &mut [0; LOG_BUFFER_BYTES])
+                })
+            });
+            match state.transpose()?.flatten() {
+                None => refuse(Warning::JournalMissing, options.ignore_journal, "--ignore-journal")?,
+                Some(state) if state.holds_data() => {
+                    refuse(Warning::JournalNotReplayed, options.ignore_journal, "--ignore-journal")?;
+                }
+                Some(_) => {}
+            }
+        }
+        let mut entries = 0;
+        for (found, verdict) in self.both() {
+            let serves = matches!(verdict, Verdict::Current { .. });
+            if let (true, WriteLog::Ppl { .. }) = (serves, found.record().log) {
+                let state = with_superblock(found, |source, superblock| {
+                    md::ppl_state(source, superblock, &mut [0; LOG_BUFFER_BYTES])
+                });
+                let state = state?.unwrap_or_default();
+                entries += u64::from(state.unreplayed(self.lead().sync));
+            }
+        }
+        if entries > 0 {
+            refuse(Warning::PplNotReplayed { entries }, options.ignore_ppl, "--ignore-ppl")?;
+        }
+        Ok(())
+    }
+
+    /// Which rows' parity cannot be believed: those that the freshest bitmap marks, or without one all above the mark.
+    fn doubt(
+        &self,
+        layouts: &Layouts,
+        missing: Columns,
+        options: &OpenOptions,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<DirtyRows, OpenError> {
+        let Sync::DirtyFrom(from) = self.lead().sync else { return Ok(DirtyRows::Nothing) };
+        let parity = layouts.geometry(raid_core::reshape::Side::Old).stripe(raid_core::StripeNo(0)).is_some();
+        if !parity || missing.is_empty() {
+            warnings.push(Warning::Dirty);
+            // Without a missing member parity serves only what a member fails to read, and there it must be sound too.
+            return if parity { self.dirty_rows(from) } else { Ok(DirtyRows::Nothing) };
+        }
+        let rows = self.dirty_rows(from)?;
+        let doubted = match &rows {
+            DirtyRows::Runs(runs) => Some(runs.clone()),
+            DirtyRows::Nothing | DirtyRows::From(_) => None,
+        };
+        warnings.push(Warning::DirtyDegraded { doubted, believed: options.trust_dirty_parity });
+        Ok(if options.trust_dirty_parity { DirtyRows::Nothing } else { rows })
+    }
+
+    fn dirty_rows(&self, from: Sector) -> Result<DirtyRows, OpenError> {
+        let found = self.freshest();
+        let mut chunks = Vec::new();
+        let summary = with_superblock(found, |source, superblock| {
+            md::read_bitmap(source, superblock, &mut [0; LOG_BUFFER_BYTES], |chunk| chunks.push(chunk))
+        })?;
+        let Some(summary) = summary.filter(|summary| !summary.stale) else { return Ok(DirtyRows::From(from)) };
+        let len = summary.chunk;
+        let runs = chunks.into_iter().filter_map(|chunk| Some(Extent { at: Sector(chunk.checked_mul(len.0)?), len }));
+        Ok(DirtyRows::Runs(runs.fold(Vec::new(), with_run)))
+    }
+}
+
+impl Slot {
+    fn new(found: &Found, mark: Option<Sectors>, warnings: &mut Vec<Warning>) -> Result<Self, OpenError> {
+        let record = found.record();
+        let mut bad = vec![Extent::default(); md::bad_blocks::ENTRIES_MAX];
+        let count = with_superblock(found, |source, superblock| md::read_bad_blocks(source, superblock, &mut bad))?;
+        bad.truncate(count);
+        let bad = bad.into_iter().fold(Vec::new(), with_run);
+        if !bad.is_empty() {
+            let sectors = bad.iter().map(|run| run.len.0).sum();
+            warnings.push(Warning::BadBlocks { member: found.name().to_owned(), sectors });
+        }
+        Ok(Self {
+            name: found.name().to_owned(),
+            media: found.media().clone(),
+            data_at: [record.data.at, record.reshape.map_or(record.data.at, |reshape| reshape.new_data_at)],
+            data_len: record.data.len,
+            end: Sector(found.media().size_bytes() / raid_core::SECTOR_BYTES),
+            mark,
+            write_mostly: record.write_mostly,
+            bad,
+            failed: RwLock::default(),
+        })
+    }
+}
+
+/// Runs a reader of `raid_formats` on a member's superblock; its fault becomes an error with the member's name.
+fn with_superblock<T>(
+    found: &Found,
+    read: impl FnOnce(&MediaSource<'_>, &md::Superblock<'_>) -> Result<T, md::Fault<std::io::Error>>,
+) -> Result<T, OpenError> {
+    let named = |reason: String| OpenError::Member { member: found.name().to_owned(), reason };
+    let superblock = found.superblock().map_err(|refusal| named(refusal.to_string()))?;
+    read(&MediaSource(found.media().as_ref()), &superblock).map_err(|fault| named(fault.to_string()))
+}
+
+fn missing(slots: &[Option<Slot>]) -> Columns {
+    (0..=u8::MAX).zip(slots).filter(|(_, slot)| slot.is_none()).map(|(slot, _)| Member(slot)).collect()
+}
+
+/// Refuses what does not survive; warns of what does.
+fn judge_missing(
+    layouts: &Layouts,
+    missing: Columns,
+    options: &OpenOptions,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), OpenError> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if options.strict {
+        return Err(OpenError::Strict { missing: slot_list(missing) });
+    }
+    if layouts.survives(missing) {
+        let one_more = |member| layouts.survives(missing.union(Columns::one(member)));
+        let last_chance = !Columns::first(layouts.members()).difference(missing).iter().all(one_more);
+        warnings.push(Warning::Degraded { missing: slot_list(missing), last_chance });
+        return Ok(());
+    }
+    if !options.partial {
+        let level = super::level_name(layouts.geometry(raid_core::reshape::Side::Old).level());
+        return Err(OpenError::TooManyMissing { level, members: layouts.members(), missing: slot_list(missing) });
+    }
+    warnings.push(Warning::Partial { missing: slot_list(missing) });
+    Ok(())
+}

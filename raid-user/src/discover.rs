@@ -1,0 +1,258 @@
+//! From names to members: opens media, looks for superblocks, follows directories and partitions.
+//!
+//! Nothing is judged here beyond one medium: which record of a medium is the likeliest is said by `raid_formats::md::probe`,
+//! who of an array's members is current by `raid_formats::assemble`.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use raid_core::Sectors;
+use raid_formats::assemble::{Claimant, same_array};
+use raid_formats::md::{self, Fault, ProbeBuffer, Refusal, Superblock, Version};
+use raid_formats::record::{Record, Role};
+use raid_formats::source::Source;
+
+use crate::media::{self, Media, MediaSpec, Note, OpenError, Options, SharedMedia};
+
+/// How deep directories are followed.
+const DEPTH_MAX: usize = 8;
+
+/// A medium as a source of metadata.
+#[derive(Clone, Copy)]
+pub struct MediaSource<'a>(pub &'a dyn Media);
+
+impl Source for MediaSource<'_> {
+    type Error = io::Error;
+
+    fn size_bytes(&self) -> u64 {
+        self.0.size_bytes()
+    }
+
+    fn block_bytes(&self) -> u32 {
+        self.0.block_bytes()
+    }
+
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<(), Self::Error> {
+        self.0.read_at(offset_bytes, buf)
+    }
+}
+
+/// A member that was found: a medium with at least one superblock that passed its checks.
+#[derive(Clone)]
+pub struct Found {
+    name: String,
+    media: SharedMedia,
+    block: Box<[u8; 4096]>,
+    version: Version,
+    record: Record,
+    others: Vec<Record>,
+    notes: Vec<Note>,
+}
+
+/// Why a medium is no member, place by place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoMember {
+    /// The medium as given.
+    pub name: String,
+    /// For each place looked at: what was looked for, and what stood there instead.
+    pub places: Vec<(&'static str, String)>,
+    /// True if somewhere a magic number stood, but the record was damaged.
+    pub damaged: bool,
+}
+
+impl std::fmt::Display for NoMember {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: no RAID superblock", self.name)?;
+        for (format, why) in &self.places {
+            write!(f, "\n  {format}: {why}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for NoMember {}
+
+impl Found {
+    /// Looks for superblocks on an open medium.
+    ///
+    /// # Errors
+    /// [`NoMember`] with the reason for every place looked at.
+    pub fn inspect(name: &str, media: SharedMedia) -> Result<Self, NoMember> {
+        let mut buffer: Box<ProbeBuffer> = Box::new([[0; 4096]; 4]);
+        let probe = md::probe(&MediaSource(media.as_ref()), &mut buffer);
+        let mut ranked = probe.ranked();
+        let Some(best) = ranked.next() else {
+            let bare = |fault: &Fault<io::Error>| {
+                matches!(fault, Fault::Refused(Refusal::NoMagic { .. } | Refusal::MediumTooSmall { .. }))
+            };
+            let faults = || probe.finds.iter().filter_map(|find| Some((find, find.outcome.as_ref().err()?)));
+            return Err(NoMember {
+                name: name.to_owned(),
+                places: faults().map(|(find, fault)| (find.version.format().name(), fault.to_string())).collect(),
+                damaged: faults().any(|(_, fault)| !bare(fault)),
+            });
+        };
+        let others = ranked.map(|superblock| superblock.record()).collect();
+        let record = best.record();
+        let version = Version::ALL.into_iter().find(|version| version.format() == record.format);
+        let version = version.unwrap_or(Version::V1_2);
+        Ok(Self {
+            name: name.to_owned(),
+            block: Box::new(*best.emit()),
+            media,
+            version,
+            record,
+            others,
+            notes: Vec::new(),
+        })
+    }
+
+    /// The member as it was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its medium.
+    #[must_use]
+    pub fn media(&self) -> &SharedMedia {
+        &self.media
+    }
+
+    /// Superblocks of other arrays, or older ones, that also stand on this medium; the likeliest first.
+    #[must_use]
+    pub fn others(&self) -> &[Record] {
+        &self.others
+    }
+
+    /// What opening the medium left to say.
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// Calls `look` with the superblock, which borrows this member.
+    ///
+    /// # Errors
+    /// The refusal, if the medium changed its size since; it was parsed once already.
+    pub fn superblock(&self) -> Result<Superblock<'_>, Refusal> {
+        let medium = Sectors::from_bytes_floor(self.media.size_bytes());
+        Superblock::parse(self.block.as_slice(), self.version, medium)
+    }
+}
+
+impl Claimant for Found {
+    fn record(&self) -> &Record {
+        &self.record
+    }
+
+    fn role_of(&self, number: u32) -> Role {
+        self.superblock().map_or(Role::Faulty, |superblock| superblock.role_of(number))
+    }
+}
+
+/// What one name led to.
+pub enum Outcome {
+    /// A member.
+    Member(Found),
+    /// A readable medium without a superblock.
+    NotAMember(NoMember),
+    /// Something that could not be opened.
+    Unopened {
+        /// As given or met.
+        name: String,
+        /// Why.
+        error: OpenError,
+    },
+}
+
+/// Opens one named member.
+#[must_use]
+pub fn open_member(name: &str, options: &Options) -> Outcome {
+    open_path(name, OsStr::new(name), options).0
+}
+
+fn open_path(name: &str, path: &OsStr, options: &Options) -> (Outcome, Option<SharedMedia>) {
+    let unopened = |error| (Outcome::Unopened { name: name.to_owned(), error }, None);
+    let spec = match MediaSpec::parse(path) {
+        Ok(spec) => spec,
+        Err(error) => return unopened(error),
+    };
+    let opened = match media::open(&spec, options) {
+        Ok(opened) => opened,
+        Err(error) => return unopened(error),
+    };
+    let outcome = match Found::inspect(name, opened.media.clone()) {
+        Ok(found) => Outcome::Member(Found { notes: opened.notes, ..found }),
+        Err(reason) => Outcome::NotAMember(reason),
+    };
+    (outcome, Some(opened.media))
+}
+
+/// Opens everything under the names given: members, directories (their files, to a depth of 8, in order of names), and
+/// the partitions inside disks that are no members themselves.
+#[must_use]
+pub fn search(names: &[String], options: &Options) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for name in names {
+        if Path::new(name).is_dir() {
+            let mut files = Vec::new();
+            files_under(Path::new(name), DEPTH_MAX, &mut files);
+            for file in files {
+                search_one(&file.display().to_string(), file.as_os_str(), options, &mut outcomes);
+            }
+        } else {
+            search_one(name, OsStr::new(name), options, &mut outcomes);
+        }
+    }
+    outcomes
+}
+
+fn search_one(name: &str, path: &OsStr, options: &Options, outcomes: &mut Vec<Outcome>) {
+    let (outcome, media) = open_path(name, path, options);
+    let bare = matches!(outcome, Outcome::NotAMember(_));
+    let table = media.filter(|_| bare).and_then(|media| media::partitions(media.as_ref()).ok().flatten());
+    let Some(table) = table.filter(|table| !table.partitions.is_empty()) else {
+        outcomes.push(outcome);
+        return;
+    };
+    for partition in table.partitions {
+        let mut inner = path.to_owned();
+        inner.push(format!("#{}", partition.index));
+        outcomes.push(open_path(&format!("{name}#{}", partition.index), &inner, options).0);
+    }
+}
+
+/// Regular files and block devices under a directory. What cannot be listed is passed over: a scan shows what it can.
+fn files_under(directory: &Path, depth: usize, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    for path in paths {
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        let kind = metadata.file_type();
+        if kind.is_dir() && depth > 0 {
+            files_under(&path, depth - 1, files);
+        } else if kind.is_file() || std::os::unix::fs::FileTypeExt::is_block_device(&kind) {
+            files.push(path);
+        }
+    }
+}
+
+/// Members by array, in the order in which the arrays were met.
+#[must_use]
+pub fn group(found: Vec<Found>) -> Vec<Vec<Found>> {
+    let mut groups: Vec<Vec<Found>> = Vec::new();
+    for member in found {
+        let own = groups
+            .iter_mut()
+            .find(|group| group.first().is_some_and(|first| same_array(first.record(), member.record())));
+        match own {
+            Some(group) => group.push(member),
+            None => groups.push(vec![member]),
+        }
+    }
+    groups
+}
