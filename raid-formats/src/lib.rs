@@ -7,6 +7,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod dump;
 pub mod md;
 pub mod record;
 pub mod source;

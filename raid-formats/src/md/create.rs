@@ -12,7 +12,7 @@ use crate::{
         place::beside,
         raw0::{DISKS_MAX, DiskState, Raw0, State0},
         raw1::{Features, ROLES_MAX, Raw1},
-        superblock_at, v0, v1,
+        superblock_at, v1,
         v1::role_to_word,
     },
     record::{Name, Role, Sync, Uuid},
@@ -135,6 +135,7 @@ pub fn create<E: From<Refusal>>(
         Version::V0Big => fill_0::<BE>(&mut block, params)?,
         Version::V1_0 | Version::V1_1 | Version::V1_2 => fill_1(&mut block, params)?,
     }
+    Superblock::seal(&mut block, params.version);
     let superblock = Superblock::parse(&block, params.version, params.medium)?;
     let bitmap = match params.bitmap {
         Some(bitmap) => {
@@ -313,8 +314,6 @@ fn fill_1(block: &mut [u8; BLOCK_BYTES], params: &CreateParams) -> Result<(), Re
     for (place, word) in raw.dev_roles.iter_mut().zip(words.take(table_len)) {
         *place = little_endian::U16::new(word);
     }
-    let sum = v1::checksum(raw).unwrap_or_default();
-    raw.head.sb_csum.set(sum);
     check_fits(params, data)
 }
 
@@ -389,8 +388,6 @@ fn fill_0<O: ByteOrder>(block: &mut [u8; BLOCK_BYTES], params: &CreateParams) ->
     if let Some(disk) = raw.disks.get(own) {
         raw.this_disk = *disk;
     }
-    let sum = v0::checksum(raw);
-    raw.sb_csum.set(sum);
     Ok(())
 }
 

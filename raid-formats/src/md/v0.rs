@@ -224,6 +224,14 @@ pub(super) fn checksum<O: ByteOrder>(raw: &Raw0<O>) -> u32 {
     folded_sum::<O>(raw.as_bytes(), offset_of!(Raw0<LE>, sb_csum))
 }
 
+/// Puts the right sum into a changed record.
+pub(super) fn seal<O: ByteOrder>(block: &mut [u8; RECORD_BYTES]) {
+    if let Ok(raw) = Raw0::<O>::mut_from_bytes(block) {
+        let sum = checksum(raw);
+        raw.sb_csum.set(sum);
+    }
+}
+
 fn disk<O: ByteOrder>(raw: &Raw0<O>, number: u32) -> Option<&Disk<O>> {
     raw.disks.get(usize::try_from(number).ok()?)
 }

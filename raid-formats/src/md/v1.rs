@@ -314,6 +314,14 @@ pub(super) fn checksum(raw: &Raw1) -> Option<u32> {
     Some(folded_sum::<LE>(summed, offset_of!(Head, sb_csum)))
 }
 
+/// Puts the right sum into a changed record.
+pub(super) fn seal(block: &mut [u8; RECORD_BYTES]) {
+    let raw: &mut Raw1 = zerocopy::transmute_mut!(block);
+    if let Some(sum) = checksum(raw) {
+        raw.head.sb_csum.set(sum);
+    }
+}
+
 /// The words of the table that count.
 fn role_words(raw: &Raw1) -> &[zerocopy::byteorder::little_endian::U16] {
     usize::try_from(raw.head.max_dev.get()).ok().and_then(|len| raw.dev_roles.get(..len)).unwrap_or(&[])
