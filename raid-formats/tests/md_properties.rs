@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 use raid_core::{Level, Raid0Layout, Raid5Layout, Raid6Layout, Sector, Sectors};
 use raid_formats::{
-    md::{BitmapParams, CreateParams, Refusal, Superblock, Version, create, superblock_at},
+    md::{BitmapParams, CreateParams, Refusal, Superblock, Version, create, probe, superblock_at},
     record::{Name, Role, Sync, Uuid},
 };
-use raid_testkit::{fixtures, fuzz_bodies};
+use raid_testkit::{fixtures, fuzz_bodies, image::Image};
 use std::{fs, path::Path};
 
 /// The stored seeds of every target, replayed through the body that the fuzzer runs.
@@ -19,6 +19,17 @@ fn the_corpus_replays() {
         for seed in seeds {
             body(&fs::read(seed).unwrap());
         }
+    }
+}
+
+/// A seed that is refused at the door would test nothing behind it.
+#[test]
+fn every_small_medium_of_the_corpus_is_a_member() {
+    let media = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/md_probe");
+    for seed in fs::read_dir(media).unwrap().map(|entry| entry.unwrap().path()) {
+        let image = fs::read(&seed).unwrap();
+        let mut buffer = [[0; 4096]; 4];
+        assert_eq!(probe(&Image(&image), &mut buffer).ranked().count(), 1, "{}", seed.display());
     }
 }
 

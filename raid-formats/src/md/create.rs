@@ -310,7 +310,7 @@ fn fill_1(block: &mut [u8; BLOCK_BYTES], params: &CreateParams) -> Result<(), Re
     });
     let table_len = params.roles.len().max(TABLE_LEN_MIN);
     head.max_dev.set(u32::try_from(table_len).unwrap_or(0));
-    let words = params.roles.iter().map(|role| role_to_word(*role)).chain(core::iter::repeat(v1::ROLE_FAULTY));
+    let words = params.roles.iter().map(|role| role_to_word(*role)).chain(core::iter::repeat(v1::ROLE_SPARE));
     for (place, word) in raw.dev_roles.iter_mut().zip(words.take(table_len)) {
         *place = little_endian::U16::new(word);
     }

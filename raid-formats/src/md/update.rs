@@ -184,11 +184,11 @@ fn update_1(block: &mut [u8; 4096], state: &RunningState) {
     head.feature_map.set(features.bits());
 }
 
-/// Sets a role; the table grows if the number lies behind its end, and what lies between belongs to nobody.
+/// Sets a role; the table grows if the number lies behind its end. What lies between belongs to nobody, which Linux writes as "spare".
 fn set_role(raw: &mut Raw1, number: u32, role: Role) {
     let (old_len, Some(new_len)) = (raw.head.max_dev.get(), number.checked_add(1)) else { return };
     for index in old_len..new_len {
-        set_word(raw, index, v1::ROLE_FAULTY);
+        set_word(raw, index, v1::ROLE_SPARE);
     }
     raw.head.max_dev.set(old_len.max(new_len));
     set_word(raw, number, role_to_word(role));

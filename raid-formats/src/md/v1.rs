@@ -28,9 +28,9 @@ pub(super) const TIME_SECONDS_MASK: u64 = (1 << 40) - 1;
 const ROLE_NOT_A_SLOT: u16 = 0xFF00;
 /// Role of the journal member.
 pub const ROLE_JOURNAL: u16 = 0xFFFD;
-/// Role of a failed member, and of numbers never given.
+/// Role of a failed member; older kernels also gave it to numbers that nobody has.
 pub const ROLE_FAULTY: u16 = 0xFFFE;
-/// Role of a spare.
+/// Role of a spare, and of numbers that nobody has.
 pub const ROLE_SPARE: u16 = 0xFFFF;
 
 /// Offset of the table's length.

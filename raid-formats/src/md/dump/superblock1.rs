@@ -132,8 +132,8 @@ fn table(raw: &Raw1, visit: &mut dyn FnMut(Field)) {
         let number = i64::from(word.get());
         let value = match role_from_word(word.get()) {
             Role::Slot(slot) => u64_of(slot),
-            Role::Spare => Value::Code { number, name: "spare" },
-            Role::Faulty => Value::Code { number, name: "faulty or nobody" },
+            Role::Spare => Value::Code { number, name: "spare or nobody" },
+            Role::Faulty => Value::Code { number, name: "faulty" },
             Role::Journal => Value::Code { number, name: "journal" },
         };
         visit(Field { name: "dev_roles", index: Some(index), offset, len: 2, value, meaning: "slot of that number" });
