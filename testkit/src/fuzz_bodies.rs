@@ -28,6 +28,26 @@ pub const ALL: [(&str, Body); 5] = [
 
 /// The bytes are a whole medium.
 pub fn md_probe(data: &[u8]) {
+    probe(data);
+    probe(&sealed(data));
+}
+
+/// The same medium with the right checksum at every place where a superblock could lie.
+fn sealed(data: &[u8]) -> Vec<u8> {
+    let mut image = data.to_vec();
+    let medium = Sectors::from_bytes_floor(image.len() as u64);
+    for version in Version::ALL {
+        let at = md::superblock_at(version, medium).ok().and_then(|at| usize::try_from(at.bytes()?).ok());
+        let block = at.and_then(|at| image.get_mut(at..)).and_then(|rest| rest.first_chunk_mut::<4096>());
+        let big = block.as_ref().is_some_and(|block| block.starts_with(&md::MAGIC.to_be_bytes()));
+        if let Some(block) = block.filter(|_| big == (version == Version::V0Big)) {
+            Superblock::seal(block, version);
+        }
+    }
+    image
+}
+
+fn probe(data: &[u8]) {
     let source = Image(data);
     let mut buffer: ProbeBuffer = [[0; 4096]; 4];
     let probe = md::probe(&source, &mut buffer);
