@@ -248,8 +248,9 @@ fn low_bits(count: u64) -> u8 {
     }
 }
 
+/// A parameter out of its range: it has no place on the disk yet.
 fn range(field: &'static str, found: u64, least: u64, most: u64) -> Refusal {
-    Refusal::Range { field, offset: 0, found: i128::from(found), least, most }
+    Refusal::range(field, 0, found, least, most)
 }
 
 fn check_number(params: &CreateParams, numbers: usize) -> Result<usize, Refusal> {
