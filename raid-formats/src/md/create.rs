@@ -106,7 +106,9 @@ pub fn default_data(version: Version, medium: Sectors, chunk: Sectors) -> Result
         Version::V1_0 => (0, at.0.saturating_sub(BAD_BLOCK_SECTORS.saturating_add(bitmap.0))),
         Version::V1_1 | Version::V1_2 => {
             let mut headroom: u64 = 128 * MIB_SECTORS;
-            while headroom << 10 > medium.0 && (chunk.is_zero() || headroom > chunk.0.saturating_mul(4)) && headroom > 0
+            while headroom << 10 > medium.0
+                && (chunk.is_zero() || headroom >= chunk.0.saturating_mul(4))
+                && headroom > 0
             {
                 headroom >>= 1;
             }
