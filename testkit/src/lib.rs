@@ -5,3 +5,6 @@ pub mod fixtures;
 pub mod image;
 pub mod mdadm;
 pub mod pattern;
+pub mod skip;
+
+pub use skip::{skipped, tool};
