@@ -236,7 +236,9 @@ proptest! {
     }
 
     #[test]
-    fn both_sides_of_a_reshape_read_right(position in 0..400_u64, backwards in any::<bool>(), lost in 0..6_u8, at_once in 1..64_u64) {
+    fn both_sides_of_a_reshape_read_right(
+        position in 0..400_u64, backwards in any::<bool>(), lost in 0..6_u8, at_once in 1..64_u64,
+    ) {
         let (narrow, wide) = (
             geometry(Level::Raid5(Raid5Layout::LeftSymmetric), 4),
             geometry(Level::Raid6(Raid6Layout::LeftSymmetric), 6),
