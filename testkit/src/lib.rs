@@ -6,3 +6,6 @@ pub mod fuzz_bodies;
 pub mod image;
 pub mod mdadm;
 pub mod pattern;
+pub mod skip;
+
+pub use skip::{skipped, tool};

@@ -77,7 +77,7 @@ fn holes_are_told_and_stay_holes() {
     let runs = media.allocation(0, 8 * MIB).unwrap();
     assert_eq!(runs.iter().map(|run| run.len_bytes).sum::<u64>(), 8 * MIB);
     if runs.len() == 1 {
-        println!("skipped: this file system tells no holes");
+        raid_testkit::skipped("this file system tells no holes");
         return;
     }
     let expected = [(2 * MIB, true), (65536, false), (6 * MIB - 65536, true)];
@@ -149,7 +149,7 @@ fn a_file_that_cannot_be_read_is_refused_by_name() {
     fs::write(&path, [1; 512]).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     if File::open(&path).is_ok() {
-        println!("skipped: whoever runs this may read every file (root)");
+        raid_testkit::skipped("whoever runs this may read every file (root)");
         return;
     }
     refused(read(&path), &path, "permission denied");

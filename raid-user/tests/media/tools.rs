@@ -18,7 +18,7 @@ fn tool(name: &str) -> Option<String> {
     if Command::new(name).arg("--version").output().is_ok() {
         return Some(name.to_owned());
     }
-    println!("skipped: {name} is not installed");
+    raid_testkit::skipped(name);
     None
 }
 
@@ -91,7 +91,7 @@ fn a_qcow2_image_that_needs_more_than_the_reader_has_is_refused() {
         let arguments = format!("convert -f raw -O qcow2 {options} raw image");
         let output = run(&qemu, &arguments.split(' ').collect::<Vec<_>>(), dir.path(), "");
         if !output.status.success() {
-            println!("skipped: this qemu-img cannot do {options}");
+            println!("not tried: this qemu-img cannot do {options}");
             continue;
         }
         let error = refused(read(&path), &path, says);
@@ -254,7 +254,7 @@ impl Loop {
         let arguments = ["--find", "--show", "--partscan", "--sector-size", &block_bytes, &file.display().to_string()];
         let made = Command::new("losetup").args(arguments).output().ok().filter(|output| output.status.success());
         if made.is_none() {
-            println!("skipped: losetup cannot make a device here (it needs root)");
+            raid_testkit::skipped("losetup cannot make a device here (it needs root)");
         }
         Some(Self(String::from_utf8(made?.stdout).unwrap().trim().to_owned()))
     }
@@ -304,7 +304,7 @@ fn the_device_of_a_partition_is_the_same_as_the_partition_in_the_disk() {
     run(&addpart, &[&device.0, "2", "10240", "16384"], dir.path(), "");
     let name = device.0.trim_start_matches("/dev/");
     let Ok(numbers) = fs::read_to_string(format!("/sys/class/block/{name}p2/dev")) else {
-        println!("skipped: the kernel makes no partitions of a loop device here");
+        raid_testkit::skipped("the kernel makes no partitions of a loop device here");
         return;
     };
     let (major, minor) = numbers.trim().split_once(':').unwrap();

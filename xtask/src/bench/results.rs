@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::measured::Measurement;
 
 /// The file before the first section.
-pub(super) const EMPTY: &str = "# Measured\n\nWritten by `cargo xtask bench`. A figure in brackets is a ratio to the peer, the last column: \
-2.0× is twice as fast.\n";
+pub(super) const EMPTY: &str = "# Measured\n\nWritten by `cargo xtask bench`. \
+The figure in brackets is a ratio to the peer, which stands in the last column: 2.0× is twice as fast.\n";
 
 /// Forms that others are measured against, the first that a table has.
 const PEERS: [&str; 3] = ["mdadm", "reference", "naive"];

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::command::{line, root};
+use crate::command::{line, tools_folder};
 
 /// The environment variable that names the skip log. Its lines are `program TAB test TAB what was missing`.
 const SKIP_LOG: &str = "RAID_SKIP_LOG";
@@ -70,7 +70,8 @@ impl fmt::Display for Counts {
 /// # Errors
 /// If it cannot be started or read.
 pub(crate) fn tests(cargo_test: &mut Command, name: &str) -> Result<Counts> {
-    let log = root().join("target").join(format!("skipped-{name}.log"));
+    let log = tools_folder().join(format!("skipped-{name}.log"));
+    fs::create_dir_all(tools_folder())?;
     remove_if_there(&log)?;
     let what = line(cargo_test);
     let mut child = cargo_test

@@ -29,7 +29,7 @@ pub(super) fn links(tree: &Tree) -> impl Iterator<Item = Link> {
                 return None;
             };
             let file = dest_url.split('#').next().filter(|file| !file.is_empty() && !file.contains(':'))?;
-            let line = text.get(..place.start).unwrap_or_default().lines().count().max(1);
+            let line = text.get(..place.start).unwrap_or_default().matches('\n').count() + 1;
             let target = tree::join(tree::folder(path), file);
             Some(Link { from: path.to_owned(), line, text: file.to_owned(), target })
         })
