@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use raid_core::geometry::{Content, Geometry, Part};
+use raid_core::geometry::{ConfigError, Content, Geometry, Part};
 use raid_core::plan::{self, By, How, Readable, Recover, Trust};
 use raid_core::reshape::{Layouts, Side};
 use raid_core::{
@@ -17,9 +17,13 @@ use raid_core::{
 const CHUNK: u64 = 8;
 const ROWS: u64 = 13;
 
-fn geometry(level: Level, members: u16) -> Geometry {
+fn try_geometry(level: Level, members: u16) -> Result<Geometry, ConfigError> {
     let sizes = Sizes::Same(Sectors(ROWS * CHUNK));
-    Geometry::new(&ArrayConfig { level, members, chunk: Sectors(CHUNK), sizes, array_size: None }).unwrap()
+    Geometry::new(&ArrayConfig { level, members, chunk: Sectors(CHUNK), sizes, array_size: None })
+}
+
+fn geometry(level: Level, members: u16) -> Geometry {
+    try_geometry(level, members).unwrap()
 }
 
 /// Times g, by the book: shift, and reduce by 0x11d.
@@ -182,12 +186,8 @@ fn any_level() -> impl Strategy<Value = Level> {
         Just(Level::Raid6(Raid6Layout::RotatingNRestart)),
         Just(Level::Raid6(Raid6Layout::RotatingNContinue)),
         Just(Level::Raid6(Raid6Layout::RightSymmetric6)),
-        (1..3_u8, 1..3_u8, any::<bool>()).prop_map(|(near, far, offset)| Level::Raid10(Raid10Layout {
-            near,
-            far,
-            offset,
-            sets: FarSets::All
-        })),
+        (prop_oneof![Just((2, 1)), Just((1, 2)), Just((2, 2)), Just((1, 3))], any::<bool>())
+            .prop_map(|((near, far), offset)| Level::Raid10(Raid10Layout { near, far, offset, sets: FarSets::All })),
     ]
 }
 
@@ -216,7 +216,10 @@ proptest! {
     fn what_comes_is_right_and_only_what_must_be_is_lost(
         level in any_level(), members in 4..8_u16, world in any_world(), at_once in 1..64_u64,
     ) {
-        let geometry = geometry(level, members);
+        let geometry = try_geometry(level, members);
+        // Near and offset copies together do not go on an odd count.
+        prop_assume!(!matches!(geometry, Err(ConfigError::CopiesOverlap { .. })));
+        let geometry = geometry.unwrap();
         let mut disks = Disks::default();
         disks.fill(Side::Old, &geometry);
         let layouts = Layouts::one(geometry.clone());

@@ -2,8 +2,8 @@
 //!
 //! Each gives its data rounded down to the chunk, if there is one (`drivers/md/md-linear.c`).
 
-use super::{ConfigError, Content, Place};
-use crate::config::{ArrayConfig, Sizes};
+use super::{ConfigError, Content, Place, sizes, too_big};
+use crate::config::ArrayConfig;
 use crate::units::{MEMBERS_MAX, Member, Sector, Sectors, StripeNo};
 
 /// Where each member's part of the array ends.
@@ -17,14 +17,15 @@ impl Linear {
     pub(super) fn new(config: &ArrayConfig<'_>) -> Result<(Self, Sectors), ConfigError> {
         let mut end: u64 = 0;
         let mut ends = [0; MEMBERS_MAX];
-        for (slot, entry) in ends.iter_mut().enumerate() {
-            let size = match config.sizes {
-                Sizes::Same(size) if slot < usize::from(config.members) => size,
-                Sizes::Same(_) => Sectors::ZERO,
-                Sizes::Each(sizes) => sizes.get(slot).copied().unwrap_or_default(),
-            };
-            end = end.checked_add(size.floor_to(config.chunk).0).ok_or(ConfigError::TooBig)?;
+        for (entry, size) in ends.iter_mut().zip(sizes(config).chain(core::iter::repeat(Sectors::ZERO))) {
+            end = end.checked_add(size.floor_to(config.chunk).0).ok_or_else(|| too_big(config))?;
             *entry = end;
+        }
+        if end == 0 {
+            return Err(ConfigError::TooSmall {
+                found: sizes(config).max().unwrap_or_default(),
+                least: config.chunk.max(Sectors(1)),
+            });
         }
         Ok((Self { ends }, Sectors(end)))
     }
