@@ -156,7 +156,7 @@ impl Claimant for Found {
 /// What one name led to.
 pub enum Outcome {
     /// A member.
-    Member(Found),
+    Member(Box<Found>),
     /// A readable medium without a superblock.
     NotAMember(NoMember),
     /// Something that could not be opened.
@@ -185,7 +185,7 @@ fn open_path(name: &str, path: &OsStr, options: &Options) -> (Outcome, Option<Sh
         Err(error) => return unopened(error),
     };
     let outcome = match Found::inspect(name, opened.media.clone()) {
-        Ok(found) => Outcome::Member(Found { notes: opened.notes, ..found }),
+        Ok(found) => Outcome::Member(Box::new(Found { notes: opened.notes, ..found })),
         Err(reason) => Outcome::NotAMember(reason),
     };
     (outcome, Some(opened.media))

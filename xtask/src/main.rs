@@ -1,4 +1,76 @@
-//! The verbs of this workspace.
+//! The verbs of this workspace. One file a verb; each habit of working here is one of them.
+//!
+//! It links nothing of the product, so that it builds and speaks when the product does not.
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod apt;
+mod asan;
+mod bench;
+mod command;
+mod fuzz;
+mod no_std;
+mod rust_src;
+mod test;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The verbs of this workspace", after_help = NOT_YET)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What people will look for and not find.
+const NOT_YET: &str = "Not yet: `sim` (it comes with the engine), `kmod` (it comes with the kernel target).";
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Runs every test; as root, installs the tools it needs first
+    Test {
+        /// The everyday loop: format, house rules, lints, the tests of a debug build
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Checks the house rules
+    Tidy,
+    /// Builds the core and the formats for a machine without an operating system
+    NoStd,
+    /// Fuzzes one target, or each in turn
+    Fuzz {
+        /// A target of fuzz/Cargo.toml; all if absent
+        target: Option<String>,
+        /// How long each target runs
+        #[arg(long, default_value_t = 60, value_name = "N")]
+        seconds: u32,
+    },
+    /// Runs the tests of the parity code under AddressSanitizer
+    Asan,
+    /// Runs the benchmarks whose name contains FILTER and writes benches/RESULTS.md anew
+    Bench {
+        /// Part of a benchmark file's name; all if absent
+        filter: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().verb {
+        Verb::Test { quick } => return test::run(quick),
+        Verb::Tidy => tidy::run(),
+        Verb::NoStd => no_std::run(),
+        Verb::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
+        Verb::Asan => asan::run().map(|counts| println!("{counts}")),
+        Verb::Bench { filter } => bench::run(filter.as_deref()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

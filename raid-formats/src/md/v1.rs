@@ -22,7 +22,7 @@ use zerocopy::{FromBytes, IntoBytes, LE};
 pub const MAGIC: u32 = 0xA92B_4EFC;
 
 /// Times are 40 bits of seconds below 24 bits of microseconds.
-const TIME_SECONDS_MASK: u64 = (1 << 40) - 1;
+pub(super) const TIME_SECONDS_MASK: u64 = (1 << 40) - 1;
 
 /// Roles from here up are not slots.
 const ROLE_NOT_A_SLOT: u16 = 0xFF00;
@@ -32,6 +32,11 @@ pub const ROLE_JOURNAL: u16 = 0xFFFD;
 pub const ROLE_FAULTY: u16 = 0xFFFE;
 /// Role of a spare.
 pub const ROLE_SPARE: u16 = 0xFFFF;
+
+/// Offset of the table's length.
+pub(super) const MAX_DEV_OFFSET: u32 = 220;
+/// Offset of the table.
+pub(super) const ROLES_OFFSET: u32 = 256;
 
 /// Least data area that Linux takes.
 const DATA_SECTORS_MIN: u64 = 10;
@@ -253,20 +258,25 @@ impl<'a> Superblock1<'a> {
             }
         }
         if self.features.contains(Features::BAD_BLOCKS) {
-            let len = u64::from(head.bblog_size.get());
-            if len > BAD_BLOCK_SECTORS_MAX {
-                return Err(range("bblog_size", at!(bblog_size), len, 0, BAD_BLOCK_SECTORS_MAX));
-            }
-            if head.bblog_offset.get() == 0 {
-                return Err(range("bblog_offset", at!(bblog_offset), 0_u64, 1, u64::from(u32::MAX)));
-            }
-            let shift = head.bblog_shift;
-            if shift > SHIFT_MAX {
-                return Err(range("bblog_shift", at!(bblog_shift), shift, 0, u64::from(SHIFT_MAX)));
-            }
-            self.bad_block_area()?;
+            self.check_bad_blocks()?;
         }
         self.check_log()
+    }
+
+    /// There must be a place for the list of bad blocks, of a size that Linux takes.
+    pub(super) fn check_bad_blocks(&self) -> Result<(), Refusal> {
+        let head = &self.raw.head;
+        let (len, shift) = (u64::from(head.bblog_size.get()), head.bblog_shift);
+        if len > BAD_BLOCK_SECTORS_MAX {
+            return Err(range("bblog_size", at!(bblog_size), len, 0, BAD_BLOCK_SECTORS_MAX));
+        }
+        if head.bblog_offset.get() == 0 {
+            return Err(range("bblog_offset", at!(bblog_offset), 0_u64, 1, u64::from(u32::MAX)));
+        }
+        if shift > SHIFT_MAX {
+            return Err(range("bblog_shift", at!(bblog_shift), shift, 0, u64::from(SHIFT_MAX)));
+        }
+        self.bad_block_area().map(drop)
     }
 
     fn check_log(&self) -> Result<(), Refusal> {

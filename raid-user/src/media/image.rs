@@ -1,10 +1,12 @@
 //! Disk images: qcow2 and VMDK, read through imago. Never writes, and follows a reference to another file only by rule.
 //!
 //! imago fills what a truncated file lacks with zeros. A member must not be made up, so every piece of data is checked to
-//! lie within its file before it is read.
+//! lie within its file before it is read. And it panics on some damaged headers, which must be an error with the file's
+//! name: no call of it leaves this file unguarded.
 
 use std::cell::RefCell;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use imago::file::File;
@@ -78,9 +80,13 @@ impl Image {
         };
         let log = RefCell::default();
         let gate = Gate { rule, layer: 0, log: &log };
-        let opened = gate.storage(file, path).and_then(|storage| match format {
-            Format::Vmdk => Vmdk::<File>::builder(storage).open(gate).map(FormatAccess::new),
-            Format::Qcow2 | Format::Raw => Qcow2::<File>::builder(storage).open(gate).map(FormatAccess::new),
+        let opened = guarded(|| {
+            let storage = gate.storage(file, path)?;
+            match format {
+                Format::Vmdk => Vmdk::<File>::builder(storage).open(gate).map(FormatAccess::new),
+                Format::Qcow2 => Qcow2::<File>::builder(storage).open(gate).map(FormatAccess::new),
+                Format::Raw => Err(io::Error::other("raw bytes are no image")),
+            }
         });
         let log = log.into_inner();
         let access = opened.map_err(|source| match log.error {
@@ -142,7 +148,7 @@ impl Media for Image {
     fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> io::Result<()> {
         let len_bytes = len_of(buf);
         let mut rest = buf;
-        let read = self.walk(offset_bytes, len_bytes, |here_bytes, piece_bytes, mapping| {
+        let piece = |here_bytes, piece_bytes, mapping: Mapping<'_, File>| {
             let piece_len = usize::try_from(piece_bytes).unwrap_or(usize::MAX).min(rest.len());
             let (piece, tail) = std::mem::take(&mut rest).split_at_mut(piece_len);
             rest = tail;
@@ -154,16 +160,18 @@ impl Media for Image {
                 }
                 _ => self.access.read(piece, here_bytes),
             }
-        });
+        };
+        let read = guarded(|| self.walk(offset_bytes, len_bytes, piece));
         read.map_err(|error| at(&error, &self.describe(), "reading", offset_bytes, len_bytes))
     }
 
     fn allocation(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<Vec<Run>> {
         let mut found = Vec::new();
-        self.walk(offset_bytes, len_bytes, |_, piece_bytes, mapping| {
+        let piece = |_, piece_bytes, mapping: Mapping<'_, File>| {
             runs::push(&mut found, piece_bytes, matches!(mapping, Mapping::Zero { .. }));
             Ok(())
-        })?;
+        };
+        guarded(|| self.walk(offset_bytes, len_bytes, piece))?;
         Ok(found)
     }
 
@@ -190,7 +198,10 @@ impl Gate<'_> {
     fn allows(&self, path: &Path) -> bool {
         match self.rule {
             Rule::Nothing => false,
-            Rule::Beside(folder) => path.canonicalize().is_ok_and(|path| path.parent() == Some(folder)),
+            Rule::Beside(folder) => {
+                let there = path.parent().is_some_and(|parent| parent.canonicalize().is_ok_and(|real| real == folder));
+                there && !path.is_symlink()
+            }
             Rule::Anything => true,
         }
     }
@@ -218,4 +229,14 @@ impl ImplicitOpenGate<File> for Gate<'_> {
         self.log.borrow_mut().opened.push(path.to_owned());
         self.storage(file, path)
     }
+}
+
+/// Calls into imago. A panic there becomes an error; its locks do not poison, and nothing is written that could be half done.
+fn guarded<T>(call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let message = panic.downcast_ref::<String>().map(String::as_str);
+        let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        let text = format!("its damage made the image reader give up: {message}");
+        Err(io::Error::new(io::ErrorKind::InvalidData, text))
+    })
 }

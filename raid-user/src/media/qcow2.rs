@@ -1,6 +1,6 @@
-//! Finds a qcow2 file that was cut short, before any of it is read. Reads no data; the image reader does.
+//! Finds a qcow2 file that was cut short or is encrypted, before any of it is read. Reads no data; the image reader does.
 //!
-//! What lies past the end of an image file reads as zeros, so a mapping table that was lost with the end of the file
+//! The image reader looks at neither: it would serve the encrypted bytes as data, and what lies past the end of an image file reads as zeros, so a mapping table that was lost with the end of the file
 //! would turn its gigabytes into zeros without a word. Fields: QEMU `docs/interop/qcow2.txt`, "Header" and "Cluster mapping".
 
 use std::io;
@@ -37,7 +37,8 @@ struct Header {
 /// How long the file must be at least to hold its mapping tables, if it is a qcow2 file at all.
 ///
 /// # Errors
-/// The medium's error; [`io::ErrorKind::InvalidData`] if the tables cannot be those of such an image.
+/// The medium's error; [`io::ErrorKind::InvalidData`] if the tables cannot be those of such an image;
+/// [`io::ErrorKind::Unsupported`] if it is encrypted.
 pub(super) fn needed_bytes(media: &impl Media) -> io::Result<u64> {
     let invalid = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason.to_owned());
     let mut buf = [0; size_of::<Header>()];
@@ -48,6 +49,9 @@ pub(super) fn needed_bytes(media: &impl Media) -> io::Result<u64> {
     media.read_at(0, &mut buf)?;
     let header = Header::read_from_bytes(&buf).ok().filter(|header| header.magic == MAGIC);
     let Some(header) = header else { return Ok(0) };
+    if header.crypt_method.get() != 0 {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "it is encrypted, which is not supported"));
+    }
     let cluster_bits = header.cluster_bits.get();
     if !(9..=21).contains(&cluster_bits) {
         return Err(invalid("its cluster size is impossible"));

@@ -6,6 +6,8 @@
 mod gpt;
 mod mbr;
 mod part;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io;

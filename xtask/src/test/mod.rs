@@ -1,0 +1,52 @@
+//! `cargo xtask test`: every check there is, in an order that fails early, with one table at the end.
+//!
+//! A step that fails does not stop the others: one run tells all that is wrong.
+
+pub(crate) mod count;
+mod steps;
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use count::Counts;
+use steps::{STEPS, Step};
+
+/// What came of a step.
+struct Row {
+    name: &'static str,
+    counts: Counts,
+    took: Duration,
+}
+
+/// Runs all steps, or those of the everyday loop. Fails if any does.
+pub(crate) fn run(quick: bool) -> ExitCode {
+    let rows: Vec<Row> = STEPS.iter().filter(|step| step.quick || !quick).map(perform).collect();
+    let mut total = Counts::default();
+    println!("\n{:<14} {:>8} {:>7} {:>7} {:>8}", "step", "time", "passed", "failed", "skipped");
+    for row in &rows {
+        let Counts { passed, failed, skipped, .. } = row.counts;
+        println!("{:<14} {:>6.1} s {passed:>7} {failed:>7} {skipped:>8}", row.name, row.took.as_secs_f64());
+        total += row.counts.clone();
+    }
+    println!();
+    for reason in &total.reasons {
+        println!("skipped: {reason}");
+    }
+    println!("{total}");
+    if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn perform(step: &Step) -> Row {
+    println!("\n== {}: {}", step.name, step.what);
+    let start = Instant::now();
+    let counts = (step.run)().unwrap_or_else(|error| {
+        println!("error: {error:#}");
+        Counts::fail()
+    });
+    let took = start.elapsed();
+    let verdict = if counts.failed == 0 { "ok" } else { "FAILED" };
+    println!("== {}: {verdict} in {:.1} s", step.name, took.as_secs_f64());
+    Row { name: step.name, counts, took }
+}

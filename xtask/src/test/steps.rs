@@ -1,0 +1,103 @@
+//! The steps of `cargo xtask test`. A step without tests of its own counts as one.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::count::{self, Counts};
+use crate::{
+    asan,
+    command::{cargo, find, perform},
+    fuzz, no_std, tidy, tools,
+};
+
+/// How long each fuzz target runs: enough to replay its corpus and see that it lives.
+const FUZZ_SECONDS: u32 = 5;
+
+/// One line of the table.
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) what: &'static str,
+    /// Part of the everyday loop.
+    pub(super) quick: bool,
+    pub(super) run: fn() -> Result<Counts>,
+}
+
+const fn step(name: &'static str, quick: bool, what: &'static str, run: fn() -> Result<Counts>) -> Step {
+    Step { name, what, quick, run }
+}
+
+/// All steps, the cheap ones first.
+pub(super) const STEPS: [Step; 14] = [
+    step("tools", false, "programs that tests use as peers", tools_for_tests),
+    step("fmt", true, "the format of the code", || one(cargo().args(["fmt", "--all", "--check"]))),
+    step("tidy", true, "the house rules", || tidy::run().map(|()| Counts::pass())),
+    step("clippy", true, "lints", clippy),
+    step("test", true, "all tests of a debug build, and those in the documentation", || {
+        count::tests(cargo().args(["test", "--workspace", "--no-fail-fast"]), "test")
+    }),
+    step("release", false, "the core and the formats as they ship, without overflow checks", release),
+    step("benches", false, "each benchmark runs once", || {
+        one(cargo().args(["test", "--quiet", "--package", "raid-benches", "--benches"]))
+    }),
+    step("doc", false, "the documentation and its links", || {
+        one(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings"))
+    }),
+    step("no-std", false, "core and formats where there is no std", || no_std::run().map(|()| Counts::pass())),
+    step("asan", false, "the parity code under AddressSanitizer", asan::run),
+    step("isa", false, "forms of the parity code that this machine cannot run", || {
+        Ok(Counts::skip(asan::forms_not_run()))
+    }),
+    step("fuzz", false, "each fuzz target for a few seconds", fuzz_briefly),
+    step("demo", false, "README's first command", || {
+        one(cargo().args(["run", "--release", "--package", "raid-user", "--", "demo"]))
+    }),
+    step("deny", false, "licences and sources of dependencies", deny),
+];
+
+/// A command that is one check.
+fn one(command: &mut Command) -> Result<Counts> {
+    perform(command).map(|()| Counts::pass())
+}
+
+/// Counts nothing: each test that misses a tool says so itself.
+fn tools_for_tests() -> Result<Counts> {
+    for skip in tools::ensure(&tools::FOR_TESTS)? {
+        println!("skipped: {skip}");
+    }
+    Ok(Counts::default())
+}
+
+fn clippy() -> Result<Counts> {
+    one(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"]))
+}
+
+fn release() -> Result<Counts> {
+    let packages = ["--package", "raid-core", "--package", "raid-formats"];
+    count::tests(cargo().args(["test", "--release", "--no-fail-fast"]).args(packages), "release")
+}
+
+fn fuzz_briefly() -> Result<Counts> {
+    let skips = tools::ensure(&[tools::CXX])?;
+    if !skips.is_empty() {
+        return Ok(Counts::skip(skips));
+    }
+    let mut counts = Counts::default();
+    for target in fuzz::targets()? {
+        counts += match fuzz::run(Some(&target), FUZZ_SECONDS) {
+            Ok(()) => Counts::pass(),
+            Err(error) => {
+                println!("error: {error:#}");
+                Counts::fail()
+            }
+        };
+    }
+    Ok(counts)
+}
+
+fn deny() -> Result<Counts> {
+    if find("cargo-deny").is_none() {
+        return Ok(Counts::skip(vec!["licences and sources of dependencies: cargo-deny is not installed".to_owned()]));
+    }
+    one(cargo().args(["deny", "check", "bans", "licenses", "sources"]))
+}

@@ -1,0 +1,56 @@
+//! The programs that tests use as peers, and the packages that hold them.
+
+use anyhow::Result;
+
+use crate::{apt, command};
+
+/// A program that some test or build calls.
+pub(crate) struct Tool {
+    /// What is called.
+    program: &'static str,
+    /// The Debian package that holds it.
+    package: &'static str,
+    /// What is not tested, or not built, without it.
+    serves: &'static str,
+}
+
+const fn tool(program: &'static str, package: &'static str, serves: &'static str) -> Tool {
+    Tool { program, package, serves }
+}
+
+/// For libFuzzer, which is C++.
+pub(crate) const CXX: Tool = tool("g++", "g++", "fuzzing");
+
+/// What `cargo xtask test` uses besides Rust and a C compiler.
+pub(crate) const FOR_TESTS: [Tool; 11] = [
+    tool("nbdinfo", "libnbd-bin", "libnbd's clients against our NBD server"),
+    tool("nbdcopy", "libnbd-bin", "libnbd's clients against our NBD server"),
+    tool("qemu-img", "qemu-utils", "qcow2 and VMDK members, QEMU's NBD client"),
+    tool("qemu-io", "qemu-utils", "QEMU's NBD client"),
+    tool("fio", "fio", "fio's NBD engine against our server"),
+    tool("nbdkit", "nbdkit", "members behind somebody else's NBD server"),
+    tool("mdadm", "mdadm", "what we create and change, read by mdadm"),
+    tool("mkfs.ext4", "e2fsprogs", "a file system read through a served array"),
+    tool("sfdisk", "fdisk", "members in partitions"),
+    tool("objdump", "binutils", "the parity code as a leaf object"),
+    CXX,
+];
+
+/// Installs what is missing if it can, and tells what will not be tested if it cannot.
+///
+/// # Errors
+/// If the package manager is there and allowed to install, but fails.
+pub(crate) fn ensure(tools: &[Tool]) -> Result<Vec<String>> {
+    let missing: Vec<&Tool> = tools.iter().filter(|tool| command::find(tool.program).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(hindrance) = apt::hindrance() else {
+        let mut packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+        packages.dedup();
+        apt::install(&packages)?;
+        return Ok(Vec::new());
+    };
+    let skip = |tool: &Tool| format!("{}: {} is missing and {hindrance}", tool.serves, tool.program);
+    Ok(missing.into_iter().map(skip).collect())
+}
