@@ -8,18 +8,29 @@
 //! sizes in chunks 3, 1, 2        zone 0: 0 1 2 | zone 1: 0 . 2 | zone 2: 0 . .
 //! ```
 
+use core::fmt;
+
 use super::{ConfigError, Content, Place, chunk_of, sizes, too_big};
 use crate::config::{ArrayConfig, Raid0Layout};
 use crate::units::{MEMBERS_MAX, Member, Sector, Sectors, StripeNo};
 
 /// Member sizes in whole chunks; zones follow from them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Zones {
     chunk: u64,
     members: u16,
     /// Chunks of each slot, zero past the last.
     chunks: [u64; MEMBERS_MAX],
     by_zone: bool,
+}
+
+/// Only the slots that there are.
+impl fmt::Debug for Zones {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { chunk, by_zone, .. } = self;
+        let chunks = self.slots();
+        f.debug_struct("Zones").field("chunk", chunk).field("by_zone", by_zone).field("chunks", &chunks).finish()
+    }
 }
 
 /// One zone: rows `from..to`, in chunks of its members.

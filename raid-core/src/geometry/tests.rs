@@ -187,7 +187,8 @@ fn every_stripe_gives_each_member_one_part_and_q_one_power_each() {
 
 /// Worked by hand from `raid5.c`, `raid6_d0`: left-symmetric on 5, stripe 1 has P on 3, Q on 4, so powers count from member 0.
 /// Left-asymmetric on 5, stripe 0 has P on 4, Q on 0: data 0 on member 1, which is the first behind Q.
-/// Stripe 1 has P on 3, Q on 4: the first behind Q is member 0, data 0. Stripe 2 has P on 2, Q on 3: the first behind Q is member 4, data 2.
+/// Stripe 1 has P on 3, Q on 4: the first behind Q is member 0, data 0.
+/// Stripe 2 has P on 2, Q on 3: the first behind Q is member 4, data 2.
 #[test]
 fn powers_of_q_count_from_behind_q_in_md_and_by_slot_in_ddf() {
     let powers = |layout, stripe| -> Vec<_> {

@@ -111,7 +111,8 @@ impl fmt::Display for Warning {
             Self::NotUsed { member, verdict } => write!(f, "{member}: not used: {}", because(verdict)),
             Self::Forced { member, slot, behind } => write!(
                 f,
-                "{member}: used in slot {slot} on your word; it lags {behind} events, so what was written since is a mix of old and new"
+                "{member}: used in slot {slot} on your word; it lags {behind} events, \
+                 so what was written since is a mix of old and new"
             ),
             Self::Rebuilding { member, slot, mark_sectors } => {
                 write!(f, "{member}: slot {slot} was being rebuilt; only its first {mark_sectors} sectors are trusted")
@@ -132,18 +133,32 @@ impl fmt::Display for Warning {
                 })
             }
             Self::JournalNotReplayed => f.write_str(
-                "the journal holds writes that did not reach the members; read without them, recent data are missing or torn",
+                "the journal holds writes that did not reach the members; \
+                 read without them, recent data are missing or torn",
             ),
-            Self::JournalMissing => f.write_str("the journal member is not here; writes that it alone holds are missing or torn"),
+            Self::JournalMissing => {
+                f.write_str("the journal member is not here; writes that it alone holds are missing or torn")
+            }
             Self::PplNotReplayed { entries } => {
-                write!(f, "{entries} partial-parity entries were not replayed; the parity of their stripes is stale")
+                write!(
+                    f,
+                    "{entries} partial-parity entries were not replayed; \
+                 the parity of their stripes is stale"
+                )
             }
             Self::Reshaping { position } => {
                 write!(f, "caught in a reshape at array sector {position}; both sides are read where they are")
             }
-            Self::BadBlocks { member, sectors } => write!(f, "{member}: lists {sectors} bad sectors, which are not read"),
+            Self::BadBlocks { member, sectors } => {
+                write!(f, "{member}: lists {sectors} bad sectors, which are not read")
+            }
             Self::Partial { missing } => {
-                write!(f, "no usable member in {}: more than the level survives; what is lost gives read errors", slots(missing))
+                write!(
+                    f,
+                    "no usable member in {}: more than the level survives; \
+                 what is lost gives read errors",
+                    slots(missing)
+                )
             }
         }
     }
