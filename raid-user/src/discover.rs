@@ -62,6 +62,17 @@ pub struct NoMember {
     pub damaged: bool,
 }
 
+impl NoMember {
+    /// The place that says most: where a magic number stood, if anywhere.
+    #[must_use]
+    pub fn worst(&self) -> String {
+        let telling =
+            |place: &&(&str, String)| !place.1.starts_with("no magic") && !place.1.starts_with("the medium has");
+        let place = self.places.iter().find(telling).or(self.places.first());
+        place.map_or_else(|| "no RAID superblock".into(), |(format, why)| format!("{format}: {why}"))
+    }
+}
+
 impl std::fmt::Display for NoMember {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: no RAID superblock", self.name)?;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod array;
+pub mod cmd;
 pub mod discover;
 pub mod media;
 pub mod nbd;

@@ -1,4 +1,6 @@
-//! The `raid` tool.
+//! The `raid` tool. Everything it does is in the library.
 #![forbid(unsafe_code)]
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    raid_user::cmd::main()
+}

@@ -19,6 +19,7 @@ use raid_formats::record::{Record, Uuid};
 
 use crate::media::{Media, MediaId, Run, SharedMedia};
 
+pub use open::verdicts;
 pub use options::{OpenError, OpenOptions, Warning, because};
 
 /// An array, assembled and readable. Shared between threads freely; nothing in it can write.
@@ -95,10 +96,16 @@ impl Array {
         slot.data_at[side as usize].checked_add(Sectors(at.0))
     }
 
-    /// True if `id` is one of the members' media.
+    /// Members whose data are trusted only in part.
     #[must_use]
-    pub fn has_medium(&self, id: &MediaId) -> bool {
-        self.slots.iter().flatten().any(|slot| slot.media.identity().as_ref() == Some(id))
+    pub fn rebuilding(&self) -> Columns {
+        let in_part = |slot: &&Option<Slot>| slot.as_ref().is_some_and(|slot| slot.mark.is_some());
+        (0..).zip(&self.slots).filter(|(_, slot)| in_part(slot)).map(|(slot, _)| Member(slot)).collect()
+    }
+
+    /// Identities of the members' media, as far as they have one.
+    pub fn media_ids(&self) -> impl Iterator<Item = MediaId> {
+        self.slots.iter().flatten().filter_map(|slot| slot.media.identity())
     }
 }
 

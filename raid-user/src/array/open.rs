@@ -39,6 +39,28 @@ impl Array {
     }
 }
 
+/// What is judged of each of an array's members, in their order.
+///
+/// # Errors
+/// [`OpenError::NoMember`], [`OpenError::NotGiven`], [`OpenError::Refusal`].
+pub fn verdicts(found: &[Found], options: &OpenOptions) -> Result<(Assembly, Vec<Verdict>), OpenError> {
+    if found.is_empty() {
+        return Err(OpenError::NoMember);
+    }
+    let mut members = Vec::new();
+    for name in &options.use_stale {
+        let index = found.iter().position(|found| found.name() == name);
+        members.push(index.ok_or_else(|| OpenError::NotGiven(name.clone()))?);
+    }
+    let force = Force { events: options.force_events, members: &members };
+    let mut verdicts = vec![Verdict::Spare; found.len()];
+    let assembly = judge(found, &force, &mut verdicts).map_err(|refusal| OpenError::Refusal {
+        members: found.iter().map(|found| found.name().to_owned()).collect(),
+        refusal,
+    })?;
+    Ok((assembly, verdicts))
+}
+
 /// The members of one array with what was judged of each.
 struct Judged {
     found: Vec<Found>,
@@ -48,20 +70,7 @@ struct Judged {
 
 impl Judged {
     fn new(found: Vec<Found>, options: &OpenOptions) -> Result<Self, OpenError> {
-        if found.is_empty() {
-            return Err(OpenError::NoMember);
-        }
-        let mut members = Vec::new();
-        for name in &options.use_stale {
-            let index = found.iter().position(|found| found.name() == name);
-            members.push(index.ok_or_else(|| OpenError::NotGiven(name.clone()))?);
-        }
-        let force = Force { events: options.force_events, members: &members };
-        let mut verdicts = vec![Verdict::Spare; found.len()];
-        let assembly = judge(&found, &force, &mut verdicts).map_err(|refusal| OpenError::Refusal {
-            members: found.iter().map(|found| found.name().to_owned()).collect(),
-            refusal,
-        })?;
+        let (assembly, verdicts) = verdicts(&found, options)?;
         Ok(Self { found, verdicts, assembly })
     }
 

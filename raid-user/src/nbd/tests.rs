@@ -94,10 +94,16 @@ fn every_option_gets_the_answer_that_the_document_demands() {
     assert_eq!(answer(&opt(option::GO, &[0, 0])), [rep::ERR_INVALID]);
     let all = [string(""), vec![0, 3, 0, 1, 0, 2, 0, 3]].concat();
     assert_eq!(answer(&opt(option::INFO, &all)), [rep::INFO; 4].into_iter().chain([rep::ACK]).collect::<Vec<_>>());
-    let set = |query: &[&str]| [opt(option::STRUCTURED_REPLY, &[]), opt(option::SET_META_CONTEXT, &context("", query))].concat();
+    let set = |query: &[&str]| {
+        [opt(option::STRUCTURED_REPLY, &[]), opt(option::SET_META_CONTEXT, &context("", query))].concat()
+    };
     assert_eq!(answer(&set(&["base:allocation", "qemu:dirty"])), [rep::META_CONTEXT, rep::ACK]);
     assert_eq!(answer(&set(&["qemu:dirty"])), [rep::ACK]);
-    assert_eq!(answer(&opt(option::SET_META_CONTEXT, &context("", &[]))), [rep::ERR_INVALID], "before structured replies");
+    assert_eq!(
+        answer(&opt(option::SET_META_CONTEXT, &context("", &[]))),
+        [rep::ERR_INVALID],
+        "before structured replies"
+    );
     let list = opt(option::LIST_META_CONTEXT, &context("", &["base:"]));
     assert_eq!(answer(&[opt(option::STRUCTURED_REPLY, &[]), list].concat()), [rep::META_CONTEXT, rep::ACK]);
 }

@@ -1,0 +1,220 @@
+//! `raid examine`: every field of a member's metadata, with its place and meaning.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use raid_core::{SECTOR_BYTES, Sector};
+use raid_formats::assemble::Claimant;
+use raid_formats::dump::{Field, Value};
+use raid_formats::md::{self, Refusal, Version};
+use raid_formats::record::{Role, WriteLog};
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+
+use super::exit::{Exit, Failure};
+use super::open::media_options;
+use super::output::Output;
+use super::text;
+use crate::discover::{Found, Outcome, open_member};
+use crate::media::Media;
+
+/// Tells every field with its offset and meaning.
+#[derive(Args, Debug)]
+pub(super) struct ExamineArgs {
+    /// Members
+    #[arg(required = true, value_name = "MEMBER")]
+    members: Vec<String>,
+    /// Show the bytes of each field
+    #[arg(long)]
+    hex: bool,
+    /// Open files that an image refers to (qcow2 backing files)
+    #[arg(long)]
+    follow_references: bool,
+}
+
+#[derive(Serialize)]
+struct Examined {
+    member: String,
+    format: &'static str,
+    records: Vec<RecordOut>,
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct RecordOut {
+    record: &'static str,
+    at_bytes: u64,
+    fields: Vec<FieldOut>,
+}
+
+#[derive(Serialize)]
+struct FieldOut {
+    name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u32>,
+    offset: u32,
+    len: u32,
+    value: Json,
+    text: String,
+    meaning: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hex: Option<String>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// The first name that is no member, after all others were told.
+pub(super) fn run(args: &ExamineArgs, output: &Output) -> Result<Exit, Failure> {
+    let mut members = Vec::new();
+    let mut failures: Vec<Failure> = Vec::new();
+    for name in &args.members {
+        match open_member(name, &media_options(args.follow_references)) {
+            Outcome::Member(found) => members.push(examine(&found, args.hex)),
+            Outcome::NotAMember(reason) => failures.push(Failure::new(Exit::BadInput, reason)),
+            Outcome::Unopened { error, .. } => failures.push(Failure::new(Exit::BadInput, error)),
+        }
+    }
+    if !members.is_empty() {
+        let document = json!({ "members": &members });
+        output.print("raid.examine/1", document, || members.iter().map(human).collect())?;
+    }
+    match failures.pop() {
+        None => Ok(Exit::Ok),
+        Some(last) => {
+            failures.iter().for_each(|failure| output.fail(failure));
+            Err(last)
+        }
+    }
+}
+
+fn examine(found: &Found, hex: bool) -> Examined {
+    let record = found.record();
+    let version = Version::ALL.into_iter().find(|version| version.format() == record.format);
+    let mut records = Vec::new();
+    let mut notes: Vec<String> = record.notes.sentences().map(str::to_owned).collect();
+    notes.extend(found.notes().iter().map(ToString::to_string));
+    for other in found.others() {
+        let other = format!("{} of array {} with {} events", other.format.name(), other.array, other.events);
+        notes.push(format!("Another superblock also stands here: {other}."));
+    }
+    if let (Some(version), Ok(superblock)) = (version, found.superblock()) {
+        let at = superblock.at();
+        push(&mut records, &mut notes, "superblock", at, superblock.emit(), hex, |bytes, visit| {
+            md::dump::superblock(bytes, version, visit)
+        });
+    }
+    let mut area =
+        |name, at: Sector, len: usize, dump: &dyn Fn(&[u8], &mut dyn FnMut(Field)) -> Result<(), Refusal>| {
+            let mut bytes = vec![0; len];
+            match found.media().read_at(at.bytes().unwrap_or(u64::MAX), &mut bytes) {
+                Ok(()) => push(&mut records, &mut notes, name, at, &bytes, hex, |bytes, visit| dump(bytes, visit)),
+                Err(error) => notes.push(format!("{name}: {error}")),
+            }
+        };
+    match record.log {
+        WriteLog::None => {}
+        WriteLog::Bitmap(at) => area("bitmap", at, 512, &|bytes, visit| md::dump::bitmap(bytes, visit)),
+        WriteLog::Ppl { at, .. } => area("ppl", at.at, 4096, &|bytes, visit| md::dump::ppl(bytes, visit)),
+        WriteLog::Journal { tail } if record.role == Role::Journal => {
+            let at = Sector(record.data.at.0.saturating_add(tail.0));
+            area("journal", at, 4096, &|bytes, visit| md::dump::journal(bytes, record.array, visit));
+        }
+        WriteLog::Journal { .. } => {}
+    }
+    if let (Some(list), Ok(md::Superblock::V1(superblock))) = (record.bad_blocks, found.superblock()) {
+        let len = usize::try_from(list.len.0 * SECTOR_BYTES).unwrap_or(4096).min(4096);
+        let shift = superblock.raw().head.bblog_shift;
+        area("bad blocks", list.at, len, &|bytes, visit| {
+            md::dump::bad_blocks(bytes, shift, visit);
+            Ok(())
+        });
+    }
+    Examined { member: found.name().to_owned(), format: record.format.name(), records, notes }
+}
+
+/// Dumps one record; one that does not parse is a note.
+fn push(
+    records: &mut Vec<RecordOut>,
+    notes: &mut Vec<String>,
+    record: &'static str,
+    at: Sector,
+    bytes: &[u8],
+    hex: bool,
+    dump: impl FnOnce(&[u8], &mut dyn FnMut(Field)) -> Result<(), Refusal>,
+) {
+    let mut fields = Vec::new();
+    if let Err(refusal) = dump(bytes, &mut |field: Field| fields.push(field_out(&field, bytes, hex))) {
+        notes.push(format!("{record}: {refusal}"));
+    }
+    records.push(RecordOut { record, at_bytes: at.0.saturating_mul(SECTOR_BYTES), fields });
+}
+
+fn field_out(field: &Field, bytes: &[u8], hex: bool) -> FieldOut {
+    let raw = || {
+        let bytes = bytes.get(field.offset as usize..)?.get(..field.len as usize)?;
+        Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" "))
+    };
+    FieldOut {
+        name: field.name,
+        index: field.index,
+        offset: field.offset,
+        len: field.len,
+        value: value(field.value),
+        text: match field.value {
+            Value::Time { seconds, .. } => text::time(seconds),
+            value => value.to_string(),
+        },
+        meaning: field.meaning,
+        hex: hex.then(raw).flatten(),
+    }
+}
+
+fn value(value: Value) -> Json {
+    match value {
+        Value::U64(number) | Value::Hex(number) => json!(number),
+        Value::I64(number) => json!(number),
+        Value::Code { number, name } => json!({ "number": number, "name": name }),
+        Value::Flags(flags) => {
+            json!({ "bits": flags.bits, "set": flags.set().collect::<Vec<_>>(), "unknown": flags.unknown() })
+        }
+        Value::Time { seconds, micros } => json!({ "seconds": seconds, "micros": micros }),
+        Value::Text(text) => json!(text.escape_ascii().to_string()),
+        Value::Bytes(bytes) => json!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        Value::Run(run) => json!({ "at_sectors": run.at.0, "len_sectors": run.len.0 }),
+        Value::Checksum { found, expected } => {
+            json!({ "found": found, "expected": expected, "right": found == expected })
+        }
+    }
+}
+
+fn human(examined: &Examined) -> String {
+    let mut out = text::wrap("", &format!("{}: {}", examined.member, examined.format));
+    out.push('\n');
+    for record in &examined.records {
+        let _ = writeln!(out, "  {} at byte {}", record.record, record.at_bytes);
+        let mut fields = record.fields.iter().peekable();
+        while let Some(field) = fields.next() {
+            let mut name = field.name.to_owned();
+            if let Some(first) = field.index {
+                // A table's equal entries are one line.
+                let mut last = first;
+                while let Some(next) =
+                    fields.next_if(|next| next.name == field.name && next.text == field.text && field.hex.is_none())
+                {
+                    last = next.index.unwrap_or(last);
+                }
+                name = if last == first { format!("{name}[{first}]") } else { format!("{name}[{first}..={last}]") };
+            }
+            let value = format!("{}  {}", field.text, if field.index.is_some() { "" } else { field.meaning });
+            let _ = writeln!(out, "{}", text::wrap(&format!("  {:>6}  {name:<20} ", field.offset), value.trim_end()));
+            if let Some(hex) = &field.hex {
+                let _ = writeln!(out, "{}", text::wrap("          | ", hex));
+            }
+        }
+    }
+    for note in &examined.notes {
+        let _ = writeln!(out, "{}", text::wrap("  note: ", note));
+    }
+    out
+}

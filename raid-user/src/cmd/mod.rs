@@ -1,0 +1,95 @@
+//! The `raid` tool: one file a verb. Text for people fits 80 columns, `--json` gives one document with a versioned schema.
+
+mod demo;
+mod examine;
+mod exit;
+mod explain;
+mod open;
+mod output;
+mod pages;
+mod scan;
+mod serve;
+mod text;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use exit::{EXIT_CODES, Exit, Failure};
+use output::Output;
+
+/// Opens RAID arrays from disks and image files, read-only, and says why if it does not.
+#[derive(Parser, Debug)]
+#[command(name = "raid", version, after_help = EXIT_CODES, max_term_width = 80)]
+struct Cli {
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print no warnings and no progress
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: Color,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Find members and group them into arrays
+    Scan(scan::ScanArgs),
+    /// Tell every field of a member's metadata
+    Examine(examine::ExamineArgs),
+    /// Say why members do or do not make an array, and what to do next
+    Explain(open::OpenArgs),
+    /// Serve the array over NBD
+    Serve(serve::ServeArgs),
+    /// Make a RAID 6, lose two members, serve it and prove every byte
+    Demo(demo::DemoArgs),
+    /// Print completions for a shell
+    Completions(pages::CompletionsArgs),
+    /// Write the man pages
+    Man(pages::ManArgs),
+}
+
+/// Runs the tool on the process's arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let color = match cli.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()),
+    };
+    let output = Output { json: cli.json, quiet: cli.quiet, color };
+    let done = run(&cli.verb, &output);
+    let exit = done.unwrap_or_else(|failure| {
+        output.fail(&failure);
+        failure.exit
+    });
+    ExitCode::from(exit as u8)
+}
+
+fn run(verb: &Verb, output: &Output) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Scan(args) => scan::run(args, output),
+        Verb::Examine(args) => examine::run(args, output),
+        Verb::Explain(args) => explain::run(args, output),
+        Verb::Serve(args) => serve::run(args, output),
+        Verb::Demo(args) => demo::run(args, output),
+        Verb::Completions(args) => pages::completions(args),
+        Verb::Man(args) => pages::man(args),
+    }
+}

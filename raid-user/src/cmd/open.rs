@@ -1,0 +1,176 @@
+//! From a command line to members and an array: the flags that all verbs share, each with the risk that it takes.
+
+use clap::{Args, ValueEnum};
+use raid_core::Raid0Layout;
+use raid_formats::assemble::Claimant;
+
+use super::exit::{Exit, Failure};
+use super::output::Output;
+use crate::array::{Array, OpenError, OpenOptions};
+use crate::discover::{Found, Outcome, group, search};
+use crate::media::Options;
+use crate::nbd::Client;
+
+/// Which members, and how they are opened.
+#[derive(Args, Clone, Debug)]
+pub(super) struct OpenArgs {
+    /// Members: files, devices, qcow2 or VMDK images, partitions (disk.img#2), nbd:// URIs; or directories of them
+    #[arg(required = true, value_name = "MEMBER")]
+    pub(super) members: Vec<String>,
+    /// Which array, by name or UUID, where members of several are given
+    #[arg(long, value_name = "NAME|UUID")]
+    pub(super) array: Option<String>,
+    /// Refuse an array that lacks any member
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Use this member although it is stale or was thrown out. Risk: what was written since is a mix of old and new
+    #[arg(long, value_name = "MEMBER")]
+    pub(super) use_stale: Vec<String>,
+    /// Use all members whatever their event counts. Risk: as --use-stale, for all of them
+    #[arg(long)]
+    pub(super) force_events: bool,
+    /// Read past a journal that was not replayed. Risk: the newest writes are missing or torn
+    #[arg(long)]
+    pub(super) ignore_journal: bool,
+    /// Read past partial parity that was not replayed. Risk: what a missing member held in those stripes is wrong
+    #[arg(long)]
+    pub(super) ignore_ppl: bool,
+    /// Believe parity where a degraded array was not stopped cleanly. Risk: what a missing member held there can be wrong
+    #[arg(long)]
+    pub(super) trust_dirty_parity: bool,
+    /// Open although too many members are missing; what is lost gives read errors
+    #[arg(long)]
+    pub(super) partial: bool,
+    /// Layout of a RAID 0 of unequal members whose metadata do not say. Risk: the wrong one gives wrong bytes
+    #[arg(long, value_name = "LAYOUT")]
+    pub(super) raid0_layout: Option<ZoneLayout>,
+    /// Open files that an image refers to (qcow2 backing files). Risk: an image from a stranger can name any file of yours
+    #[arg(long)]
+    pub(super) follow_references: bool,
+}
+
+/// The two layouts of a RAID 0 with several zones.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ZoneLayout {
+    /// Linux before 3.14
+    Original,
+    /// Linux from 3.14 on
+    Alternate,
+}
+
+impl OpenArgs {
+    /// As the library takes them.
+    #[must_use]
+    pub(super) fn options(&self) -> OpenOptions {
+        OpenOptions {
+            strict: self.strict,
+            use_stale: self.use_stale.clone(),
+            force_events: self.force_events,
+            ignore_journal: self.ignore_journal,
+            ignore_ppl: self.ignore_ppl,
+            trust_dirty_parity: self.trust_dirty_parity,
+            partial: self.partial,
+            raid0_layout: self.raid0_layout.map(|layout| match layout {
+                ZoneLayout::Original => Raid0Layout::Original,
+                ZoneLayout::Alternate => Raid0Layout::Alternate,
+            }),
+        }
+    }
+
+    /// The members of the one array that is meant.
+    ///
+    /// # Errors
+    /// A name that is no member, a medium given twice, several arrays and none chosen.
+    pub(super) fn group(&self, output: &Output) -> Result<Vec<Found>, Failure> {
+        let found = members(&self.members, self.follow_references, output)?;
+        choose(group(found), self.array.as_deref())
+    }
+
+    /// Opens the array; its warnings go to stderr.
+    ///
+    /// # Errors
+    /// As [`group`](Self::group), and why the array is not opened.
+    pub(super) fn open(&self, output: &Output) -> Result<Array, Failure> {
+        let array = Array::open(self.group(output)?, &self.options()).map_err(refused)?;
+        for warning in array.warnings() {
+            output.warn(&warning.to_string());
+        }
+        Ok(array)
+    }
+}
+
+/// How names are opened by all verbs.
+#[must_use]
+pub(super) fn media_options(follow_references: bool) -> Options {
+    Options { connect_nbd: Some(Client::connect_shared), follow_references }
+}
+
+/// The failure for an array that is not opened.
+#[must_use]
+pub(super) fn refused(error: OpenError) -> Failure {
+    let exit = match &error {
+        OpenError::NotGiven(_) | OpenError::NoSuchArray(_) => Exit::Usage,
+        OpenError::Config { .. } | OpenError::Member { .. } => Exit::BadInput,
+        _ => Exit::Refused,
+    };
+    Failure::new(exit, error)
+}
+
+/// Opens every name. What was named itself must be a member; what a directory holds may be anything.
+fn members(names: &[String], follow_references: bool, output: &Output) -> Result<Vec<Found>, Failure> {
+    let mut found: Vec<Found> = Vec::new();
+    for outcome in search(names, &media_options(follow_references)) {
+        match outcome {
+            Outcome::Member(member) => {
+                for note in member.notes() {
+                    output.warn(&format!("{}: {note}", member.name()));
+                }
+                let id = member.media().identity();
+                let twin = found.iter().find(|other| {
+                    let other = other.media().identity();
+                    id.as_ref().zip(other.as_ref()).is_some_and(|(id, other)| id.overlaps(other))
+                });
+                if let Some(twin) = twin {
+                    let why = format!("{}: the same medium as {}; give each member once", member.name(), twin.name());
+                    return Err(Failure::new(Exit::BadInput, why));
+                }
+                found.push(*member);
+            }
+            Outcome::NotAMember(reason) if names.contains(&reason.name) => {
+                return Err(Failure::new(Exit::BadInput, reason));
+            }
+            Outcome::Unopened { name, error } if names.contains(&name) => {
+                let missing = matches!(&error, crate::media::OpenError::Io { .. });
+                return Err(Failure::new(if missing { Exit::Io } else { Exit::BadInput }, error));
+            }
+            Outcome::NotAMember(_) | Outcome::Unopened { .. } => {}
+        }
+    }
+    if found.is_empty() {
+        return Err(Failure::new(Exit::BadInput, format!("{}: no member in there", names.join(", "))));
+    }
+    Ok(found)
+}
+
+/// The group with that name or UUID, or the only one.
+fn choose(mut groups: Vec<Vec<Found>>, wanted: Option<&str>) -> Result<Vec<Found>, Failure> {
+    let title = |group: &Vec<Found>| {
+        group.first().map(|found| (found.record().name.to_string(), found.record().array.to_string()))
+    };
+    if let Some(wanted) = wanted {
+        let same = |group: &Vec<Found>| title(group).is_some_and(|(name, uuid)| name == wanted || uuid == wanted);
+        let mut matching: Vec<usize> = (0..groups.len()).filter(|index| same(&groups[*index])).collect();
+        return match (matching.pop(), matching.is_empty()) {
+            (Some(index), true) => Ok(groups.swap_remove(index)),
+            (None, _) => Err(refused(OpenError::NoSuchArray(wanted.into()))),
+            (Some(_), false) => {
+                Err(Failure::new(Exit::Usage, format!("several arrays are called {wanted}; give a UUID")))
+            }
+        };
+    }
+    if groups.len() == 1 {
+        return Ok(groups.swap_remove(0));
+    }
+    let names = groups.iter().filter_map(title).map(|(name, uuid)| format!("{uuid} {name}").trim_end().to_owned());
+    Err(refused(OpenError::SeveralArrays(names.collect())))
+}

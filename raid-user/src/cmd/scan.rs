@@ -1,0 +1,160 @@
+//! `raid scan`: which arrays are here, and what each lacks.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use raid_formats::assemble::{Claimant, Verdict};
+use serde::Serialize;
+
+use super::exit::{Exit, Failure};
+use super::open::media_options;
+use super::output::Output;
+use super::text;
+use crate::array::{Array, OpenOptions, because, verdicts};
+use crate::discover::{Found, Outcome, group, search};
+use crate::media::Media;
+
+/// Finds members in files, directories and devices, and groups them into arrays.
+#[derive(Args, Debug)]
+pub(super) struct ScanArgs {
+    /// Files, directories, devices, images or NBD URIs
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<String>,
+    /// Open files that an image refers to (qcow2 backing files)
+    #[arg(long)]
+    follow_references: bool,
+}
+
+#[derive(Serialize)]
+struct Scan {
+    arrays: Vec<ArrayLine>,
+    not_members: Vec<Named>,
+    unopened: Vec<Named>,
+}
+
+#[derive(Serialize)]
+struct Named {
+    name: String,
+    reason: String,
+}
+
+#[derive(Serialize)]
+struct ArrayLine {
+    uuid: String,
+    name: String,
+    format: &'static str,
+    description: String,
+    size_bytes: Option<u64>,
+    /// `healthy`, `degraded` or `refused`.
+    state: &'static str,
+    slots: Vec<SlotLine>,
+    others: Vec<Named>,
+    warnings: Vec<String>,
+    refusal: Option<String>,
+}
+
+#[derive(Serialize)]
+struct SlotLine {
+    slot: u16,
+    member: Option<String>,
+    events: Option<u64>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Only output's; what is not a member is a result here.
+pub(super) fn run(args: &ScanArgs, output: &Output) -> Result<Exit, Failure> {
+    let mut scan = Scan { arrays: Vec::new(), not_members: Vec::new(), unopened: Vec::new() };
+    let mut found = Vec::new();
+    for outcome in search(&args.paths, &media_options(args.follow_references)) {
+        match outcome {
+            Outcome::Member(member) => found.push(*member),
+            Outcome::NotAMember(reason) => {
+                let why = if reason.damaged { reason.worst() } else { "no RAID superblock".into() };
+                scan.not_members.push(Named { name: reason.name, reason: why });
+            }
+            Outcome::Unopened { name, error } => scan.unopened.push(Named { name, reason: error.to_string() }),
+        }
+    }
+    scan.arrays = group(found).into_iter().map(describe).collect();
+    let exit = if scan.arrays.is_empty() { Exit::No } else { Exit::Ok };
+    output.print("raid.scan/1", &scan, || human(&scan))?;
+    Ok(exit)
+}
+
+fn describe(found: Vec<Found>) -> ArrayLine {
+    let judged = verdicts(&found, &OpenOptions::default());
+    let freshest = judged.as_ref().map_or(0, |(assembly, _)| assembly.freshest);
+    let record = *found[freshest].record();
+    let count = judged.as_ref().map_or(record.shape.members, |(assembly, _)| assembly.slots);
+    let verdicts = judged.map(|(_, verdicts)| verdicts).unwrap_or_default();
+    let mut slots: Vec<SlotLine> = (0..count).map(|slot| SlotLine { slot, member: None, events: None }).collect();
+    let mut others = Vec::new();
+    for (member, verdict) in found.iter().zip(&verdicts) {
+        match verdict {
+            Verdict::Current { slot, .. } => {
+                if let Some(line) = slots.get_mut(usize::from(*slot)) {
+                    line.member = Some(member.name().to_owned());
+                    line.events = Some(member.record().events);
+                }
+            }
+            verdict => others.push(Named { name: member.name().to_owned(), reason: because(verdict) }),
+        }
+    }
+    let opened = Array::open(found, &OpenOptions::default());
+    let whole = slots.iter().all(|slot| slot.member.is_some());
+    ArrayLine {
+        uuid: record.array.to_string(),
+        name: record.name.to_string(),
+        format: record.format.name(),
+        description: text::shape(&record.shape),
+        size_bytes: opened.as_ref().ok().map(Media::size_bytes),
+        state: match &opened {
+            Ok(_) if whole => "healthy",
+            Ok(_) => "degraded",
+            Err(_) => "refused",
+        },
+        slots,
+        others,
+        warnings: opened
+            .as_ref()
+            .map(|array| array.warnings().iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
+        refusal: opened.err().map(|error| error.to_string()),
+    }
+}
+
+fn human(scan: &Scan) -> String {
+    let mut out = String::new();
+    for array in &scan.arrays {
+        let size = array.size_bytes.map(|bytes| format!(", {}", text::size(bytes))).unwrap_or_default();
+        let title = [array.format, array.name.as_str()].join("  ");
+        let _ = writeln!(out, "{}", text::wrap("", &format!("{}  {}", title.trim_end(), array.uuid)));
+        let _ = writeln!(out, "{}", text::wrap("  ", &format!("{}: {}{size}", array.state, array.description)));
+        for slot in &array.slots {
+            let member = slot.member.as_deref().unwrap_or("missing");
+            let events = slot.events.map(|events| format!("  (events {events})")).unwrap_or_default();
+            let _ =
+                writeln!(out, "{}", text::wrap(&format!("  slot {:>3}  ", slot.slot), &format!("{member}{events}")));
+        }
+        for other in &array.others {
+            let _ = writeln!(out, "{}", text::wrap("  besides   ", &format!("{}: {}", other.name, other.reason)));
+        }
+        for warning in array.warnings.iter().filter(|warning| !warning.starts_with("degraded")) {
+            let _ = writeln!(out, "{}", text::wrap("  note: ", warning));
+        }
+        if let Some(refusal) = &array.refusal {
+            let _ = writeln!(out, "{}", text::wrap("  refused: ", refusal));
+        }
+    }
+    let damaged = scan.not_members.iter().filter(|named| named.reason != "no RAID superblock");
+    for named in damaged.chain(&scan.unopened) {
+        let name = if named.reason.contains(&named.name) { String::new() } else { format!("{}: ", named.name) };
+        let _ = writeln!(out, "{}", text::wrap("", &format!("{name}{}", named.reason)));
+    }
+    let plain = scan.not_members.iter().filter(|named| named.reason == "no RAID superblock").count();
+    let arrays = scan.arrays.len();
+    let _ = writeln!(out, "{arrays} array{}, {plain} without a superblock", if arrays == 1 { "" } else { "s" });
+    out
+}

@@ -1,0 +1,117 @@
+//! Words for people: sizes, times, levels, and lines that fit a terminal.
+
+use raid_core::{FarSets, Level, Raid0Layout};
+use raid_formats::record::Shape;
+
+use crate::array::level_name;
+
+/// Columns that human output fits.
+pub(super) const WIDTH: usize = 80;
+
+/// `text` in lines of at most [`WIDTH`], the first after `first`, the others after as many spaces. Long words stay whole only if they fit.
+#[must_use]
+pub(super) fn wrap(first: &str, text: &str) -> String {
+    let rest = " ".repeat(first.chars().count().min(WIDTH / 2));
+    let options = textwrap::Options::new(WIDTH).initial_indent(first).subsequent_indent(&rest);
+    textwrap::fill(text, options)
+}
+
+/// `14.0 MiB`.
+#[must_use]
+pub(super) fn size(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}
+
+/// A time as RFC 3339, `-` if it is not known.
+#[must_use]
+pub(super) fn time(seconds: u64) -> String {
+    match seconds {
+        0 => "-".into(),
+        _ => std::time::UNIX_EPOCH
+            .checked_add(std::time::Duration::from_secs(seconds))
+            .map_or_else(|| "-".into(), |time| humantime::format_rfc3339_seconds(time).to_string()),
+    }
+}
+
+/// The layout's name, as mdadm and the kernel write it; `None` where the level has none.
+#[must_use]
+pub(super) fn layout(level: Level) -> Option<String> {
+    match level {
+        Level::Linear | Level::Raid1 | Level::Raid4 => None,
+        Level::Raid0(Raid0Layout::Unstated) => Some("layout not stated".into()),
+        Level::Raid0(layout) => Some(kebab(&format!("{layout:?}"))),
+        Level::Raid5(layout) => Some(kebab(&format!("{layout:?}"))),
+        Level::Raid6(layout) => Some(kebab(&format!("{layout:?}"))),
+        Level::Raid10(layout) => {
+            let far = match (layout.far, layout.offset) {
+                (1, _) => String::new(),
+                (far, true) => format!("offset {far}"),
+                (far, false) => format!("far {far}"),
+            };
+            let near = if layout.near > 1 || far.is_empty() { format!("near {}", layout.near) } else { String::new() };
+            let sets = match layout.sets {
+                FarSets::All => "",
+                FarSets::ByCount => "sets by count",
+                FarSets::ByCopies => "sets by copies",
+            };
+            let words = [near.as_str(), far.as_str(), sets];
+            Some(words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// `LeftAsymmetric6` as `left-asymmetric-6`.
+fn kebab(name: &str) -> String {
+    let mut kebab = String::new();
+    for (index, letter) in name.chars().enumerate() {
+        if index > 0 && (letter.is_ascii_uppercase() || letter.is_ascii_digit()) {
+            kebab.push('-');
+        }
+        kebab.push(letter.to_ascii_lowercase());
+    }
+    kebab
+}
+
+/// `RAID 5 left-symmetric, 4 members, chunk 64 KiB`.
+#[must_use]
+pub(super) fn shape(shape: &Shape) -> String {
+    let layout = layout(shape.level).map(|layout| format!(" {layout}")).unwrap_or_default();
+    let chunk = match shape.chunk.bytes() {
+        None | Some(0) => String::new(),
+        Some(bytes) => format!(", chunk {}", size(bytes)),
+    };
+    format!("{}{layout}, {} members{chunk}", level_name(shape.level), shape.members)
+}
+
+/// A word as a shell takes it.
+#[must_use]
+pub(super) fn shell(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@%=,#".contains(letter);
+    match word {
+        _ if !word.is_empty() && word.chars().all(plain) && !word.starts_with('#') => word.to_owned(),
+        _ => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use raid_core::{Raid5Layout, Raid6Layout, Raid10Layout, Sectors};
+
+    #[test]
+    fn shapes_read_as_mdadm_writes_them() {
+        let text = |level| shape(&Shape { level, members: 4, chunk: Sectors(128), array_size: None });
+        assert_eq!(text(Level::Raid5(Raid5Layout::LeftSymmetric)), "RAID 5 left-symmetric, 4 members, chunk 64.00 KiB");
+        assert_eq!(layout(Level::Raid6(Raid6Layout::LeftSymmetric6)).unwrap(), "left-symmetric-6");
+        let ten =
+            |near, far, offset| layout(Level::Raid10(Raid10Layout { near, far, offset, sets: FarSets::All })).unwrap();
+        assert_eq!([ten(2, 1, false), ten(1, 2, true), ten(2, 2, false)], ["near 2", "offset 2", "near 2, far 2"]);
+    }
+
+    #[test]
+    fn words_survive_a_shell() {
+        assert_eq!(shell("disk-1.img#2"), "disk-1.img#2");
+        assert_eq!(shell("it's here"), "'it'\\''s here'");
+        assert_eq!(shell(""), "''");
+    }
+}
