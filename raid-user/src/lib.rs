@@ -4,5 +4,7 @@
 pub mod array;
 pub mod cmd;
 pub mod discover;
+#[doc(hidden)]
+pub mod fuzz_bodies;
 pub mod media;
 pub mod nbd;

@@ -3,6 +3,7 @@
 
 pub mod fixtures;
 pub mod fuzz_bodies;
+pub mod fuzz_plan;
 pub mod image;
 pub mod mdadm;
 pub mod pattern;

@@ -182,6 +182,6 @@ fn human(explained: &Explained) -> String {
     for choice in &explained.choices {
         line(text::wrap(&format!("{}: ", choice.flag), &choice.loses));
     }
-    line(format!("Next: {}", explained.next));
+    line(text::command("Next: ", &explained.next));
     out
 }

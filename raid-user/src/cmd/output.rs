@@ -36,7 +36,12 @@ impl Output {
     ///
     /// # Errors
     /// Stdout's; a reader that went away is no error.
-    pub(super) fn print(&self, schema: &str, body: impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
+    pub(super) fn print(
+        &self,
+        schema: &str,
+        body: impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
         let printed = if self.json {
             let document = serde_json::to_string_pretty(&Document { schema, body }).map_err(io::Error::other)?;
             write_out(&format!("{document}\n"))

@@ -16,6 +16,17 @@ pub(super) fn wrap(first: &str, text: &str) -> String {
     textwrap::fill(text, options)
 }
 
+/// A command after `first`, its lines joined by backslashes as a shell takes them.
+#[must_use]
+pub(super) fn command(first: &str, command: &str) -> String {
+    let options = textwrap::Options::new(WIDTH - 2)
+        .initial_indent(first)
+        .subsequent_indent("  ")
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .break_words(false);
+    textwrap::wrap(command, options).join(" \\\n")
+}
+
 /// `14.0 MiB`.
 #[must_use]
 pub(super) fn size(bytes: u64) -> String {
