@@ -1,0 +1,69 @@
+//! The note beside an unfinished copy: what was copied how far. Written whole or not at all, and only after what it says is durable.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::copy::Bad;
+
+/// The format of the note.
+const VERSION: u32 = 1;
+
+/// What is known of an unfinished copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Note {
+    version: u32,
+    /// Identity of the source.
+    pub(super) source: String,
+    /// Its size.
+    pub(super) size_bytes: u64,
+    /// Everything before this is in the copy, durable.
+    pub(super) position_bytes: u64,
+    /// Ranges that could not be read and are zeros in the copy.
+    pub(super) bad: Vec<Bad>,
+}
+
+impl Note {
+    pub(super) fn new(source: &str, size_bytes: u64) -> Self {
+        Self { version: VERSION, source: source.to_owned(), size_bytes, position_bytes: 0, bad: Vec::new() }
+    }
+
+    /// Where the note of a copy lies.
+    pub(super) fn path(out: &Path) -> PathBuf {
+        let mut name = out.as_os_str().to_owned();
+        name.push(".raid-resume");
+        name.into()
+    }
+
+    /// Reads the note of a copy.
+    pub(super) fn load(out: &Path) -> io::Result<Self> {
+        let path = Self::path(out);
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        let text = fs::read(&path).map_err(named)?;
+        let note: Self = serde_json::from_slice(&text).map_err(|error| named(error.into()))?;
+        if note.version != VERSION {
+            return Err(named(io::Error::other(format!("version {}, expected {VERSION}", note.version))));
+        }
+        Ok(note)
+    }
+
+    /// Writes the note: beside, synced, renamed. What it says must be durable already.
+    pub(super) fn save(&self, out: &Path) -> io::Result<()> {
+        let path = Self::path(out);
+        let beside = path.with_extension("raid-resume-new");
+        let mut file = File::create(&beside)?;
+        file.write_all(&serde_json::to_vec_pretty(self).map_err(io::Error::other)?)?;
+        file.sync_all()?;
+        fs::rename(&beside, &path)
+    }
+
+    /// The copy is whole.
+    pub(super) fn remove(out: &Path) -> io::Result<()> {
+        match fs::remove_file(Self::path(out)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
