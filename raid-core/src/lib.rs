@@ -14,6 +14,8 @@ pub mod config;
 pub mod doubt;
 #[forbid(unsafe_code)]
 pub mod geometry;
+#[forbid(unsafe_code)]
+pub mod health;
 pub mod parity;
 #[forbid(unsafe_code)]
 pub mod plan;

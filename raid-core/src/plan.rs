@@ -171,13 +171,19 @@ pub fn read(layouts: &Layouts, trust: &impl Trust, at: Sector, len: Sectors) -> 
     Ok(Step { side, len, how })
 }
 
+/// What `trust` says of a member, held to its contract: for one sector at least, for `len` at most.
+fn ask(trust: &impl Trust, side: Side, member: Member, at: Sector, len: Sectors) -> (Readable, Sectors) {
+    let (readable, run) = trust.readable(side, member, at, len);
+    (readable, run.max(Sectors(1)).min(len))
+}
+
 /// The first copy that may be read; one that should be spared only if there is no other.
 fn by_copies(trust: &impl Trust, side: Side, geometry: &Geometry, at: Sector, mut len: Sectors) -> (How, Sectors) {
     let mut best: Option<(Readable, Place)> = None;
     let mut missing = Columns::EMPTY;
     for place in geometry.copies(at) {
-        let (readable, run) = trust.readable(side, place.member, place.at, len.min(place.run));
-        len = run.max(Sectors(1));
+        let (readable, run) = ask(trust, side, place.member, place.at, len);
+        len = run;
         if readable == Readable::No {
             missing.insert(place.member);
         } else if best.is_none_or(|(held, _)| readable > held) {
@@ -192,15 +198,14 @@ fn by_copies(trust: &impl Trust, side: Side, geometry: &Geometry, at: Sector, mu
 
 /// The data themselves, or what the rest of the stripe can make of them.
 fn by_parity(trust: &impl Trust, side: Side, stripe: StripeMap, place: Place, len: Sectors) -> (How, Sectors) {
-    let (readable, len) = trust.readable(side, place.member, place.at, len);
-    let mut len = len.max(Sectors(1));
+    let (readable, mut len) = ask(trust, side, place.member, place.at, len);
     if readable != Readable::No {
         return (How::Direct { place }, len);
     }
     let mut missing = Columns::EMPTY;
     for member in Columns::first(stripe.members()).iter() {
-        let (readable, run) = trust.readable(side, member, place.at, len);
-        len = run.max(Sectors(1));
+        let (readable, run) = ask(trust, side, member, place.at, len);
+        len = run;
         if readable == Readable::No {
             missing.insert(member);
         }
@@ -217,8 +222,6 @@ fn by_parity(trust: &impl Trust, side: Side, stripe: StripeMap, place: Place, le
     };
     let Some(by) = by else { return (How::Lost { missing }, len) };
     let recover = Recover { stripe, at: place.at, wanted: place.member, by };
-    match trust.doubted(side, place.at, len) {
-        (true, run) => (How::Doubted(recover), run.max(Sectors(1))),
-        (false, run) => (How::Recover(recover), run.max(Sectors(1))),
-    }
+    let (doubted, run) = trust.doubted(side, place.at, len);
+    (if doubted { How::Doubted(recover) } else { How::Recover(recover) }, run.max(Sectors(1)).min(len))
 }

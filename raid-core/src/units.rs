@@ -120,7 +120,7 @@ impl fmt::Display for Member {
 }
 
 /// A set of members (or of columns of a stripe). Fixed size, `Copy`, iterates in ascending order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Columns([u64; 4]);
 
 impl Columns {
@@ -130,12 +130,11 @@ impl Columns {
     /// Members `0..count`.
     #[must_use]
     pub fn first(count: u16) -> Self {
-        let mut set = Self::EMPTY;
-        for member in 0..count.min(256) {
-            #[expect(clippy::cast_possible_truncation, reason = "bounded by 256 above")]
-            set.insert(Member(member as u8));
-        }
-        set
+        let word = |before: u16| {
+            let bits = u32::from(count.saturating_sub(before).min(64));
+            u64::MAX.checked_shr(64_u32.saturating_sub(bits)).unwrap_or(0)
+        };
+        Self([word(0), word(64), word(128), word(192)])
     }
 
     /// A set of one.
@@ -203,9 +202,23 @@ impl Columns {
         Self([a & !e, b & !f, c & !g, d & !h])
     }
 
-    /// The members in ascending order.
+    /// The members in ascending order. Takes a step for each of them, not for each that there could be.
     pub fn iter(self) -> impl Iterator<Item = Member> {
-        (0..=u8::MAX).map(Member).filter(move |member| self.contains(*member))
+        [0_u32, 64, 128, 192].into_iter().zip(self.0).flat_map(|(base, mut word)| {
+            core::iter::from_fn(move || {
+                let bit = word.trailing_zeros();
+                // Clears the lowest bit; there is none left at zero.
+                word &= word.checked_sub(1)?;
+                u8::try_from(base.saturating_add(bit)).ok().map(Member)
+            })
+        })
+    }
+}
+
+/// As the set of its numbers.
+impl fmt::Debug for Columns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(|member| member.0)).finish()
     }
 }
 
@@ -216,5 +229,50 @@ impl FromIterator<Member> for Columns {
             set.insert(member);
         }
         set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::collections::BTreeSet;
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn the_first_so_many_members_are_those_below_the_count() {
+        for count in 0..=300 {
+            let members: Vec<u16> = Columns::first(count).iter().map(|member| u16::from(member.0)).collect();
+            assert_eq!(members, (0..count.min(256)).collect::<Vec<_>>());
+            assert_eq!(Columns::first(count).len(), u32::from(count.min(256)));
+        }
+    }
+
+    #[test]
+    fn sets_of_columns_do_what_sets_do() {
+        let numbers = |step: u8| (0..=u8::MAX).filter(move |number| number.is_multiple_of(step));
+        let (threes, sevens): (BTreeSet<u8>, BTreeSet<u8>) = (numbers(3).collect(), numbers(7).collect());
+        let (a, b): (Columns, Columns) = (numbers(3).map(Member).collect(), numbers(7).map(Member).collect());
+        let same = |set: Columns, wanted: BTreeSet<u8>| {
+            assert_eq!(set.iter().map(|member| member.0).collect::<Vec<_>>(), wanted.into_iter().collect::<Vec<_>>());
+        };
+        same(a.union(b), &threes | &sevens);
+        same(a.intersection(b), &threes & &sevens);
+        same(a.difference(b), &threes - &sevens);
+        let mut set = a;
+        assert!(
+            set.remove(Member(255)) && !set.remove(Member(255)) && set.insert(Member(255)) && !set.insert(Member(255))
+        );
+        assert_eq!(set, a);
+        assert_eq!(std::format!("{:?}", Columns::first(3)), "{0, 1, 2}");
+    }
+
+    #[test]
+    fn a_length_is_rounded_down_to_a_unit_and_left_alone_without_one() {
+        assert_eq!(Sectors(1001).floor_to(Sectors(24)), Sectors(984));
+        assert_eq!(Sectors(1001).floor_to(Sectors::ZERO), Sectors(1001));
+        assert_eq!(Sectors::from_bytes_floor(1023), Sectors(1));
     }
 }

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod assemble;
+pub mod dump;
 pub mod md;
 pub mod record;
 pub mod source;

@@ -5,7 +5,7 @@ use raid_core::{Extent, FarSets, Level, Raid0Layout, Raid5Layout, Raid6Layout, R
 use raid_formats::{
     md::{
         BitmapParams, CreateParams, ProbeBuffer, Refusal, RunningState, Superblock, TableEntry, Version,
-        bitmap_summary, create, level_to_md, probe, superblock_at, update, update::bitmap_header,
+        bitmap_summary, create, create::default_data, level_to_md, probe, superblock_at, update, update::bitmap_header,
     },
     record::{Name, Record, Role, Sync, Uuid, WriteLog},
 };
@@ -219,7 +219,7 @@ fn an_update_of_1_x_with_a_usual_table_writes_one_sector() {
     assert_eq!(run(&mut image, Version::V1_2, &RunningState { table: &[far], ..IDLE }), Ok(1024));
     with_best(&image, |superblock| {
         assert_eq!(superblock.role_of(300), Role::Spare);
-        assert_eq!(superblock.role_of(299), Role::Faulty, "between lies nobody");
+        assert_eq!(superblock.role_of(299), Role::Spare, "between lies nobody");
         assert_eq!(superblock.role_of(3), Role::Slot(3));
     });
 }
@@ -305,6 +305,25 @@ fn parameters_that_make_no_array_are_refused_before_anything_is_written() {
         });
         assert!(made.is_err() && writes == 0, "{params:?}: {writes} writes");
     }
+}
+
+#[test]
+fn data_start_where_mdadm_lets_them_start() {
+    // Sectors of the medium and of the chunk, and the data offset that mdadm chooses for them.
+    let cases = [
+        (8 << 11, 128, 2048),
+        (1 << 21, 1024, 4096),
+        (10 << 21, 1024, 18432),
+        (20 << 21, 1024, 34816),
+        (4 << 31, 1024, 264_192),
+        (4 << 31, 0, 264_192),
+    ];
+    for (medium, chunk, expected) in cases {
+        let data = default_data(Version::V1_2, Sectors(medium), Sectors(chunk)).unwrap();
+        assert_eq!((data.at.0, data.len.0), (expected, medium - expected), "{medium} sectors");
+    }
+    let data = default_data(Version::V1_0, Sectors(8195), Sectors(128)).unwrap();
+    assert_eq!((data.at.0, data.len.0), (0, 8192 - 16 - 8 - 8));
 }
 
 #[test]

@@ -4,3 +4,4 @@
 pub mod array;
 pub mod discover;
 pub mod media;
+pub mod nbd;

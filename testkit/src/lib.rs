@@ -1,7 +1,8 @@
-//! What tests of several crates share: real arrays unpacked in memory. Test code only, so it panics where a test should fail.
+//! What tests of several crates share: real arrays unpacked in memory, media made of bytes, a real `mdadm` to ask, fuzz bodies. Test code only, so it panics where a test should fail.
 #![forbid(unsafe_code)]
 
 pub mod fixtures;
+pub mod fuzz_bodies;
 pub mod image;
 pub mod mdadm;
 pub mod pattern;

@@ -25,12 +25,12 @@ pub enum ConfigError {
     },
     /// The level stripes, but no chunk is stated.
     NoChunk,
-    /// RAID 10 takes chunks of a power of two from 4 KiB on.
+    /// RAID 4, 5, 6 and 10 take chunks of a power of two from 4 KiB on.
     Chunk {
         /// The chunk stated.
         found: Sectors,
     },
-    /// RAID 10 with no copies, or with more than there are members.
+    /// RAID 10 with less than two copies, or with more than there are members.
     Copies {
         /// Near copies.
         near: u8,
@@ -39,12 +39,36 @@ pub enum ConfigError {
         /// Members stated.
         members: u16,
     },
+    /// RAID 10 with near and far copies on a number of members for which Linux's formulas put two chunks in one place.
+    CopiesOverlap {
+        /// Near copies.
+        near: u8,
+        /// Far copies.
+        far: u8,
+        /// Members stated.
+        members: u16,
+    },
     /// A RAID 0 of members of different sizes whose metadata do not say which of two layouts it has.
-    Raid0LayoutUnstated,
-    /// Members give less than one chunk.
-    Empty,
+    Raid0LayoutUnstated {
+        /// Size of the smallest member, rounded down to the chunk.
+        smallest: Sectors,
+        /// Size of the largest member, likewise.
+        largest: Sectors,
+    },
+    /// A member gives less than the level needs for one chunk of each kind.
+    TooSmall {
+        /// Sectors that the smallest member gives.
+        found: Sectors,
+        /// Least that each must give.
+        least: Sectors,
+    },
     /// The array would have more than 2⁶⁴ bytes.
-    TooBig,
+    TooBig {
+        /// Members stated.
+        members: u16,
+        /// Sectors that the largest gives.
+        largest: Sectors,
+    },
     /// The array is said to be larger than its members allow.
     ArraySize {
         /// Size stated.
@@ -61,16 +85,29 @@ impl fmt::Display for ConfigError {
             Self::SizesOfOthers { members, sizes } => write!(f, "{members} members, but the sizes of {sizes}"),
             Self::NoChunk => f.write_str("a striped level without a chunk"),
             Self::Chunk { found } => {
-                write!(f, "a chunk of {found} sectors; RAID 10 takes powers of two from 8 sectors on")
+                write!(f, "a chunk of {found} sectors; RAID 4, 5, 6 and 10 take powers of two from 8 sectors on")
             }
             Self::Copies { near, far, members } => {
-                write!(f, "{near} near times {far} far copies on {members} members")
+                write!(
+                    f,
+                    "{near} near times {far} far copies on {members} members; \
+                     there must be at least 2, and at most one for each member"
+                )
             }
-            Self::Raid0LayoutUnstated => f.write_str(
-                "a RAID 0 of members of different sizes whose metadata do not say whether its layout is original or alternate",
+            Self::CopiesOverlap { near, far, members } => {
+                write!(f, "{near} near and {far} far copies on {members} members would lie on top of each other")
+            }
+            Self::Raid0LayoutUnstated { smallest, largest } => write!(
+                f,
+                "a RAID 0 of members of {smallest} to {largest} sectors, whose metadata do not say whether its layout is \
+                 original or alternate"
             ),
-            Self::Empty => f.write_str("members that give less than one chunk"),
-            Self::TooBig => f.write_str("an array of more than 2^64 bytes"),
+            Self::TooSmall { found, least } => {
+                write!(f, "a member gives {found} sectors, the layout takes at least {least} of each")
+            }
+            Self::TooBig { members, largest } => {
+                write!(f, "{members} members of up to {largest} sectors make an array of more than 2^64 bytes")
+            }
             Self::ArraySize { found, most } => {
                 write!(f, "an array of {found} sectors, its members give at most {most}")
             }

@@ -27,6 +27,9 @@ use parity::Striped;
 use raid0::Zones;
 use raid10::Copies;
 
+/// Smallest chunk of the levels that MD runs in pages: one page.
+const CHUNK_SECTORS_MIN: u64 = 8;
+
 /// A validated array: maps in both directions, in time that does not depend on its size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -55,7 +58,7 @@ pub struct Place {
     pub at: Sector,
     /// So many sectors from here on lie one behind the other, on the member as on the array. Never zero.
     pub run: Sectors,
-    /// In this stripe; zero where the level has none (linear, RAID 1).
+    /// In this stripe, the same for all copies of a sector; zero where the level has none (linear, RAID 1).
     pub stripe: StripeNo,
 }
 
@@ -91,7 +94,7 @@ impl Geometry {
             Level::Linear => Linear::new(config).map(|(map, size)| (Map::Linear(map), size))?,
             Level::Raid0(layout) => Zones::new(config, layout).map(|(map, size)| (Map::Zones(map), size))?,
             Level::Raid1 => {
-                let size = smallest(config)?;
+                let size = smallest(config, Sectors(1))?;
                 (Map::Mirror { size }, size)
             }
             Level::Raid4 | Level::Raid5(_) | Level::Raid6(_) => {
@@ -99,17 +102,15 @@ impl Geometry {
             }
             Level::Raid10(layout) => Copies::new(config, layout).map(|(map, size)| (Map::Copies(map), size))?,
         };
-        if full.is_zero() {
-            return Err(ConfigError::Empty);
-        }
         if full.bytes().is_none() {
-            return Err(ConfigError::TooBig);
+            return Err(too_big(config));
         }
         let array_size = config.array_size.unwrap_or(full);
         if array_size > full || array_size.is_zero() {
             return Err(ConfigError::ArraySize { found: array_size, most: full });
         }
-        Ok(Self { level: config.level, members, chunk: config.chunk, array_size, map })
+        let chunk = if config.level == Level::Raid1 { Sectors::ZERO } else { config.chunk };
+        Ok(Self { level: config.level, members, chunk, array_size, map })
     }
 
     /// Level and layout.
@@ -124,7 +125,7 @@ impl Geometry {
         self.members
     }
 
-    /// Chunk; zero where the level has none.
+    /// Chunk; zero where there is none (RAID 1 whatever its metadata say, linear without rounding).
     #[must_use]
     pub const fn chunk(&self) -> Sectors {
         self.chunk
@@ -234,12 +235,24 @@ impl Geometry {
     }
 }
 
-/// The size that every member can give: the one stated, or the least of all.
-fn smallest(config: &ArrayConfig<'_>) -> Result<Sectors, ConfigError> {
-    match config.sizes {
-        Sizes::Same(size) => Ok(size),
-        Sizes::Each(sizes) => sizes.iter().copied().min().ok_or(ConfigError::Empty),
-    }
+/// What each slot gives, in slot order.
+fn sizes<'a>(config: &ArrayConfig<'a>) -> impl Iterator<Item = Sectors> + use<'a> {
+    let (same, each): (_, &[Sectors]) = match config.sizes {
+        Sizes::Same(size) => (Some(size), &[]),
+        Sizes::Each(sizes) => (None, sizes),
+    };
+    (0..usize::from(config.members)).filter_map(move |slot| same.or_else(|| each.get(slot).copied()))
+}
+
+/// The size that every member can give: the one stated, or the least of all. At least `least`.
+fn smallest(config: &ArrayConfig<'_>, least: Sectors) -> Result<Sectors, ConfigError> {
+    let found = sizes(config).min().unwrap_or_default();
+    if found < least { Err(ConfigError::TooSmall { found, least }) } else { Ok(found) }
+}
+
+/// More than 2⁶⁴ bytes, with the numbers that make it so.
+fn too_big(config: &ArrayConfig<'_>) -> ConfigError {
+    ConfigError::TooBig { members: config.members, largest: sizes(config).max().unwrap_or_default() }
 }
 
 /// The chunk, checked not to be zero.
@@ -247,5 +260,15 @@ fn chunk_of(config: &ArrayConfig<'_>) -> Result<u64, ConfigError> {
     match config.chunk {
         Sectors(0) => Err(ConfigError::NoChunk),
         Sectors(chunk) => Ok(chunk),
+    }
+}
+
+/// The chunk of a level that Linux runs in pages and with shifts (`raid5.c`, `setup_conf`; `raid10.c`, `setup_geo`).
+fn paged_chunk_of(config: &ArrayConfig<'_>) -> Result<u64, ConfigError> {
+    let chunk = chunk_of(config)?;
+    if chunk.is_power_of_two() && chunk >= CHUNK_SECTORS_MIN {
+        Ok(chunk)
+    } else {
+        Err(ConfigError::Chunk { found: config.chunk })
     }
 }

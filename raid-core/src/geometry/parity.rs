@@ -4,7 +4,7 @@
 //! lives, what a member holds, which power of g a member has in Q) is arithmetic on them. Source: `drivers/md/raid5.c`, `raid5_compute_sector`,
 //! `raid6_d0`, `raid6_idx_to_slot`.
 
-use super::{ConfigError, Content, Place, chunk_of, smallest};
+use super::{ConfigError, Content, Place, paged_chunk_of, smallest, too_big};
 use crate::config::{ArrayConfig, Level, Raid5Layout, Raid6Layout};
 use crate::units::{Member, Sector, Sectors, StripeNo};
 
@@ -62,7 +62,7 @@ pub enum Part {
 
 impl Striped {
     pub(super) fn new(config: &ArrayConfig<'_>) -> Result<(Self, Sectors), ConfigError> {
-        let chunk = chunk_of(config)?;
+        let chunk = paged_chunk_of(config)?;
         let (layout, least) = match config.level {
             Level::Raid5(layout) => (Layout::P(layout), 2),
             Level::Raid6(layout) => (Layout::PQ(layout), 4),
@@ -74,10 +74,11 @@ impl Striped {
         if config.members < least {
             return Err(bad);
         }
-        let stripes = smallest(config)?.0.checked_div(chunk).unwrap_or(0);
+        let stripes = smallest(config, config.chunk)?.0.checked_div(chunk).unwrap_or(0);
         let striped = Self { layout, members, chunk, stripes };
         let data = u64::from(striped.data_count());
-        let size = stripes.checked_mul(data).and_then(|chunks| chunks.checked_mul(chunk)).ok_or(ConfigError::TooBig)?;
+        let size =
+            stripes.checked_mul(data).and_then(|chunks| chunks.checked_mul(chunk)).ok_or_else(|| too_big(config))?;
         Ok((striped, Sectors(size)))
     }
 

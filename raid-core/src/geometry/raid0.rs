@@ -8,17 +8,29 @@
 //! sizes in chunks 3, 1, 2        zone 0: 0 1 2 | zone 1: 0 . 2 | zone 2: 0 . .
 //! ```
 
-use super::{ConfigError, Content, Place, chunk_of};
-use crate::config::{ArrayConfig, Raid0Layout, Sizes};
+use core::fmt;
+
+use super::{ConfigError, Content, Place, chunk_of, sizes, too_big};
+use crate::config::{ArrayConfig, Raid0Layout};
 use crate::units::{MEMBERS_MAX, Member, Sector, Sectors, StripeNo};
 
 /// Member sizes in whole chunks; zones follow from them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Zones {
     chunk: u64,
+    members: u16,
     /// Chunks of each slot, zero past the last.
     chunks: [u64; MEMBERS_MAX],
     by_zone: bool,
+}
+
+/// Only the slots that there are.
+impl fmt::Debug for Zones {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { chunk, by_zone, .. } = self;
+        let chunks = self.slots();
+        f.debug_struct("Zones").field("chunk", chunk).field("by_zone", by_zone).field("chunks", &chunks).finish()
+    }
 }
 
 /// One zone: rows `from..to`, in chunks of its members.
@@ -42,22 +54,20 @@ impl Zones {
         let chunk = chunk_of(config)?;
         let mut chunks = [0; MEMBERS_MAX];
         let mut total: u64 = 0;
-        for (slot, entry) in chunks.iter_mut().enumerate().take(usize::from(config.members)) {
-            let size = match config.sizes {
-                Sizes::Same(size) => size.0,
-                Sizes::Each(sizes) => sizes.get(slot).map_or(0, |size| size.0),
-            };
-            *entry = size.checked_div(chunk).unwrap_or(0);
+        for (entry, found) in chunks.iter_mut().zip(sizes(config)) {
+            *entry = found.0.checked_div(chunk).unwrap_or(0);
             if *entry == 0 {
-                return Err(ConfigError::Empty);
+                return Err(ConfigError::TooSmall { found, least: config.chunk });
             }
-            total = total.checked_add(*entry).ok_or(ConfigError::TooBig)?;
+            total = total.checked_add(*entry).ok_or_else(|| too_big(config))?;
         }
-        let zones = Self { chunk, chunks, by_zone: layout == Raid0Layout::Alternate };
+        let zones = Self { chunk, members: config.members, chunks, by_zone: layout == Raid0Layout::Alternate };
         if layout == Raid0Layout::Unstated && zones.layouts_differ() {
-            return Err(ConfigError::Raid0LayoutUnstated);
+            let whole = |size: Option<Sectors>| size.unwrap_or_default().floor_to(config.chunk);
+            let (smallest, largest) = (whole(sizes(config).min()), whole(sizes(config).max()));
+            return Err(ConfigError::Raid0LayoutUnstated { smallest, largest });
         }
-        Ok((zones, Sectors(total.checked_mul(chunk).ok_or(ConfigError::TooBig)?)))
+        Ok((zones, Sectors(total.checked_mul(chunk).ok_or_else(|| too_big(config))?)))
     }
 
     /// With one zone, or one member in the second, both layouts are the same.
@@ -65,11 +75,16 @@ impl Zones {
         self.zones().skip(1).any(|zone| zone.width > 1 && !zone.before.is_multiple_of(zone.width))
     }
 
+    /// Chunks of the slots that there are.
+    fn slots(&self) -> &[u64] {
+        self.chunks.get(..usize::from(self.members)).unwrap_or(&self.chunks)
+    }
+
     /// The zones in order. As many as there are different sizes, at most 255.
     fn zones(&self) -> impl Iterator<Item = Zone> + '_ {
         let mut last = Zone { from: 0, to: 0, width: 0, before: 0 };
         core::iter::from_fn(move || {
-            let larger = self.chunks.iter().copied().filter(|size| *size > last.to);
+            let larger = self.slots().iter().copied().filter(|size| *size > last.to);
             let (to, width) =
                 larger.fold((u64::MAX, 0_u64), |(least, count), size| (least.min(size), count.saturating_add(1)));
             let before = last.before.saturating_add(last.chunks());
@@ -80,7 +95,10 @@ impl Zones {
 
     /// The `index`th slot of those that reach past `from`.
     fn slot(&self, from: u64, index: u64) -> Option<Member> {
-        let mut reaching = (0..).zip(self.chunks.iter()).filter(|(_, size)| **size > from);
+        if from == 0 {
+            return Some(Member(u8::try_from(index).ok()?));
+        }
+        let mut reaching = (0..).zip(self.slots()).filter(|(_, size)| **size > from);
         reaching.nth(usize::try_from(index).ok()?).map(|(slot, _)| Member(slot))
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Near copies lie side by side and wrap to the next row. Far copies repeat the whole pattern a stride further down, shifted by
 //! `near` members within a set; with `offset` the stride is one row. Source: `drivers/md/raid10.c`, `setup_geo`, `__raid10_find_phys`,
-//! `raid10_find_virt`; the historic set sizes of bit 17 are as that file has them.
+//! `raid10_find_virt`; the historic set sizes of bit 17 are as that file has them. Where its formulas put two chunks in one place,
+//! the layout is refused: whatever such an array holds, it is not what was written.
 //!
 //! ```text
 //! near 2, 3 members    far 2, 3 members     offset 2, 3 members
@@ -13,12 +14,9 @@
 //!                        5 3 4
 //! ```
 
-use super::{ConfigError, Content, Place, chunk_of, smallest};
+use super::{ConfigError, Content, Place, paged_chunk_of, smallest, too_big};
 use crate::config::{ArrayConfig, FarSets, Raid10Layout};
 use crate::units::{Columns, Member, Sector, Sectors, StripeNo};
-
-/// Smallest chunk that MD takes: a page.
-const CHUNK_SECTORS_MIN: u64 = 8;
 
 /// A validated RAID 10.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,35 +36,42 @@ pub(super) struct Copies {
     chunks: u64,
 }
 
+/// True if `__raid10_find_phys` lets two chunks share a place. It does so in two ways.
+///
+/// With `offset`, a near copy that wraps goes one row down, onto the far copies, and not to the next group of rows. And a far
+/// step of more than one member out of the last set but one can end in the last, if that one is wider than the others.
+fn run_into_each_other(layout: Raid10Layout, members: u64, set: u64) -> bool {
+    let (near, far) = (u64::from(layout.near), u64::from(layout.far));
+    let wraps = layout.offset && !members.is_multiple_of(near);
+    let sets = members.checked_div(set).unwrap_or(0);
+    let uneven = sets > 1 && !members.is_multiple_of(set);
+    near > 1 && far > 1 && (wraps || uneven)
+}
+
 impl Copies {
     pub(super) fn new(config: &ArrayConfig<'_>, layout: Raid10Layout) -> Result<(Self, Sectors), ConfigError> {
-        let chunk = chunk_of(config)?;
-        if !chunk.is_power_of_two() || chunk < CHUNK_SECTORS_MIN {
-            return Err(ConfigError::Chunk { found: config.chunk });
-        }
+        let chunk = paged_chunk_of(config)?;
+        let too_big = || too_big(config);
         let (near, far) = (u64::from(layout.near), u64::from(layout.far));
         let members = u64::from(config.members);
         let bad = ConfigError::Copies { near: layout.near, far: layout.far, members: config.members };
-        let copies = near.checked_mul(far).filter(|copies| (1..=members).contains(copies)).ok_or(bad)?;
+        let copies = near.checked_mul(far).filter(|copies| (2..=members).contains(copies)).ok_or(bad)?;
         let set = match layout.sets {
             FarSets::All => members,
             FarSets::ByCount => members.checked_div(far).unwrap_or(0),
             FarSets::ByCopies => copies,
         };
-        if set < near || set == 0 {
-            return Err(bad);
+        if run_into_each_other(layout, members, set) {
+            return Err(ConfigError::CopiesOverlap { near: layout.near, far: layout.far, members: config.members });
         }
-        // There `__raid10_find_phys` lets two sets run into each other and two chunks share a place.
-        if near > 1 && far > 1 && !members.is_multiple_of(set) {
-            return Err(bad);
-        }
-        let rows = smallest(config)?.0.checked_div(chunk).and_then(|rows| rows.checked_div(far)).unwrap_or(0);
-        let chunks = rows.checked_mul(members).ok_or(ConfigError::TooBig)?.checked_div(near).unwrap_or(0);
-        let placed = chunks.checked_mul(copies).ok_or(ConfigError::TooBig)?;
+        let least = chunk.checked_mul(far).ok_or_else(too_big)?;
+        let rows = smallest(config, Sectors(least))?.0.checked_div(least).unwrap_or(0);
+        let chunks = rows.checked_mul(members).ok_or_else(too_big)?.checked_div(near).unwrap_or(0);
+        let placed = chunks.checked_mul(copies).ok_or_else(too_big)?;
         let used = placed.div_ceil(members);
         let stride = if layout.offset { 1 } else { used.checked_div(far).unwrap_or(0) };
         let copies = Self { members, near, far, chunk, used, stride, offset: layout.offset, set, chunks };
-        Ok((copies, Sectors(chunks.checked_mul(chunk).ok_or(ConfigError::TooBig)?)))
+        Ok((copies, Sectors(chunks.checked_mul(chunk).ok_or_else(too_big)?)))
     }
 
     pub(super) fn count(&self) -> u16 {
@@ -110,17 +115,19 @@ impl Copies {
         let copy = u64::from(copy);
         let (far, near) = (copy.checked_div(self.near)?, copy.checked_rem(self.near)?);
         let turn = number.checked_mul(self.near)?.checked_add(near)?;
-        let (mut member, row) = (turn.checked_rem(self.members)?, turn.checked_div(self.members)?);
+        let mut member = turn.checked_rem(self.members)?;
         for _ in 0..far {
             member = self.step(member)?;
         }
-        let row = if self.offset { row.checked_mul(self.far)? } else { row };
-        let row = row.checked_add(far.checked_mul(self.stride)?)?;
+        // A copy that wraps to the next row still belongs to the stripe that its chunk starts in.
+        let height = if self.offset { self.far } else { 1 };
+        let row = turn.checked_div(self.members)?.checked_mul(height)?.checked_add(far.checked_mul(self.stride)?)?;
+        let first_row = number.checked_mul(self.near)?.checked_div(self.members)?.checked_mul(height)?;
         Some(Place {
             member: Member(u8::try_from(member).ok()?),
             at: Sector(row.checked_mul(self.chunk)?.checked_add(within)?),
             run: Sectors(self.chunk.checked_sub(within)?),
-            stripe: StripeNo(row),
+            stripe: StripeNo(first_row),
         })
     }
 

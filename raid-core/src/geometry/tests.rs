@@ -227,7 +227,8 @@ fn an_unstated_raid0_layout_is_refused_only_where_it_matters() {
     };
     assert_eq!(try_sizes(&[4, 4, 4]), Ok(()));
     assert_eq!(try_sizes(&[4, 4, 9]), Ok(()));
-    assert_eq!(try_sizes(&[3, 4, 4]), Err(ConfigError::Raid0LayoutUnstated));
+    let (smallest, largest) = (Sectors(24), Sectors(32));
+    assert_eq!(try_sizes(&[3, 4, 4]), Err(ConfigError::Raid0LayoutUnstated { smallest, largest }));
 }
 
 /// The pictures of `md(4)`, copied from what a real MD wrote on 3 members.
@@ -326,7 +327,7 @@ proptest! {
 
     #[test]
     fn pieces_cover_a_range_once(at in 0..900_u64, len in 0..900_u64) {
-        let geometry = geometry(Level::Raid5(Raid5Layout::LeftSymmetric), 5, 24, Sizes::Same(Sectors(240))).unwrap();
+        let geometry = geometry(Level::Raid5(Raid5Layout::LeftSymmetric), 5, 16, Sizes::Same(Sectors(240))).unwrap();
         let mut next = at;
         for piece in geometry.pieces(Sector(at), Sectors(len)) {
             prop_assert_eq!(piece.at, Sector(next));
@@ -346,8 +347,11 @@ fn refusals_name_the_numbers() {
     assert_eq!(geometry(five, 1, 8, same(80)), Err(ConfigError::Members { found: 1, least: 2, most }));
     assert_eq!(geometry(five, 256, 8, same(80)), Err(ConfigError::Members { found: 256, least: 1, most }));
     assert_eq!(geometry(five, 3, 0, same(80)), Err(ConfigError::NoChunk));
-    assert_eq!(geometry(five, 3, 128, same(80)), Err(ConfigError::Empty));
-    assert_eq!(geometry(five, 255, 8, same(u64::MAX)), Err(ConfigError::TooBig));
+    assert_eq!(geometry(five, 3, 24, same(240)), Err(ConfigError::Chunk { found: Sectors(24) }));
+    let (found, least) = (Sectors(80), Sectors(128));
+    assert_eq!(geometry(five, 3, 128, same(80)), Err(ConfigError::TooSmall { found, least }));
+    let largest = Sectors(u64::MAX);
+    assert_eq!(geometry(five, 255, 8, same(u64::MAX)), Err(ConfigError::TooBig { members: 255, largest }));
     let short = [Sectors(80); 2];
     assert_eq!(geometry(five, 3, 8, Sizes::Each(&short)), Err(ConfigError::SizesOfOthers { members: 3, sizes: 2 }));
     let ten = raid10(2, 2, false, FarSets::All);

@@ -94,16 +94,13 @@ impl<'a> Bitmap<'a> {
         if raw.magic.get() != MAGIC {
             return Err(Refusal::NoMagic { offset: 0, found: raw.magic.get(), expected: MAGIC });
         }
-        let range = |field, offset, found: u32, least, most| {
-            Err(Refusal::Range { field, offset, found: i128::from(found), least, most })
-        };
         let version = raw.version.get();
         if !(3..=VERSION_LOCKLESS).contains(&version) {
-            return range("version", 4, version, 3, u64::from(VERSION_LOCKLESS));
+            return Err(Refusal::range("version", 4, version, 3, u64::from(VERSION_LOCKLESS)));
         }
         let chunk_bytes = raw.chunksize.get();
         if !chunk_bytes.is_power_of_two() || u64::from(chunk_bytes) < SECTOR_BYTES {
-            return range("chunksize (a power of two)", 52, chunk_bytes, SECTOR_BYTES, 1 << 31);
+            return Err(Refusal::range("chunksize (a power of two)", 52, chunk_bytes, SECTOR_BYTES, 1 << 31));
         }
         Ok(Self { raw, chunk: Sectors::from_bytes_floor(u64::from(chunk_bytes)) })
     }

@@ -12,7 +12,7 @@ use crate::{
         place::beside,
         raw0::{DISKS_MAX, DiskState, Raw0, State0},
         raw1::{Features, ROLES_MAX, Raw1},
-        superblock_at, v0, v1,
+        superblock_at, v1,
         v1::role_to_word,
     },
     record::{Name, Role, Sync, Uuid},
@@ -106,7 +106,9 @@ pub fn default_data(version: Version, medium: Sectors, chunk: Sectors) -> Result
         Version::V1_0 => (0, at.0.saturating_sub(BAD_BLOCK_SECTORS.saturating_add(bitmap.0))),
         Version::V1_1 | Version::V1_2 => {
             let mut headroom: u64 = 128 * MIB_SECTORS;
-            while headroom << 10 > medium.0 && (chunk.is_zero() || headroom > chunk.0.saturating_mul(4)) && headroom > 0
+            while headroom << 10 > medium.0
+                && (chunk.is_zero() || headroom >= chunk.0.saturating_mul(4))
+                && headroom > 0
             {
                 headroom >>= 1;
             }
@@ -135,6 +137,7 @@ pub fn create<E: From<Refusal>>(
         Version::V0Big => fill_0::<BE>(&mut block, params)?,
         Version::V1_0 | Version::V1_1 | Version::V1_2 => fill_1(&mut block, params)?,
     }
+    Superblock::seal(&mut block, params.version);
     let superblock = Superblock::parse(&block, params.version, params.medium)?;
     let bitmap = match params.bitmap {
         Some(bitmap) => {
@@ -247,8 +250,9 @@ fn low_bits(count: u64) -> u8 {
     }
 }
 
+/// A parameter out of its range: it has no place on the disk yet.
 fn range(field: &'static str, found: u64, least: u64, most: u64) -> Refusal {
-    Refusal::Range { field, offset: 0, found: i128::from(found), least, most }
+    Refusal::range(field, 0, found, least, most)
 }
 
 fn check_number(params: &CreateParams, numbers: usize) -> Result<usize, Refusal> {
@@ -309,12 +313,10 @@ fn fill_1(block: &mut [u8; BLOCK_BYTES], params: &CreateParams) -> Result<(), Re
     });
     let table_len = params.roles.len().max(TABLE_LEN_MIN);
     head.max_dev.set(u32::try_from(table_len).unwrap_or(0));
-    let words = params.roles.iter().map(|role| role_to_word(*role)).chain(core::iter::repeat(v1::ROLE_FAULTY));
+    let words = params.roles.iter().map(|role| role_to_word(*role)).chain(core::iter::repeat(v1::ROLE_SPARE));
     for (place, word) in raw.dev_roles.iter_mut().zip(words.take(table_len)) {
         *place = little_endian::U16::new(word);
     }
-    let sum = v1::checksum(raw).unwrap_or_default();
-    raw.head.sb_csum.set(sum);
     check_fits(params, data)
 }
 
@@ -389,8 +391,6 @@ fn fill_0<O: ByteOrder>(block: &mut [u8; BLOCK_BYTES], params: &CreateParams) ->
     if let Some(disk) = raw.disks.get(own) {
         raw.this_disk = *disk;
     }
-    let sum = v0::checksum(raw);
-    raw.sb_csum.set(sum);
     Ok(())
 }
 

@@ -46,10 +46,13 @@ pub struct RawMeta {
 /// What every payload starts with.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct RawPayload {
-    kind: U16,
-    flags: U16,
-    size: U32,
+pub struct RawPayload {
+    /// `type`: 0 data, 1 parity, 2 flush.
+    pub kind: U16,
+    /// No flag that readers need.
+    pub flags: U16,
+    /// Sectors of the pages, or bytes of the flush's list.
+    pub size: U32,
 }
 
 const_assert_eq!(size_of::<RawMeta>(), HEADER_BYTES);
@@ -78,6 +81,19 @@ pub enum Payload<'a> {
         /// Their sectors, on a member.
         stripes: &'a [[u8; 8]],
     },
+}
+
+/// A payload with its place in the block.
+#[derive(Clone, Copy, Debug)]
+pub struct Placed<'a> {
+    /// First byte.
+    pub offset: usize,
+    /// Bytes in the block.
+    pub len: usize,
+    /// How it starts.
+    pub head: &'a RawPayload,
+    /// What it tells.
+    pub payload: Payload<'a>,
 }
 
 impl Payload<'_> {
@@ -149,39 +165,46 @@ impl<'a> JournalBlock<'a> {
         self.raw
     }
 
-    /// What it tells, in order, each with its byte offset in the block. Ends early at a payload that makes no sense.
-    pub fn payloads(&self) -> impl Iterator<Item = (usize, Payload<'a>)> {
-        let end = usize::try_from(self.raw.meta_size.get()).unwrap_or(0);
-        let mut rest = self.bytes.get(HEADER_BYTES..end).unwrap_or(&[]);
-        core::iter::from_fn(move || {
-            let offset = end.checked_sub(rest.len())?;
-            let (payload, behind) = payload(rest)?;
-            rest = behind;
-            Some((offset, payload))
-        })
+    /// What it tells, in order.
+    pub fn payloads(&self) -> impl Iterator<Item = Payload<'a>> {
+        payloads(self.bytes).map(|placed| placed.payload)
     }
 
     /// Pages behind the block.
     #[must_use]
     pub fn pages(&self) -> u64 {
-        self.payloads().map(|(_, payload)| payload.checksums().len() as u64).sum()
+        self.payloads().map(|payload| payload.checksums().len() as u64).sum()
     }
 }
 
+/// The payloads of a block, sound or not. Ends early at one that makes no sense.
+pub fn payloads(block: &[u8; BLOCK_BYTES]) -> impl Iterator<Item = Placed<'_>> {
+    let size = RawMeta::ref_from_prefix(block).map_or(0, |(raw, _)| raw.meta_size.get());
+    let end = usize::try_from(size).unwrap_or(BLOCK_BYTES).min(BLOCK_BYTES);
+    let mut rest = block.get(HEADER_BYTES..end).unwrap_or(&[]);
+    core::iter::from_fn(move || {
+        let offset = end.checked_sub(rest.len())?;
+        let (head, payload, behind) = payload(rest)?;
+        let len = rest.len().checked_sub(behind.len())?;
+        rest = behind;
+        Some(Placed { offset, len, head, payload })
+    })
+}
+
 /// The payload at the start of `bytes`, and what follows it.
-fn payload(bytes: &[u8]) -> Option<(Payload<'_>, &[u8])> {
+fn payload(bytes: &[u8]) -> Option<(&RawPayload, Payload<'_>, &[u8])> {
     let (head, rest) = RawPayload::ref_from_prefix(bytes).ok()?;
     let size = usize::try_from(head.size.get()).ok()?;
     if head.kind.get() == 2 {
         let (stripes, rest) = rest.split_at_checked(size)?;
-        return Some((Payload::Flush { stripes: stripes.as_chunks().0 }, rest));
+        return Some((head, Payload::Flush { stripes: stripes.as_chunks().0 }, rest));
     }
     let (location, rest) = U64::ref_from_prefix(rest).ok()?;
     let (checksums, rest) = rest.split_at_checked((size / 8).checked_mul(4)?)?;
     let (at, checksums) = (Sector(location.get()), checksums.as_chunks().0);
     match head.kind.get() {
-        0 => Some((Payload::Data { at, checksums }, rest)),
-        1 => Some((Payload::Parity { at, checksums }, rest)),
+        0 => Some((head, Payload::Data { at, checksums }, rest)),
+        1 => Some((head, Payload::Parity { at, checksums }, rest)),
         _ => None,
     }
 }
@@ -266,7 +289,7 @@ pub fn journal_state<S: Source>(
 impl JournalState {
     fn count(&mut self, meta: &JournalBlock) {
         self.blocks = self.blocks.saturating_add(1);
-        for (_, payload) in meta.payloads() {
+        for payload in meta.payloads() {
             let counter = match payload {
                 Payload::Data { .. } => &mut self.data,
                 Payload::Parity { .. } => &mut self.parity,
@@ -287,7 +310,7 @@ fn pages_sound<S: Source>(
     page: &mut [u8],
 ) -> Result<bool, Fault<S::Error>> {
     let mut position = meta.raw.position.get();
-    for (_, payload) in meta.payloads() {
+    for payload in meta.payloads() {
         for expected in payload.checksums() {
             position = position.saturating_add(BLOCK_SECTORS.0).checked_rem(ring.0).unwrap_or(0);
             fault::read(source, Sector(data_at.0.saturating_add(position)), page)?;

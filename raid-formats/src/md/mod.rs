@@ -7,6 +7,7 @@ pub mod bad_blocks;
 pub mod bitmap;
 pub mod checksum;
 pub mod create;
+pub mod dump;
 mod fault;
 pub mod journal;
 pub mod level;

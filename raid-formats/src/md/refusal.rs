@@ -98,6 +98,13 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// A number out of its range.
+    pub(crate) fn range(field: &'static str, offset: u32, found: impl Into<i128>, least: u64, most: u64) -> Self {
+        Self::Range { field, offset, found: found.into(), least, most }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

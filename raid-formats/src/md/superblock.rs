@@ -1,7 +1,7 @@
 //! A superblock of any version, as one type.
 
 use crate::{
-    md::{Refusal, Superblock0, Superblock1, Version},
+    md::{Refusal, Superblock0, Superblock1, Version, v0, v1},
     record::{Record, Role},
 };
 use raid_core::{Sector, Sectors};
@@ -39,6 +39,15 @@ impl<'a> Superblock<'a> {
             Version::V0Little => Superblock0::parse(bytes, medium).map(Self::V0Little),
             Version::V0Big => Superblock0::parse(bytes, medium).map(Self::V0Big),
             Version::V1_0 | Version::V1_1 | Version::V1_2 => Superblock1::parse(bytes, version, medium).map(Self::V1),
+        }
+    }
+
+    /// Puts the right checksum into a record that was changed. A 1.x table longer than the record stays without one.
+    pub fn seal(block: &mut [u8; 4096], version: Version) {
+        match version {
+            Version::V0Little => v0::seal::<LE>(block),
+            Version::V0Big => v0::seal::<BE>(block),
+            Version::V1_0 | Version::V1_1 | Version::V1_2 => v1::seal(block),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
         bitmap::{BitmapState, RawBitmap},
         raw0::{DISKS_MAX, Disk, DiskState, Raw0, State0},
         raw1::{Features, HEAD_BYTES, ROLES_MAX, Raw1},
-        superblock_at, v0, v1,
+        superblock_at, v1,
         v1::role_to_word,
     },
     record::{Role, Sync},
@@ -87,6 +87,7 @@ pub fn update<'b>(
         Version::V0Big => update_0::<BE>(block, state),
         Version::V1_0 | Version::V1_1 | Version::V1_2 => update_1(block, state),
     }
+    Superblock::seal(block, version);
     let at = superblock_at(version, medium)?;
     let superblock = Superblock::parse(block, version, medium)?;
     let used = match superblock {
@@ -181,15 +182,13 @@ fn update_1(block: &mut [u8; 4096], state: &RunningState) {
         features.remove(Features::RECOVERY_BITMAP);
     }
     head.feature_map.set(features.bits());
-    let sum = v1::checksum(raw).unwrap_or_default();
-    raw.head.sb_csum.set(sum);
 }
 
-/// Sets a role; the table grows if the number lies behind its end, and what lies between belongs to nobody.
+/// Sets a role; the table grows if the number lies behind its end. What lies between belongs to nobody, which Linux writes as "spare".
 fn set_role(raw: &mut Raw1, number: u32, role: Role) {
     let (old_len, Some(new_len)) = (raw.head.max_dev.get(), number.checked_add(1)) else { return };
     for index in old_len..new_len {
-        set_word(raw, index, v1::ROLE_FAULTY);
+        set_word(raw, index, v1::ROLE_SPARE);
     }
     raw.head.max_dev.set(old_len.max(new_len));
     set_word(raw, number, role_to_word(role));
@@ -235,8 +234,6 @@ fn update_0<O: ByteOrder>(block: &mut [u8; 4096], state: &RunningState) {
     if mark != 0 {
         raw.cp_events.set(state.events);
     }
-    let sum = v0::checksum(raw);
-    raw.sb_csum.set(sum);
 }
 
 fn set_disk<O: ByteOrder>(disk: &mut Disk<O>, entry: &TableEntry, minor_version: u32) {

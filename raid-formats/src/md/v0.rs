@@ -224,6 +224,14 @@ pub(super) fn checksum<O: ByteOrder>(raw: &Raw0<O>) -> u32 {
     folded_sum::<O>(raw.as_bytes(), offset_of!(Raw0<LE>, sb_csum))
 }
 
+/// Puts the right sum into a changed record.
+pub(super) fn seal<O: ByteOrder>(block: &mut [u8; RECORD_BYTES]) {
+    if let Ok(raw) = Raw0::<O>::mut_from_bytes(block) {
+        let sum = checksum(raw);
+        raw.sb_csum.set(sum);
+    }
+}
+
 fn disk<O: ByteOrder>(raw: &Raw0<O>, number: u32) -> Option<&Disk<O>> {
     raw.disks.get(usize::try_from(number).ok()?)
 }
@@ -232,19 +240,15 @@ fn own_disk<O: ByteOrder>(raw: &Raw0<O>) -> Option<&Disk<O>> {
     disk(raw, raw.this_disk.number.get())
 }
 
-fn range(field: &'static str, offset: u32, found: impl Into<i128>, least: u64, most: u64) -> Refusal {
-    Refusal::Range { field, offset, found: found.into(), least, most }
-}
-
 fn check_identity<O: ByteOrder>(raw: &Raw0<O>) -> Result<Notes, Refusal> {
     if raw.md_magic.get() != MAGIC {
         return Err(Refusal::NoMagic { offset: at!(md_magic), found: raw.md_magic.get(), expected: MAGIC });
     }
     if raw.major_version.get() != 0 {
-        return Err(range("major_version", at!(major_version), raw.major_version.get(), 0, 0));
+        return Err(Refusal::range("major_version", at!(major_version), raw.major_version.get(), 0, 0));
     }
     if !(90..=91).contains(&raw.minor_version.get()) {
-        return Err(range("minor_version", at!(minor_version), raw.minor_version.get(), 90, 91));
+        return Err(Refusal::range("minor_version", at!(minor_version), raw.minor_version.get(), 90, 91));
     }
     let (found, expected) = (raw.sb_csum.get(), checksum(raw));
     // Linux compares the sums folded to 16 bits, since kernels on Alpha stored them so.
@@ -275,7 +279,7 @@ fn read_shapes<O: ByteOrder>(raw: &Raw0<O>) -> Result<(Shape, Option<Reshape>), 
 fn members(field: &'static str, found: i64) -> Result<u16, Refusal> {
     match u16::try_from(found) {
         Ok(count) if count >= 1 && usize::from(count) <= DISKS_MAX => Ok(count),
-        _ => Err(range(field, at!(raid_disks), found, 1, DISKS_MAX as u64)),
+        _ => Err(Refusal::range(field, at!(raid_disks), found, 1, DISKS_MAX as u64)),
     }
 }
 
@@ -283,7 +287,7 @@ fn sectors(field: &'static str, offset: u32, bytes: u32) -> Result<Sectors, Refu
     let sectors = Sectors::from_bytes_floor(u64::from(bytes));
     match sectors.bytes() {
         Some(whole) if whole == u64::from(bytes) => Ok(sectors),
-        _ => Err(range(field, offset, bytes, SECTOR_BYTES, u64::from(u32::MAX))),
+        _ => Err(Refusal::range(field, offset, bytes, SECTOR_BYTES, u64::from(u32::MAX))),
     }
 }
 

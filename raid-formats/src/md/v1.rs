@@ -28,9 +28,9 @@ pub(super) const TIME_SECONDS_MASK: u64 = (1 << 40) - 1;
 const ROLE_NOT_A_SLOT: u16 = 0xFF00;
 /// Role of the journal member.
 pub const ROLE_JOURNAL: u16 = 0xFFFD;
-/// Role of a failed member, and of numbers never given.
+/// Role of a failed member; older kernels also gave it to numbers that nobody has.
 pub const ROLE_FAULTY: u16 = 0xFFFE;
-/// Role of a spare.
+/// Role of a spare, and of numbers that nobody has.
 pub const ROLE_SPARE: u16 = 0xFFFF;
 
 /// Offset of the table's length.
@@ -254,7 +254,7 @@ impl<'a> Superblock1<'a> {
             if let Some(start) = start
                 && start.0 < least
             {
-                return Err(range(field, offset, start.0, least, self.medium.0));
+                return Err(Refusal::range(field, offset, start.0, least, self.medium.0));
             }
         }
         if self.features.contains(Features::BAD_BLOCKS) {
@@ -268,13 +268,13 @@ impl<'a> Superblock1<'a> {
         let head = &self.raw.head;
         let (len, shift) = (u64::from(head.bblog_size.get()), head.bblog_shift);
         if len > BAD_BLOCK_SECTORS_MAX {
-            return Err(range("bblog_size", at!(bblog_size), len, 0, BAD_BLOCK_SECTORS_MAX));
+            return Err(Refusal::range("bblog_size", at!(bblog_size), len, 0, BAD_BLOCK_SECTORS_MAX));
         }
         if head.bblog_offset.get() == 0 {
-            return Err(range("bblog_offset", at!(bblog_offset), 0_u64, 1, u64::from(u32::MAX)));
+            return Err(Refusal::range("bblog_offset", at!(bblog_offset), 0_u64, 1, u64::from(u32::MAX)));
         }
         if shift > SHIFT_MAX {
-            return Err(range("bblog_shift", at!(bblog_shift), shift, 0, u64::from(SHIFT_MAX)));
+            return Err(Refusal::range("bblog_shift", at!(bblog_shift), shift, 0, u64::from(SHIFT_MAX)));
         }
         self.bad_block_area().map(drop)
     }
@@ -314,6 +314,14 @@ pub(super) fn checksum(raw: &Raw1) -> Option<u32> {
     Some(folded_sum::<LE>(summed, offset_of!(Head, sb_csum)))
 }
 
+/// Puts the right sum into a changed record.
+pub(super) fn seal(block: &mut [u8; RECORD_BYTES]) {
+    let raw: &mut Raw1 = zerocopy::transmute_mut!(block);
+    if let Some(sum) = checksum(raw) {
+        raw.head.sb_csum.set(sum);
+    }
+}
+
 /// The words of the table that count.
 fn role_words(raw: &Raw1) -> &[zerocopy::byteorder::little_endian::U16] {
     usize::try_from(raw.head.max_dev.get()).ok().and_then(|len| raw.dev_roles.get(..len)).unwrap_or(&[])
@@ -341,10 +349,6 @@ pub const fn role_to_word(role: Role) -> u16 {
     }
 }
 
-fn range(field: &'static str, offset: u32, found: impl Into<i128>, least: u64, most: u64) -> Refusal {
-    Refusal::Range { field, offset, found: found.into(), least, most }
-}
-
 fn check_identity(raw: &Raw1, version: Version, medium: Sectors) -> Result<(), Refusal> {
     let head = &raw.head;
     let at = superblock_at(version, medium)?;
@@ -352,10 +356,10 @@ fn check_identity(raw: &Raw1, version: Version, medium: Sectors) -> Result<(), R
         return Err(Refusal::NoMagic { offset: at!(magic), found: head.magic.get(), expected: MAGIC });
     }
     if head.major_version.get() != 1 {
-        return Err(range("major_version", at!(major_version), head.major_version.get(), 1, 1));
+        return Err(Refusal::range("major_version", at!(major_version), head.major_version.get(), 1, 1));
     }
     let Some(sum) = checksum(raw) else {
-        return Err(range("max_dev", at!(max_dev), head.max_dev.get(), 0, ROLES_MAX as u64));
+        return Err(Refusal::range("max_dev", at!(max_dev), head.max_dev.get(), 0, ROLES_MAX as u64));
     };
     if head.sb_csum.get() != sum {
         return Err(Refusal::Checksum { offset: at!(sb_csum), found: head.sb_csum.get(), expected: sum });
@@ -364,7 +368,7 @@ fn check_identity(raw: &Raw1, version: Version, medium: Sectors) -> Result<(), R
         return Err(Refusal::Place { offset: at!(super_offset), found: head.super_offset.get(), expected: at.0 });
     }
     if head.data_size.get() < DATA_SECTORS_MIN {
-        return Err(range("data_size", at!(data_size), head.data_size.get(), DATA_SECTORS_MIN, medium.0));
+        return Err(Refusal::range("data_size", at!(data_size), head.data_size.get(), DATA_SECTORS_MIN, medium.0));
     }
     Ok(())
 }
@@ -382,7 +386,7 @@ fn check_features(head: &Head) -> Result<Features, Refusal> {
         return Err(Refusal::BitsExclude { offset: at!(feature_map), found });
     }
     if features.contains(Features::RAID0_LAYOUT) && head.level.get() != 0 {
-        return Err(range("level", at!(level), head.level.get(), 0, 0));
+        return Err(Refusal::range("level", at!(level), head.level.get(), 0, 0));
     }
     Ok(features)
 }
@@ -412,7 +416,7 @@ fn read_shapes(head: &Head, features: Features) -> Result<(Shape, Option<Reshape
     let new_offset = if features.contains(Features::NEW_OFFSET) { head.new_offset.get() } else { 0 };
     let data_at = head.data_offset.get();
     let moved = data_at.checked_add_signed(i64::from(new_offset));
-    let new_data_at = moved.ok_or(range("new_offset", at!(new_offset), new_offset, 0, data_at))?;
+    let new_data_at = moved.ok_or(Refusal::range("new_offset", at!(new_offset), new_offset, 0, data_at))?;
     let backwards = delta < 0 || delta == 0 && features.contains(Features::RESHAPE_BACKWARDS);
     let position = Sector(head.reshape_position.get());
     Ok((shape, Some(Reshape { position, backwards, to, new_data_at: Sector(new_data_at) })))
@@ -421,7 +425,7 @@ fn read_shapes(head: &Head, features: Features) -> Result<(Shape, Option<Reshape
 fn members(field: &'static str, offset: u32, found: i64) -> Result<u16, Refusal> {
     match u16::try_from(found) {
         Ok(count) if count >= 1 && usize::from(count) <= ROLES_MAX => Ok(count),
-        _ => Err(range(field, offset, found, 1, ROLES_MAX as u64)),
+        _ => Err(Refusal::range(field, offset, found, 1, ROLES_MAX as u64)),
     }
 }
 

@@ -122,7 +122,8 @@ impl Judged {
         let old = self.geometry(&shape, slots)?;
         Ok(match self.lead().reshape {
             None => Layouts::one(old),
-            Some(reshape) => Layouts::two(old, self.geometry(&reshape.to, slots)?, reshape.position, reshape.backwards),
+            Some(reshape) => Layouts::two(old, self.geometry(&reshape.to, slots)?, reshape.position, reshape.backwards)
+                .map_err(|error| self.impossible(&error))?,
         })
     }
 
@@ -138,7 +139,11 @@ impl Judged {
         };
         let (level, members, chunk, array_size) = (shape.level, shape.members, shape.chunk, shape.array_size);
         Geometry::new(&ArrayConfig { level, members, chunk, sizes, array_size })
-            .map_err(|error| OpenError::Config { member: self.freshest().name().to_owned(), reason: error.to_string() })
+            .map_err(|error| self.impossible(&error))
+    }
+
+    fn impossible(&self, error: &dyn std::error::Error) -> OpenError {
+        OpenError::Config { member: self.freshest().name().to_owned(), reason: error.to_string() }
     }
 
     /// Refuses logs that hold what the members lack, unless told to read past them.

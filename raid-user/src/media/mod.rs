@@ -164,7 +164,7 @@ impl<M: MediaMut + ?Sized> MediaMut for Arc<M> {
 ///
 /// # Errors
 /// [`io::ErrorKind::UnexpectedEof`] with the numbers.
-fn check_range(size_bytes: u64, offset_bytes: u64, len_bytes: u64) -> io::Result<()> {
+pub(crate) fn check_range(size_bytes: u64, offset_bytes: u64, len_bytes: u64) -> io::Result<()> {
     match offset_bytes.checked_add(len_bytes) {
         Some(end_bytes) if end_bytes <= size_bytes => Ok(()),
         _ => Err(io::Error::new(

@@ -1,0 +1,373 @@
+//! Which members hold what: current, being rebuilt up to a mark, or missing. One value, with a version.
+//!
+//! [`Health`] is `Copy`: a host takes a snapshot, plans with it as its [`Trust`], and can tell by the [`Epoch`] whether the world has moved on. Every
+//! change makes a new epoch, so two snapshots of one array with the same epoch are equal. Making an epoch durable before anybody relies
+//! on it is not done here; this is only the value.
+//!
+//! ```text
+//!                        Advance: forwards only
+//!                              .--.
+//!             Rebuild          |  v
+//!    Missing ----------------> Rebuilding
+//!     |   ^ ^-------- Fail -----'  |
+//!     |   '-- Fail --.             | Finish
+//!     |              |             v
+//!     '---- Admit ---'--------> InSync
+//! ```
+
+use core::fmt;
+
+use crate::plan::{Readable, Trust};
+use crate::reshape::Side;
+use crate::units::{Columns, MEMBERS_MAX, Member, Sector, Sectors};
+
+/// Most members that can be rebuilt at the same time. No level needs more than its redundancy at once but RAID 1 and 10, and those can
+/// rebuild the rest afterwards.
+pub const REBUILDING_MAX: usize = 8;
+
+/// Version of a [`Health`]: it grows with every change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
+
+/// What a member is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not there, or thrown out: neither read nor written.
+    Missing,
+    /// Being filled. Read below the mark only, in sectors of its data; written everywhere.
+    Rebuilding {
+        /// Below here it is as good as any.
+        mark: Sector,
+    },
+    /// Holds all it should.
+    InSync,
+}
+
+/// What can happen to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Assembly found it current.
+    Admit,
+    /// It takes a missing one's slot, and is good below the mark.
+    Rebuild {
+        /// Where to go on; zero for a fresh member.
+        mark: Sector,
+    },
+    /// Its data below the new mark are durable.
+    Advance {
+        /// The new mark, not below the old one.
+        mark: Sector,
+    },
+    /// Its rebuild is through.
+    Finish,
+    /// It failed, or was taken away. Failing once more changes nothing.
+    Fail,
+}
+
+/// A change that cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthError {
+    /// An array of no members, or of more than there can be.
+    Members {
+        /// Members asked for.
+        found: u16,
+    },
+    /// The array has no such slot.
+    NoSuchMember {
+        /// Slot asked for.
+        member: Member,
+        /// Slots that there are.
+        members: u16,
+    },
+    /// [`REBUILDING_MAX`] others are being rebuilt.
+    TooManyRebuilding {
+        /// The one that would have been one too many.
+        member: Member,
+    },
+    /// This does not happen to a member in that state; a mark that goes back included.
+    OutOfOrder {
+        /// The member.
+        member: Member,
+        /// Its state, which stays.
+        state: State,
+        /// What was to happen.
+        event: Event,
+    },
+}
+
+impl fmt::Display for HealthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Members { found } => write!(f, "{found} members, there can be 1 to {MEMBERS_MAX}"),
+            Self::NoSuchMember { member, members } => write!(f, "no slot {member} in an array of {members}"),
+            Self::TooManyRebuilding { member } => {
+                write!(f, "member {member} must wait: {REBUILDING_MAX} others are being rebuilt")
+            }
+            Self::OutOfOrder { member, state, event } => {
+                write!(f, "member {member} is {state:?}, to which {event:?} cannot happen")
+            }
+        }
+    }
+}
+
+impl core::error::Error for HealthError {}
+
+/// The state of all members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    epoch: Epoch,
+    members: u16,
+    in_sync: Columns,
+    write_mostly: Columns,
+    rebuilding: [Option<(Member, Sector)>; REBUILDING_MAX],
+}
+
+impl Health {
+    /// An array of `members` slots, all missing: nothing is trusted until somebody vouches for it.
+    ///
+    /// # Errors
+    /// [`HealthError::Members`].
+    pub fn new(members: u16) -> Result<Self, HealthError> {
+        if members == 0 || usize::from(members) > MEMBERS_MAX {
+            return Err(HealthError::Members { found: members });
+        }
+        Ok(Self {
+            epoch: Epoch::default(),
+            members,
+            in_sync: Columns::EMPTY,
+            write_mostly: Columns::EMPTY,
+            rebuilding: [None; REBUILDING_MAX],
+        })
+    }
+
+    /// The version of this value.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Number of slots.
+    #[must_use]
+    pub const fn members(&self) -> u16 {
+        self.members
+    }
+
+    /// Members that hold all they should.
+    #[must_use]
+    pub const fn in_sync(&self) -> Columns {
+        self.in_sync
+    }
+
+    /// Members being rebuilt, each with its mark, in no order.
+    pub fn rebuilding(&self) -> impl Iterator<Item = (Member, Sector)> {
+        self.rebuilding.into_iter().flatten()
+    }
+
+    /// Slots with nobody in them.
+    #[must_use]
+    pub fn missing(&self) -> Columns {
+        let rebuilding: Columns = self.rebuilding().map(|(member, _)| member).collect();
+        Columns::first(self.members).difference(self.in_sync).difference(rebuilding)
+    }
+
+    /// Members to be read only if nobody else can be. Kept for missing ones too.
+    #[must_use]
+    pub const fn write_mostly(&self) -> Columns {
+        self.write_mostly
+    }
+
+    /// What `member` is good for; `None` for a slot that there is not.
+    #[must_use]
+    pub fn state(&self, member: Member) -> Option<State> {
+        if u16::from(member.0) >= self.members {
+            return None;
+        }
+        if self.in_sync.contains(member) {
+            return Some(State::InSync);
+        }
+        let mark = self.rebuilding().find(|(other, _)| *other == member).map(|(_, mark)| mark);
+        Some(mark.map_or(State::Missing, |mark| State::Rebuilding { mark }))
+    }
+
+    /// Lets `event` happen to `member`. Returns the epoch that holds now, a new one if anything changed.
+    ///
+    /// # Errors
+    /// [`HealthError`]; nothing has changed then.
+    pub fn apply(&mut self, member: Member, event: Event) -> Result<Epoch, HealthError> {
+        let state = self.state(member).ok_or(HealthError::NoSuchMember { member, members: self.members })?;
+        let next = match (state, event) {
+            (State::Missing, Event::Admit) | (State::Rebuilding { .. }, Event::Finish) => State::InSync,
+            (State::Missing, Event::Rebuild { mark }) => State::Rebuilding { mark },
+            (State::Rebuilding { mark: old }, Event::Advance { mark }) if old <= mark => State::Rebuilding { mark },
+            (_, Event::Fail) => State::Missing,
+            _ => return Err(HealthError::OutOfOrder { member, state, event }),
+        };
+        if next != state {
+            self.set(member, next)?;
+            self.next_epoch();
+        }
+        Ok(self.epoch)
+    }
+
+    /// Marks `member` as one to be spared, or no more so.
+    ///
+    /// # Errors
+    /// [`HealthError::NoSuchMember`].
+    pub fn set_write_mostly(&mut self, member: Member, spare: bool) -> Result<Epoch, HealthError> {
+        if u16::from(member.0) >= self.members {
+            return Err(HealthError::NoSuchMember { member, members: self.members });
+        }
+        let changed = if spare { self.write_mostly.insert(member) } else { self.write_mostly.remove(member) };
+        if changed {
+            self.next_epoch();
+        }
+        Ok(self.epoch)
+    }
+
+    fn set(&mut self, member: Member, state: State) -> Result<(), HealthError> {
+        let held = self.rebuilding.iter().position(|entry| entry.is_some_and(|(other, _)| other == member));
+        let place = held.or_else(|| self.rebuilding.iter().position(Option::is_none));
+        let entry = place.and_then(|place| self.rebuilding.get_mut(place));
+        match (state, entry) {
+            (State::Rebuilding { mark }, Some(entry)) => *entry = Some((member, mark)),
+            (State::Rebuilding { .. }, None) => return Err(HealthError::TooManyRebuilding { member }),
+            // Its own entry, or a free one: empty from now on in either case.
+            (State::Missing | State::InSync, Some(entry)) => *entry = None,
+            (State::Missing | State::InSync, None) => {}
+        }
+        if state == State::InSync {
+            self.in_sync.insert(member);
+        } else {
+            self.in_sync.remove(member);
+        }
+        Ok(())
+    }
+
+    fn next_epoch(&mut self) {
+        self.epoch = Epoch(self.epoch.0.saturating_add(1));
+    }
+}
+
+/// A member counts the same on both sides of a reshape.
+impl Trust for Health {
+    fn readable(&self, _: Side, member: Member, at: Sector, len: Sectors) -> (Readable, Sectors) {
+        let good = if self.write_mostly.contains(member) { Readable::IfNeeded } else { Readable::Yes };
+        match self.state(member) {
+            None | Some(State::Missing) => (Readable::No, len),
+            Some(State::InSync) => (good, len),
+            Some(State::Rebuilding { mark }) => match mark.checked_since(at) {
+                None | Some(Sectors::ZERO) => (Readable::No, len),
+                Some(below) => (good, len.min(below)),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::*;
+
+    const MARK: Event = Event::Rebuild { mark: Sector(40) };
+
+    fn health(events: &[(u8, Event)]) -> Health {
+        let mut health = Health::new(20).unwrap();
+        for (member, event) in events {
+            health.apply(Member(*member), *event).unwrap();
+        }
+        health
+    }
+
+    fn trusts(health: &Health, member: u8, at: u64) -> (Readable, u64) {
+        let (readable, run) = health.readable(Side::Old, Member(member), Sector(at), Sectors(16));
+        (readable, run.0)
+    }
+
+    #[test]
+    fn nobody_is_trusted_before_somebody_vouches_for_them() {
+        let health = health(&[]);
+        assert_eq!(health.missing(), Columns::first(20));
+        assert_eq!(trusts(&health, 0, 0), (Readable::No, 16));
+        assert_eq!(trusts(&health, 20, 0), (Readable::No, 16));
+    }
+
+    #[test]
+    fn a_rebuilding_member_is_read_below_its_mark_only() {
+        let health = health(&[(3, MARK)]);
+        assert_eq!(trusts(&health, 3, 10), (Readable::Yes, 16));
+        assert_eq!(trusts(&health, 3, 39), (Readable::Yes, 1));
+        assert_eq!(trusts(&health, 3, 40), (Readable::No, 16));
+    }
+
+    #[test]
+    fn a_write_mostly_member_is_read_if_needed_even_after_it_came_back() {
+        let mut health = health(&[(0, Event::Admit)]);
+        let epoch = health.set_write_mostly(Member(0), true).unwrap();
+        assert_eq!(trusts(&health, 0, 0), (Readable::IfNeeded, 16));
+        assert_eq!(health.set_write_mostly(Member(0), true), Ok(epoch));
+        health.apply(Member(0), Event::Fail).unwrap();
+        health.apply(Member(0), MARK).unwrap();
+        assert_eq!(trusts(&health, 0, 30), (Readable::IfNeeded, 10));
+    }
+
+    #[test]
+    fn every_change_is_a_new_epoch_and_no_other_thing_is() {
+        let mut health = health(&[]);
+        let steps = [Event::Admit, Event::Fail, MARK, Event::Advance { mark: Sector(41) }, Event::Finish, Event::Fail];
+        let epochs: Vec<u64> = steps.iter().map(|event| health.apply(Member(7), *event).unwrap().0).collect();
+        assert_eq!(epochs, [1, 2, 3, 4, 5, 6]);
+        assert_eq!(health.apply(Member(7), Event::Fail), Ok(Epoch(6)));
+    }
+
+    #[test]
+    fn what_is_out_of_order_is_refused_and_changes_nothing() {
+        let advance = |mark| Event::Advance { mark: Sector(mark) };
+        let cases: [(&[(u8, Event)], Event); 8] = [
+            (&[], advance(1)),
+            (&[], Event::Finish),
+            (&[(1, Event::Admit)], Event::Admit),
+            (&[(1, Event::Admit)], MARK),
+            (&[(1, Event::Admit)], advance(1)),
+            (&[(1, MARK)], Event::Admit),
+            (&[(1, MARK)], MARK),
+            (&[(1, MARK)], advance(39)),
+        ];
+        for (before, event) in cases {
+            let mut after = health(before);
+            let state = after.state(Member(1)).unwrap();
+            let refused = HealthError::OutOfOrder { member: Member(1), state, event };
+            assert_eq!(after.apply(Member(1), event), Err(refused));
+            assert_eq!(after, health(before));
+        }
+    }
+
+    #[test]
+    fn the_ninth_rebuild_waits_until_another_is_through() {
+        let mut health = health(&(0..8).map(|member| (member, MARK)).collect::<Vec<_>>());
+        let before = health;
+        let full = Err(HealthError::TooManyRebuilding { member: Member(9) });
+        assert_eq!(health.apply(Member(9), MARK), full);
+        assert_eq!(health, before);
+        assert!(health.apply(Member(4), Event::Advance { mark: Sector(50) }).is_ok());
+        // Changes of others, with all places taken, touch nobody's mark.
+        health.apply(Member(12), Event::Admit).unwrap();
+        assert_eq!(health.rebuilding().count(), 8);
+        health.apply(Member(4), Event::Finish).unwrap();
+        assert!(health.apply(Member(9), MARK).is_ok());
+        assert_eq!(health.in_sync(), [Member(4), Member(12)].into_iter().collect());
+        assert_eq!(health.missing().len(), 20 - 2 - 8);
+    }
+
+    #[test]
+    fn slots_that_there_are_not_are_refused_by_number() {
+        assert_eq!(Health::new(0), Err(HealthError::Members { found: 0 }));
+        assert_eq!(Health::new(256), Err(HealthError::Members { found: 256 }));
+        let refused = Err(HealthError::NoSuchMember { member: Member(20), members: 20 });
+        assert_eq!(health(&[]).apply(Member(20), Event::Admit), refused);
+        assert_eq!(health(&[]).set_write_mostly(Member(20), true), refused);
+        assert_eq!(health(&[]).state(Member(20)), None);
+    }
+}

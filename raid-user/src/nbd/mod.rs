@@ -1,0 +1,18 @@
+//! NBD: a server and a client, by the protocol's own document (NetworkBlockDevice `doc/proto.md`).
+//!
+//! [`protocol`] names the numbers, [`machine`] is the server's side of a connection without a socket, [`reply`] makes answers,
+//! [`server`] has the sockets and threads, [`client`] reads other people's exports.
+//!
+//! Not here: TLS, extended headers (64-bit lengths), the `cache` and `resize` commands.
+
+pub mod client;
+pub mod machine;
+pub mod protocol;
+pub mod reply;
+pub mod server;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use client::Client;
+pub use server::{Address, Running, ServeOptions, Target, serve};

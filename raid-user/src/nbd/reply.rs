@@ -1,0 +1,185 @@
+//! Replies: what a request on a medium answers, as bytes for the wire.
+
+use std::io;
+
+use super::machine::{Agreed, Request};
+use super::protocol::{
+    BASE_ALLOCATION_ID, Command, CommandFlags, Errno, SIMPLE_REPLY_MAGIC, STATE_HOLE_ZERO, STRUCTURED_REPLY_MAGIC,
+    chunk,
+};
+use super::server::Target;
+use crate::media::{Media, Run};
+
+/// Most extents in one answer to a block status: 8 KiB of reply. A client asks on from where they end.
+const EXTENTS_MAX: usize = 1024;
+
+/// Reads from this size on are looked at for holes first: it saves sending zeros and costs a look.
+const HOLES_FROM_BYTES: u32 = 64 << 10;
+
+/// Bytes of a chunk's header.
+const CHUNK_BYTES: usize = 20;
+
+/// Does `request` on `target` and gives the whole reply.
+#[must_use]
+pub fn answer(target: &Target, agreed: Agreed, request: &Request) -> Vec<u8> {
+    let done = match request.command {
+        Command::Read => read(target.media(), agreed, request),
+        Command::BlockStatus => block_status(target.media(), request),
+        Command::Write | Command::Flush | Command::Trim | Command::WriteZeroes | Command::Disconnect => {
+            change(target, request).map(|()| success(agreed, request.cookie))
+        }
+    };
+    done.unwrap_or_else(|error| refuse(agreed, request.cookie, errno_of(&error), &error.to_string()))
+}
+
+/// A reply that says no, with a reason where the client can take one.
+#[must_use]
+pub fn refuse(agreed: Agreed, cookie: u64, errno: Errno, why: &str) -> Vec<u8> {
+    if !agreed.structured {
+        return simple(cookie, errno as u32);
+    }
+    // A message of at most 4096 bytes, cut where a character ends.
+    let cut = (0..=why.len().min(4096)).rev().find(|cut| why.is_char_boundary(*cut)).unwrap_or(0);
+    let why = why.get(..cut).unwrap_or_default().as_bytes();
+    let len = u16::try_from(why.len()).unwrap_or(0);
+    let body = [(errno as u32).to_be_bytes().as_slice(), &len.to_be_bytes(), why].concat();
+    let mut reply = Vec::new();
+    push_chunk(&mut reply, chunk::FLAG_DONE, chunk::ERROR, cookie, &body);
+    reply
+}
+
+fn success(agreed: Agreed, cookie: u64) -> Vec<u8> {
+    if !agreed.structured {
+        return simple(cookie, 0);
+    }
+    let mut reply = Vec::new();
+    push_chunk(&mut reply, chunk::FLAG_DONE, chunk::NONE, cookie, &[]);
+    reply
+}
+
+fn simple(cookie: u64, errno: u32) -> Vec<u8> {
+    [SIMPLE_REPLY_MAGIC.to_be_bytes().as_slice(), &errno.to_be_bytes(), &cookie.to_be_bytes()].concat()
+}
+
+fn push_chunk(reply: &mut Vec<u8>, flags: u16, kind: u16, cookie: u64, body: &[u8]) {
+    push_head(reply, flags, kind, cookie, body.len());
+    reply.extend_from_slice(body);
+}
+
+fn push_head(reply: &mut Vec<u8>, flags: u16, kind: u16, cookie: u64, len: usize) {
+    reply.extend_from_slice(&STRUCTURED_REPLY_MAGIC.to_be_bytes());
+    reply.extend_from_slice(&flags.to_be_bytes());
+    reply.extend_from_slice(&kind.to_be_bytes());
+    reply.extend_from_slice(&cookie.to_be_bytes());
+    reply.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
+}
+
+fn read(media: &dyn Media, agreed: Agreed, request: &Request) -> io::Result<Vec<u8>> {
+    let (offset, len) = (request.offset_bytes, request.len_bytes);
+    if !agreed.structured {
+        let mut reply = simple(request.cookie, 0);
+        append(media, offset, len, &mut reply)?;
+        return Ok(reply);
+    }
+    let whole = vec![Run { len_bytes: u64::from(len), zero: false }];
+    let one_chunk = request.flags.contains(CommandFlags::DF) || len < HOLES_FROM_BYTES;
+    let runs = if one_chunk { whole } else { cut(media.allocation(offset, u64::from(len)).unwrap_or(whole), len) };
+    let mut reply = Vec::with_capacity(len as usize + CHUNK_BYTES * 2);
+    let mut at = offset;
+    for (index, run) in runs.iter().enumerate() {
+        let flags = if index + 1 == runs.len() { chunk::FLAG_DONE } else { 0 };
+        let run_len = u32::try_from(run.len_bytes).unwrap_or(len);
+        if run.zero {
+            let body = [at.to_be_bytes().as_slice(), &run_len.to_be_bytes()].concat();
+            push_chunk(&mut reply, flags, chunk::OFFSET_HOLE, request.cookie, &body);
+        } else {
+            let start = reply.len();
+            push_head(&mut reply, flags, chunk::OFFSET_DATA, request.cookie, run_len as usize + 8);
+            reply.extend_from_slice(&at.to_be_bytes());
+            if let Err(error) = append(media, at, run_len, &mut reply) {
+                // The chunks before stand; this one becomes the error, with its place.
+                reply.truncate(start);
+                let why = error.to_string();
+                let why = why.get(..why.len().min(512)).unwrap_or("unreadable").as_bytes();
+                let why_len = u16::try_from(why.len()).unwrap_or(0).to_be_bytes();
+                let errno = (errno_of(&error) as u32).to_be_bytes();
+                let body = [errno.as_slice(), &why_len, why, &at.to_be_bytes()].concat();
+                push_chunk(&mut reply, chunk::FLAG_DONE, chunk::ERROR_OFFSET, request.cookie, &body);
+                return Ok(reply);
+            }
+        }
+        at += run.len_bytes;
+    }
+    Ok(reply)
+}
+
+fn append(media: &dyn Media, offset: u64, len: u32, reply: &mut Vec<u8>) -> io::Result<()> {
+    let start = reply.len();
+    reply.resize(start + len as usize, 0);
+    media.read_at(offset, &mut reply[start..])
+}
+
+/// `runs` made to cover exactly `len` bytes, equal neighbours merged, small holes filled: a chunk costs more than a few zeros.
+fn cut(runs: Vec<Run>, len: u32) -> Vec<Run> {
+    let mut left = u64::from(len);
+    let mut cut: Vec<Run> = Vec::new();
+    for run in runs {
+        let len_bytes = run.len_bytes.min(left);
+        left -= len_bytes;
+        let zero = run.zero && len_bytes >= 4096;
+        match cut.last_mut() {
+            _ if len_bytes == 0 => {}
+            Some(last) if last.zero == zero => last.len_bytes += len_bytes,
+            _ => cut.push(Run { len_bytes, zero }),
+        }
+    }
+    match cut.last_mut() {
+        _ if left == 0 => {}
+        Some(last) if !last.zero => last.len_bytes += left,
+        _ => cut.push(Run { len_bytes: left, zero: false }),
+    }
+    cut
+}
+
+fn block_status(media: &dyn Media, request: &Request) -> io::Result<Vec<u8>> {
+    let mut runs = cut(media.allocation(request.offset_bytes, u64::from(request.len_bytes))?, request.len_bytes);
+    let most = if request.flags.contains(CommandFlags::REQ_ONE) { 1 } else { EXTENTS_MAX };
+    runs.truncate(most);
+    let mut body = BASE_ALLOCATION_ID.to_be_bytes().to_vec();
+    for run in runs {
+        body.extend_from_slice(&u32::try_from(run.len_bytes).unwrap_or(request.len_bytes).to_be_bytes());
+        body.extend_from_slice(&(if run.zero { STATE_HOLE_ZERO } else { 0 }).to_be_bytes());
+    }
+    let mut reply = Vec::new();
+    push_chunk(&mut reply, chunk::FLAG_DONE, chunk::BLOCK_STATUS, request.cookie, &body);
+    Ok(reply)
+}
+
+fn change(target: &Target, request: &Request) -> io::Result<()> {
+    let Target::Writable(media) = target else {
+        // A flush of what nobody can write is done already; the machine refuses the rest before it comes here.
+        return match request.command {
+            Command::Flush => Ok(()),
+            _ => Err(io::Error::new(io::ErrorKind::PermissionDenied, "the export is read-only")),
+        };
+    };
+    let (offset, len) = (request.offset_bytes, u64::from(request.len_bytes));
+    match request.command {
+        Command::Write => media.write_at(offset, &request.payload)?,
+        Command::WriteZeroes => media.write_zeroes(offset, len, !request.flags.contains(CommandFlags::NO_HOLE))?,
+        Command::Trim => media.discard(offset, len)?,
+        Command::Flush => return media.flush(),
+        Command::Read | Command::BlockStatus | Command::Disconnect => {}
+    }
+    if request.flags.contains(CommandFlags::FUA) { media.flush() } else { Ok(()) }
+}
+
+fn errno_of(error: &io::Error) -> Errno {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Errno::Perm,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Errno::NoSpc,
+        io::ErrorKind::InvalidInput => Errno::Inval,
+        io::ErrorKind::Unsupported => Errno::NotSup,
+        _ => Errno::Io,
+    }
+}
