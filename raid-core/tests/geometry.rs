@@ -1,5 +1,6 @@
-//! Geometry from outside, against models that only walk: RAID 10 as the kernel steps from copy to copy, Q's powers as its syndrome loop meets
-//! the disks, zones of any sizes, numbers at the end of `u64`. (The drawings of single levels are beside the code.)
+//! Geometry from outside, against models that only walk: RAID 10 as the kernel steps from copy to copy, Q's powers as
+//! its syndrome loop meets the disks, zones of any sizes, numbers at the end of `u64`. (The drawings of single levels
+//! are beside the code.)
 
 #![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
 

@@ -1,8 +1,9 @@
 //! RAID 0: striping in zones, one for each different size of the members.
 //!
-//! Zone k spans the rows that every member larger than the zone before still has. Its chunks go round those members in slot order.
-//! Where a zone's first chunk lands is what the two layouts disagree about (`drivers/md/raid0.c`, `create_strip_zones` and `find_zone`): by the number of the chunk
-//! in the array (original), or in the zone (alternate).
+//! Zone k spans the rows that every member larger than the zone before still has. Its chunks go round those members
+//! in slot order. Where a zone's first chunk lands is what the two layouts disagree about (`drivers/md/raid0.c`,
+//! `create_strip_zones` and `find_zone`): by the number of the chunk in the array (original), or in the zone
+//! (alternate).
 //!
 //! ```text
 //! sizes in chunks 3, 1, 2        zone 0: 0 1 2 | zone 1: 0 . 2 | zone 2: 0 . .
