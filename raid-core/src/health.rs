@@ -1,8 +1,8 @@
 //! Which members hold what: current, being rebuilt up to a mark, or missing. One value, with a version.
 //!
-//! [`Health`] is `Copy`: a host takes a snapshot, plans with it as its [`Trust`], and can tell by the [`Epoch`]
-//! whether the world has moved on. Every change makes a new epoch, so two snapshots of one array with the same epoch
-//! are equal. Making an epoch durable before anybody relies on it is not done here; this is only the value.
+//! [`Health`] is `Copy`: a host takes a snapshot, plans with it as its [`Trust`], and can tell by the [`Epoch`] whether
+//! the world has moved on. Every change makes a new epoch, so two snapshots of one array with the same epoch are equal.
+//! Making an epoch durable before anybody relies on it is not done here; this is only the value.
 //!
 //! ```text
 //!                        Advance: forwards only

@@ -1,10 +1,10 @@
 //! An array in one shape, or caught between two.
 //!
-//! A reshape walks the array and rewrites it in its new shape; metadata say how far it came. Forwards, everything
-//! below the position is in the new shape; backwards (shrinking, or moving data up), everything from the position on.
-//! Source: `drivers/md/raid5.c`, `raid5_make_request` and `reshape_request`. A position inside a stripe of the new
-//! shape is refused, as `raid5_run` does: the stripe would be new in part, and what its parity gives would be
-//! neither. The members' data may start elsewhere in the new shape, which is the host's to add.
+//! A reshape walks the array and rewrites it in its new shape; metadata say how far it came. Forwards, everything below
+//! the position is in the new shape; backwards (shrinking, or moving data up), everything from the position on. Source:
+//! `drivers/md/raid5.c`, `raid5_make_request` and `reshape_request`. A position inside a stripe of the new shape is
+//! refused, as `raid5_run` does: the stripe would be new in part, and what its parity gives would be neither. The
+//! members' data may start elsewhere in the new shape, which is the host's to add.
 
 use core::fmt;
 

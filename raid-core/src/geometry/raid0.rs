@@ -1,7 +1,7 @@
 //! RAID 0: striping in zones, one for each different size of the members.
 //!
-//! Zone k spans the rows that every member larger than the zone before still has. Its chunks go round those members
-//! in slot order. Where a zone's first chunk lands is what the two layouts disagree about (`drivers/md/raid0.c`,
+//! Zone k spans the rows that every member larger than the zone before still has. Its chunks go round those members in
+//! slot order. Where a zone's first chunk lands is what the two layouts disagree about (`drivers/md/raid0.c`,
 //! `create_strip_zones` and `find_zone`): by the number of the chunk in the array (original), or in the zone
 //! (alternate).
 //!

@@ -1,9 +1,10 @@
 //! RAID 10: every chunk in `near × far` copies, any number of members.
 //!
-//! Near copies lie side by side and wrap to the next row. Far copies repeat the whole pattern a stride further down, shifted by
-//! `near` members within a set; with `offset` the stride is one row. Source: `drivers/md/raid10.c`, `setup_geo`, `__raid10_find_phys`,
-//! `raid10_find_virt`; the historic set sizes of bit 17 are as that file has them. Where its formulas put two chunks in one place,
-//! the layout is refused: whatever such an array holds, it is not what was written.
+//! Near copies lie side by side and wrap to the next row. Far copies repeat the whole pattern a stride further down,
+//! shifted by `near` members within a set; with `offset` the stride is one row. Source: `drivers/md/raid10.c`,
+//! `setup_geo`, `__raid10_find_phys`, `raid10_find_virt`; the historic set sizes of bit 17 are as that file has them.
+//! Where its formulas put two chunks in one place, the layout is refused: whatever such an array holds, it is not what
+//! was written.
 //!
 //! ```text
 //! near 2, 3 members    far 2, 3 members     offset 2, 3 members

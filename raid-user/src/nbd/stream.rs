@@ -13,13 +13,6 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    pub(super) fn try_clone(&self) -> io::Result<Self> {
-        Ok(match self {
-            Self::Tcp(stream) => Self::Tcp(stream.try_clone()?),
-            Self::Unix(stream) => Self::Unix(stream.try_clone()?),
-        })
-    }
-
     pub(super) fn shutdown(&self, how: Shutdown) {
         // A peer that went away first has shut it down already.
         let _ = match self {
