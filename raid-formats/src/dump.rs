@@ -1,7 +1,7 @@
 //! Any record, field by field, for people and for JSON: what stands at which byte, and what it means.
 //!
-//! A dump judges nothing and needs no sound record: it is what one looks at when a record is refused. Fields come in order of their offsets, and
-//! together they are the whole record.
+//! A dump judges nothing and needs no sound record: it is what one looks at when a record is refused. Fields come in
+//! order of their offsets, and together they are the whole record.
 
 use core::fmt;
 use raid_core::Extent;

@@ -1,7 +1,8 @@
 //! On-disk RAID metadata, every vendor's: found, parsed, described, changed and made.
 //!
-//! Two levels everywhere. The raw record is a `zerocopy` struct that mirrors the bytes and judges nothing. The validated
-//! meaning is what `parse` returns. Both speak the format's own field names; [`record::Record`] says the same in the words all formats share.
+//! Two levels everywhere. The raw record is a `zerocopy` struct that mirrors the bytes and judges nothing. The
+//! validated meaning is what `parse` returns. Both speak the format's own field names; [`record::Record`] says the
+//! same in the words all formats share.
 //!
 //! No function here panics, whatever the bytes.
 #![no_std]

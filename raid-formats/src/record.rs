@@ -222,7 +222,8 @@ pub struct Record {
     pub bad_blocks: Option<Extent>,
     /// Slots that this member's table calls in sync (active, not faulty, not removed).
     ///
-    /// An MD 1.x table cannot tell a rebuilding member from one in sync: only the rebuilding member itself knows, and leaves out its own slot.
+    /// An MD 1.x table cannot tell a rebuilding member from one in sync: only the rebuilding member itself knows, and
+    /// leaves out its own slot.
     pub table_in_sync: Columns,
     /// Read last (MD write-mostly).
     pub write_mostly: bool,

@@ -1,4 +1,5 @@
-//! New members: what `create` makes parses, is what was asked for, and is what a real `mdadm` reads from it; so is what `update` makes of them.
+//! New members: what `create` makes parses, is what was asked for, and is what a real `mdadm` reads from it; so is
+//! what `update` makes of them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use raid_core::{Extent, FarSets, Level, Raid0Layout, Raid5Layout, Raid6Layout, Raid10Layout, Sector, Sectors};

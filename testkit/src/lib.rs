@@ -1,4 +1,5 @@
-//! What tests of several crates share: real arrays unpacked in memory, media made of bytes, a real `mdadm` to ask, fuzz bodies. Test code only, so it panics where a test should fail.
+//! What tests of several crates share: real arrays unpacked in memory, media made of bytes, a real `mdadm` to ask,
+//! fuzz bodies. Test code only, so it panics where a test should fail.
 #![forbid(unsafe_code)]
 
 pub mod fixtures;

@@ -45,12 +45,33 @@ pub(crate) fn ensure(tools: &[Tool]) -> Result<Vec<String>> {
     if missing.is_empty() {
         return Ok(Vec::new());
     }
-    let Some(hindrance) = apt::hindrance() else {
-        let mut packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
-        packages.dedup();
-        apt::install(&packages)?;
-        return Ok(Vec::new());
-    };
-    let skip = |tool: &Tool| format!("{}: {} is missing and {hindrance}", tool.serves, tool.program);
-    Ok(missing.into_iter().map(skip).collect())
+    if let Some(hindrance) = apt::hindrance() {
+        return Ok(missing.into_iter().map(|tool| tool.skip(hindrance)).collect());
+    }
+    let mut packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    packages.dedup();
+    apt::install(&packages)?;
+    Ok(Vec::new())
+}
+
+impl Tool {
+    fn skip(&self, hindrance: &str) -> String {
+        format!("{}: {} is missing and {hindrance}", self.serves, self.program)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_not_installed_again() {
+        assert_eq!(ensure(&[tool("sh", "no-such-package", "anything")]).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_tool_that_cannot_be_had_says_what_is_not_tested() {
+        let says = CXX.skip("only root can install it");
+        assert_eq!(says, "fuzzing: g++ is missing and only root can install it");
+    }
 }

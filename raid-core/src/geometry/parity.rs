@@ -1,8 +1,8 @@
 //! RAID 4, 5 and 6: stripes of data chunks with P, and Q, in every layout of MD and DDF.
 //!
-//! A stripe's roles are four small numbers ([`StripeMap`]) that follow from its number and the layout. Everything else (where a sector
-//! lives, what a member holds, which power of g a member has in Q) is arithmetic on them. Source: `drivers/md/raid5.c`, `raid5_compute_sector`,
-//! `raid6_d0`, `raid6_idx_to_slot`.
+//! A stripe's roles are four small numbers ([`StripeMap`]) that follow from its number and the layout. Everything
+//! else (where a sector lives, what a member holds, which power of g a member has in Q) is arithmetic on them.
+//! Source: `drivers/md/raid5.c`, `raid5_compute_sector`, `raid6_d0`, `raid6_idx_to_slot`.
 
 use super::{ConfigError, Content, Place, paged_chunk_of, smallest, too_big};
 use crate::config::{ArrayConfig, Level, Raid5Layout, Raid6Layout};

@@ -1,8 +1,8 @@
 //! The write-intent bitmap: which chunks of the array may be out of sync.
 //!
-//! Source: kernel `drivers/md/md-bitmap.h`, `md-bitmap.c` (`md_bitmap_read_sb`), `md-llbitmap.c`; `mdadm`, `bitmap.h`. The header is little-endian
-//! everywhere. Bits of version 3 are in the writer's order, which this code takes to be little-endian.
-//! dm-raid uses the same record with no identity in it.
+//! Source: kernel `drivers/md/md-bitmap.h`, `md-bitmap.c` (`md_bitmap_read_sb`), `md-llbitmap.c`; `mdadm`,
+//! `bitmap.h`. The header is little-endian everywhere. Bits of version 3 are in the writer's order, which this code
+//! takes to be little-endian. dm-raid uses the same record with no identity in it.
 
 use crate::{
     md::{Fault, Refusal, Superblock, fault, place::beside},

@@ -122,7 +122,8 @@ pub fn default_data(version: Version, medium: Sectors, chunk: Sectors) -> Result
     }
 }
 
-/// Makes a member: calls `write` with each run of bytes and its first sector. Nothing is a member until the superblock is there, which comes last.
+/// Makes a member: calls `write` with each run of bytes and its first sector. Nothing is a member until the
+/// superblock is there, which comes last.
 ///
 /// # Errors
 /// [`Refusal`] before anything is written if the parameters make no superblock that parses; later only what `write` returns.

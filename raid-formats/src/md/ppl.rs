@@ -169,7 +169,8 @@ impl PplState {
 
 /// Reads the log of `superblock`'s member; `None` if it has none. `buf` is working space of at least 8192 bytes.
 ///
-/// Without a sound header the answer is an empty log: that is what a log looks like before its first use, and what Linux makes of a damaged one.
+/// Without a sound header the answer is an empty log: that is what a log looks like before its first use, and what
+/// Linux makes of a damaged one.
 ///
 /// # Errors
 /// The medium's.

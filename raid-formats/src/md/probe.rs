@@ -1,8 +1,8 @@
 //! Looking for MD on a medium: every place of every version, in a fixed order, with the reason where there is nothing.
 //!
-//! A medium can carry several superblocks, such as an old 0.90 at the end of one that was made anew as 1.2. All that pass the checks are
-//! reported, ranked; which one is meant is not decided here. 0.90 does not say where it lies: a disk and its last partition can both seem to
-//! carry the same one, and only a look at both tells.
+//! A medium can carry several superblocks, such as an old 0.90 at the end of one that was made anew as 1.2. All that
+//! pass the checks are reported, ranked; which one is meant is not decided here. 0.90 does not say where it lies: a
+//! disk and its last partition can both seem to carry the same one, and only a look at both tells.
 
 use crate::{
     md::{Fault, MAGIC, SUPERBLOCK_SECTORS, Superblock, Version, fault, superblock_at},
@@ -44,7 +44,8 @@ pub struct Probe<'b, E> {
 }
 
 impl<'b, E> Probe<'b, E> {
-    /// The superblocks that passed the checks, the likeliest first: last updated, then most events, then best evidence, then in order of places.
+    /// The superblocks that passed the checks, the likeliest first: last updated, then most events, then best
+    /// evidence, then in order of places.
     pub fn ranked(&self) -> impl Iterator<Item = Superblock<'b>> {
         let mut ranked = [None; 4];
         for (place, find) in ranked.iter_mut().zip(&self.finds) {

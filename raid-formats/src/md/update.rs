@@ -4,12 +4,14 @@
 //!
 //! # Order of writes
 //!
-//! 1. The bitmap's header first ([`bitmap_header`]), with the new events, then the superblock: a crash between the two leaves a bitmap that is
-//!    ahead, which is harmless. The other way round it would look stale, and the whole array would be synced again.
+//! 1. The bitmap's header first ([`bitmap_header`]), with the new events, then the superblock: a crash between the
+//!    two leaves a bitmap that is ahead, which is harmless. The other way round it would look stale, and the whole array
+//!    would be synced again.
 //! 2. A bit of the bitmap is set durably before the data that it covers are written; it is cleared after all members have been flushed.
 //! 3. `events_cleared` follows the events only while no member is missing: it promises what a returning member need not be given.
-//! 4. A superblock is one write. 1.x with up to 128 numbers is one sector, which a medium writes whole. 0.90 is eight: torn, its checksum is wrong
-//!    and the member drops out. So write such members one after another, never all at once; before and after, what each says is true.
+//! 4. A superblock is one write. 1.x with up to 128 numbers is one sector, which a medium writes whole. 0.90 is
+//!    eight: torn, its checksum is wrong and the member drops out. So write such members one after another, never all at
+//!    once; before and after, what each says is true.
 
 use crate::{
     md::{

@@ -1,7 +1,8 @@
 //! Finds a qcow2 file that was cut short or is encrypted, before any of it is read. Reads no data; the image reader does.
 //!
-//! The image reader looks at neither: it would serve the encrypted bytes as data, and what lies past the end of an image file reads as zeros, so a mapping table that was lost with the end of the file
-//! would turn its gigabytes into zeros without a word. Fields: QEMU `docs/interop/qcow2.txt`, "Header" and "Cluster mapping".
+//! The image reader looks at neither: it would serve the encrypted bytes as data, and what lies past the end of an
+//! image file reads as zeros, so a mapping table that was lost with the end of the file would turn its gigabytes into
+//! zeros without a word. Fields: QEMU `docs/interop/qcow2.txt`, "Header" and "Cluster mapping".
 
 use std::io;
 

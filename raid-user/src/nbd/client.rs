@@ -1,7 +1,8 @@
 //! A client: somebody else's export as a medium to read.
 //!
-//! Blocking, one request at a time on each of a few connections, so many threads can read at once. What a server says is believed no further
-//! than it must be: lengths are checked against what was asked for, and nothing is allocated on its word.
+//! Blocking, one request at a time on each of a few connections, so many threads can read at once. What a server says
+//! is believed no further than it must be: lengths are checked against what was asked for, and nothing is allocated
+//! on its word.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

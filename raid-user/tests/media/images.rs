@@ -244,7 +244,8 @@ proptest! {
 
     #[test]
     fn a_damaged_vmdk_descriptor_is_an_error_or_data_but_no_panic(
-        text in "(version=[0-9]\n|(RW|RDONLY|NOACCESS) [0-9]{1,20} (ZERO|FLAT) ?(\"a\"|\"\"|\")? ?[0-9]{0,20}\n|createType=\"?\n|ddb[.=]{0,3}\n){0,6}",
+        text in "(version=[0-9]\n|(RW|RDONLY|NOACCESS) [0-9]{1,20} (ZERO|FLAT) ?(\"a\"|\"\"|\")? ?[0-9]{0,20}\n\
+            |createType=\"?\n|ddb[.=]{0,3}\n){0,6}",
     ) {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("a");

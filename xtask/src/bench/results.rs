@@ -6,7 +6,8 @@ use super::measured::Measurement;
 
 /// The file before the first section.
 pub(super) const EMPTY: &str = "# Measured\n\nWritten by `cargo xtask bench`. \
-The figure in brackets is a ratio to the peer, which stands in the last column: 2.0× is twice as fast.\n";
+The figure in brackets is a ratio to the peer, which stands in the last column: 2.0× is twice as fast.\n\
+`reference` is this project's own byte-wise form: it shows what a form gains, not how others do.\n";
 
 /// Forms that others are measured against, the first that a table has.
 const PEERS: [&str; 3] = ["mdadm", "reference", "naive"];

@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::count::{self, Counts};
 use crate::{
     asan,
-    command::{cargo, find, perform},
+    command::{cargo, find, output, perform},
     fuzz, no_std, tidy, tools,
 };
 
@@ -30,7 +30,7 @@ const fn step(name: &'static str, quick: bool, what: &'static str, run: fn() -> 
 /// All steps, the cheap ones first.
 pub(super) const STEPS: [Step; 14] = [
     step("tools", false, "programs that tests use as peers", tools_for_tests),
-    step("fmt", true, "the format of the code", || one(cargo().args(["fmt", "--all", "--check"]))),
+    step("fmt", true, "the format of the code", fmt),
     step("tidy", true, "the house rules", || tidy::run().map(|()| Counts::pass())),
     step("clippy", true, "lints", clippy),
     step("test", true, "all tests of a debug build, and those in the documentation", || {
@@ -49,9 +49,7 @@ pub(super) const STEPS: [Step; 14] = [
         Ok(Counts::skip(asan::forms_not_run()))
     }),
     step("fuzz", false, "each fuzz target for a few seconds", fuzz_briefly),
-    step("demo", false, "README's first command", || {
-        one(cargo().args(["run", "--release", "--package", "raid-user", "--", "demo"]))
-    }),
+    step("demo", false, "README's first command", demo),
     step("deny", false, "licences and sources of dependencies", deny),
 ];
 
@@ -66,6 +64,12 @@ fn tools_for_tests() -> Result<Counts> {
         println!("skipped: {skip}");
     }
     Ok(Counts::default())
+}
+
+/// The fuzz targets are no part of the workspace.
+fn fmt() -> Result<Counts> {
+    perform(cargo().args(["fmt", "--all", "--check"]))?;
+    one(cargo().args(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]))
 }
 
 fn clippy() -> Result<Counts> {
@@ -93,6 +97,14 @@ fn fuzz_briefly() -> Result<Counts> {
         };
     }
     Ok(counts)
+}
+
+/// Succeeds only if it also says something: a demo that shows nothing has shown nothing.
+fn demo() -> Result<Counts> {
+    let shown = output(cargo().args(["run", "--release", "--package", "raid-user", "--", "demo"]))?;
+    print!("{shown}");
+    ensure!(!shown.trim().is_empty(), "the demo printed nothing");
+    Ok(Counts::pass())
 }
 
 fn deny() -> Result<Counts> {
