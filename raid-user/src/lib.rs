@@ -4,7 +4,9 @@
 pub mod array;
 pub mod cmd;
 pub mod discover;
+pub mod draw;
 #[doc(hidden)]
 pub mod fuzz_bodies;
 pub mod media;
 pub mod nbd;
+pub mod transfer;

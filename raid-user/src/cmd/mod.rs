@@ -1,9 +1,11 @@
 //! The `raid` tool: one file a verb. Text for people fits 80 columns, `--json` gives one document with a versioned schema.
 
+mod copy;
 mod demo;
 mod examine;
 mod exit;
 mod explain;
+mod map;
 mod open;
 mod output;
 mod pages;
@@ -54,8 +56,16 @@ enum Verb {
     Examine(examine::ExamineArgs),
     /// Say why members do or do not make an array, and what to do next
     Explain(open::OpenArgs),
+    /// Draw the stripe map; say where a sector lives
+    Map(map::MapArgs),
     /// Serve the array over NBD
     Serve(serve::ServeArgs),
+    /// Copy the whole array into a file or device
+    Copy(copy::CopyArgs),
+    /// Write the whole array to stdout
+    Cat(copy::CatArgs),
+    /// Compare the array with a file or device
+    Compare(copy::CompareArgs),
     /// Make a RAID 6, lose two members, serve it and prove every byte
     Demo(demo::DemoArgs),
     /// Print completions for a shell
@@ -87,7 +97,11 @@ fn run(verb: &Verb, output: &Output) -> Result<Exit, Failure> {
         Verb::Scan(args) => scan::run(args, output),
         Verb::Examine(args) => examine::run(args, output),
         Verb::Explain(args) => explain::run(args, output),
+        Verb::Map(args) => map::run(args, output),
         Verb::Serve(args) => serve::run(args, output),
+        Verb::Copy(args) => copy::copy(args, output),
+        Verb::Cat(args) => copy::cat(args, output),
+        Verb::Compare(args) => copy::compare(args, output),
         Verb::Demo(args) => demo::run(args, output),
         Verb::Completions(args) => pages::completions(args),
         Verb::Man(args) => pages::man(args),

@@ -70,9 +70,10 @@ impl Comparison {
             self.first_difference = self.first_difference.or(Some(at + first as u64));
             self.differing_sectors += 1;
             let len = a.len() as u64;
+            let room = self.ranges.len() < RANGES_MAX;
             match self.ranges.last_mut() {
                 Some((offset, last)) if *offset + *last == at => *last += len,
-                _ if self.ranges.len() < RANGES_MAX => self.ranges.push((at, len)),
+                _ if room => self.ranges.push((at, len)),
                 _ => {}
             }
         }

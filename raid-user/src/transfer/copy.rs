@@ -45,7 +45,15 @@ pub struct CopyOptions {
 impl Default for CopyOptions {
     fn default() -> Self {
         let (block_bytes, threads) = (1 << 20, 4);
-        Self { block_bytes, threads, force: false, resume: false, keep_going: false, sha256: false, forbidden: Vec::new() }
+        Self {
+            block_bytes,
+            threads,
+            force: false,
+            resume: false,
+            keep_going: false,
+            sha256: false,
+            forbidden: Vec::new(),
+        }
     }
 }
 
@@ -93,7 +101,9 @@ pub enum CopyError {
         needs_bytes: u64,
     },
     /// A resume of something else.
-    #[error("{path}: an unfinished copy of another source ({found}, {found_bytes} bytes); this is {source_name}, {needs_bytes} bytes")]
+    #[error(
+        "{path}: an unfinished copy of another source ({found}, {found_bytes} bytes); this is {source_name}, {needs_bytes} bytes"
+    )]
     OtherSource {
         /// The output.
         path: PathBuf,
@@ -144,7 +154,15 @@ pub fn copy(
         file.set_len(source.size_bytes()).map_err(failed)?;
     }
     let resumed_at_bytes = note.position_bytes;
-    let mut sink = Sink { file, out, fresh, sha256: options.sha256.then(Sha256::new), note, noted: Instant::now(), noted_bytes: resumed_at_bytes };
+    let mut sink = Sink {
+        file,
+        out,
+        fresh,
+        sha256: options.sha256.then(Sha256::new),
+        note,
+        noted: Instant::now(),
+        noted_bytes: resumed_at_bytes,
+    };
     sink.hash_earlier(options.block_bytes).map_err(failed)?;
     sink.note.save(out).map_err(failed)?;
     run(source, options, &mut sink, progress)?;

@@ -1,0 +1,164 @@
+//! `raid map`: the stripe map, and where a sector lives.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Args;
+use raid_core::geometry::Part;
+use raid_core::reshape::Side;
+use raid_core::{Member, SECTOR_BYTES, Sector, StripeNo};
+use serde::Serialize;
+
+use super::exit::{Exit, Failure};
+use super::open::OpenArgs;
+use super::output::Output;
+use super::text;
+use crate::array::Array;
+use crate::draw::{self, MemberState, StripeTable};
+use crate::media::Media;
+
+/// Draws the stripe map; says where a sector lives.
+#[derive(Args, Debug)]
+pub(super) struct MapArgs {
+    #[command(flatten)]
+    open: OpenArgs,
+    /// Say where this array sector (512 bytes) lives, and draw its stripe
+    #[arg(long, value_name = "N")]
+    sector: Option<u64>,
+    /// How many rows of chunks to draw
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    rows: usize,
+    /// Write the drawing as SVG
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Draw with ASCII only
+    #[arg(long)]
+    ascii: bool,
+}
+
+#[derive(Serialize)]
+struct MapOut {
+    uuid: String,
+    description: String,
+    size_sectors: u64,
+    chunk_sectors: u64,
+    members: Vec<Option<String>>,
+    reshape_position: Option<u64>,
+    sector: Option<SectorOut>,
+}
+
+#[derive(Serialize)]
+struct SectorOut {
+    sector: u64,
+    side: &'static str,
+    stripe: u64,
+    places: Vec<PlaceOut>,
+    parity: Vec<PlaceOut>,
+}
+
+#[derive(Serialize)]
+struct PlaceOut {
+    holds: &'static str,
+    slot: u8,
+    member: Option<String>,
+    data_sector: u64,
+    medium_sector: Option<u64>,
+    medium_byte: Option<u64>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// As opening; a sector past the end; a drawing that cannot be written.
+pub(super) fn run(args: &MapArgs, output: &Output) -> Result<Exit, Failure> {
+    let array = args.open.open(output)?;
+    let side = args.sector.map_or(Side::Old, |sector| array.layouts().at(Sector(sector)).0);
+    let sector = args.sector.map(|sector| locate(&array, Sector(sector))).transpose()?;
+    let table = table(&array, side, args);
+    let record = array.record();
+    let map = MapOut {
+        uuid: record.array.to_string(),
+        description: text::shape(&record.shape),
+        size_sectors: array.layouts().array_size().0,
+        chunk_sectors: array.layouts().geometry(side).chunk().0,
+        members: array.members().map(|name| name.map(str::to_owned)).collect(),
+        reshape_position: record.reshape.map(|reshape| reshape.position.0),
+        sector,
+    };
+    if let Some(path) = &args.svg {
+        let title = format!("{} {}", record.name, map.description);
+        fs::write(path, draw::svg(&table, title.trim()))
+            .map_err(|error| Failure::new(Exit::Io, format!("{}: {error}", path.display())))?;
+    }
+    output.print("raid.map/1", &map, || {
+        let drawing = draw::terminal(&table, args.ascii, output.color, text::WIDTH);
+        let place = map.sector.as_ref().map(human).unwrap_or_default();
+        let title = text::wrap("", &format!("{}, {}", map.description, text::size(array.size_bytes())));
+        format!("{title}\n{drawing}{place}")
+    })?;
+    Ok(Exit::Ok)
+}
+
+fn table(array: &Array, side: Side, args: &MapArgs) -> StripeTable {
+    let rebuilding = array.rebuilding();
+    let members = (0..=u8::MAX).zip(array.members()).map(|(slot, name)| match name {
+        None => ("missing".to_owned(), MemberState::Missing),
+        Some(name) if rebuilding.contains(Member(slot)) => (name.to_owned(), MemberState::Rebuilding),
+        Some(name) => (name.to_owned(), MemberState::Current),
+    });
+    let geometry = array.layouts().geometry(side);
+    let highlight = args.sector.map(Sector);
+    // Rows without a chunk are drawn from the start: they all look alike.
+    let row = highlight.and_then(|at| geometry.map(at)).map_or(0, |place| match geometry.chunk().0 {
+        0 => 0,
+        chunk => place.at.0 / chunk,
+    });
+    let first = row.saturating_sub(args.rows as u64 / 2);
+    StripeTable::new(array.layouts(), side, first, args.rows, members.collect(), highlight)
+}
+
+fn locate(array: &Array, at: Sector) -> Result<SectorOut, Failure> {
+    let (side, geometry, _) = array.layouts().at(at);
+    let first = geometry.map(at).filter(|_| at.0 < array.layouts().array_size().0).ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("sector {at}: the array has {} sectors", array.layouts().array_size()))
+    })?;
+    let names: Vec<Option<String>> = array.members().map(|name| name.map(str::to_owned)).collect();
+    let place = |holds, member: Member, data_at: Sector| {
+        let medium = array.medium_sector(side, member, data_at);
+        PlaceOut {
+            holds,
+            slot: member.0,
+            member: names.get(usize::from(member.0)).cloned().flatten(),
+            data_sector: data_at.0,
+            medium_sector: medium.map(|sector| sector.0),
+            medium_byte: medium.and_then(|sector| sector.0.checked_mul(SECTOR_BYTES)),
+        }
+    };
+    let parity = geometry.stripe(StripeNo(first.stripe.0)).map(|stripe| {
+        let parts = [(Some(stripe.p()), "P"), (stripe.q(), "Q")];
+        let holders = parts.into_iter().filter_map(|(member, holds)| Some((member?, holds)));
+        holders
+            .filter(|(member, _)| !matches!(stripe.part(*member), Some(Part::Data(_))))
+            .map(|(member, holds)| place(holds, member, first.at))
+            .collect()
+    });
+    Ok(SectorOut {
+        sector: at.0,
+        side: match side {
+            Side::Old => "old",
+            Side::New => "new",
+        },
+        stripe: first.stripe.0,
+        places: geometry.copies(at).map(|copy| place("data", copy.member, copy.at)).collect(),
+        parity: parity.unwrap_or_default(),
+    })
+}
+
+fn human(sector: &SectorOut) -> String {
+    let lines = sector.places.iter().chain(&sector.parity).map(|place| {
+        let member = place.member.as_deref().unwrap_or("missing");
+        let medium = place.medium_sector.map(|at| format!(", sector {at} of it")).unwrap_or_default();
+        text::wrap(&format!("  {:<4}  slot {:>3}  ", place.holds, place.slot), &format!("{member}{medium}")) + "\n"
+    });
+    format!("sector {} lies in stripe {}:\n{}", sector.sector, sector.stripe, lines.collect::<String>())
+}
