@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::exit::{Exit, Failure};
-use super::open::{OpenArgs, media_options};
+use super::open::{OpenArgs, media_options, unopened};
 use super::output::Output;
 use super::text;
 use crate::media::{Media, MediaSpec, open};
@@ -134,9 +134,8 @@ pub(super) fn cat(args: &CatArgs, output: &Output) -> Result<Exit, Failure> {
 /// As opening either side; a read that fails.
 pub(super) fn compare(args: &CompareArgs, output: &Output) -> Result<Exit, Failure> {
     let array = args.open.open(output)?;
-    let bad = |error: crate::media::OpenError| Failure::new(Exit::BadInput, error);
-    let spec = MediaSpec::parse(args.with.as_ref()).map_err(bad)?;
-    let other = open(&spec, &media_options(args.open.follow_references)).map_err(bad)?.media;
+    let spec = MediaSpec::parse(args.with.as_ref()).map_err(unopened)?;
+    let other = open(&spec, &media_options(args.open.follow_references)).map_err(unopened)?.media;
     let bar = Bar::new(array.size_bytes(), output.quiet);
     let found = transfer::compare(&array, other.as_ref(), &mut |done| bar.show(done))?;
     drop(bar);

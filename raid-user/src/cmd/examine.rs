@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::exit::{Exit, Failure};
-use super::open::media_options;
+use super::open::{media_options, unopened};
 use super::output::Output;
 use super::text;
 use crate::discover::{Found, Outcome, open_member};
@@ -72,7 +72,7 @@ pub(super) fn run(args: &ExamineArgs, output: &Output) -> Result<Exit, Failure> 
         match open_member(name, &media_options(args.follow_references)) {
             Outcome::Member(found) => members.push(examine(&found, args.hex)),
             Outcome::NotAMember(reason) => failures.push(Failure::new(Exit::BadInput, reason)),
-            Outcome::Unopened { error, .. } => failures.push(Failure::new(Exit::BadInput, error)),
+            Outcome::Unopened { error, .. } => failures.push(unopened(error)),
         }
     }
     if !members.is_empty() {

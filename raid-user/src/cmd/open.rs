@@ -8,7 +8,7 @@ use super::exit::{Exit, Failure};
 use super::output::Output;
 use crate::array::{Array, OpenError, OpenOptions};
 use crate::discover::{Found, Outcome, group, search};
-use crate::media::Options;
+use crate::media::{OpenError as MediaError, Options};
 use crate::nbd::Client;
 
 /// Which members, and how they are opened.
@@ -116,6 +116,20 @@ pub(super) fn refused(error: OpenError) -> Failure {
     Failure::new(exit, error)
 }
 
+/// The failure for a medium that cannot be opened: the name, the file, or the system's word.
+pub(super) fn unopened(error: MediaError) -> Failure {
+    let exit = match &error {
+        MediaError::Name { .. } => Exit::Usage,
+        MediaError::Missing { .. }
+        | MediaError::PermissionDenied { .. }
+        | MediaError::Locked { .. }
+        | MediaError::Busy { .. }
+        | MediaError::Io { .. } => Exit::Io,
+        _ => Exit::BadInput,
+    };
+    Failure::new(exit, error)
+}
+
 /// Opens every name. What was named itself must be a member; what a directory holds may be anything.
 fn members(names: &[String], follow_references: bool, output: &Output) -> Result<Vec<Found>, Failure> {
     let mut found: Vec<Found> = Vec::new();
@@ -140,8 +154,7 @@ fn members(names: &[String], follow_references: bool, output: &Output) -> Result
                 return Err(Failure::new(Exit::BadInput, reason));
             }
             Outcome::Unopened { name, error } if names.contains(&name) => {
-                let missing = matches!(&error, crate::media::OpenError::Io { .. });
-                return Err(Failure::new(if missing { Exit::Io } else { Exit::BadInput }, error));
+                return Err(unopened(error));
             }
             Outcome::NotAMember(_) | Outcome::Unopened { .. } => {}
         }
