@@ -217,8 +217,10 @@ fn update_0<O: ByteOrder>(block: &mut [u8; 4096], state: &RunningState) {
         }
     }
     set_counts(raw);
-    let own = usize::try_from(raw.this_disk.number.get()).unwrap_or(usize::MAX);
-    if let Some(disk) = raw.disks.get(own) {
+    // A table whose entry goes by another number is damaged. To copy it would make this member another one.
+    let number = raw.this_disk.number.get();
+    let own = usize::try_from(number).ok().and_then(|own| raw.disks.get(own));
+    if let Some(disk) = own.filter(|disk| disk.number.get() == number) {
         raw.this_disk = *disk;
     }
     raw.events.set(state.events);
