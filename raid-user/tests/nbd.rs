@@ -1,7 +1,7 @@
 //! The server with our own client and with everybody else's: nbdinfo, nbdcopy, qemu-img, qemu-io, fio; and our client with nbdkit.
 //!
 //! A tool that is not installed is said to be skipped.
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
+#![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -40,15 +40,7 @@ impl Served {
 }
 
 fn options() -> ServeOptions {
-    ServeOptions {
-        address: Address::Tcp(([127, 0, 0, 1], 0).into()),
-        name: String::new(),
-        description: "a test".into(),
-        allow_remote: false,
-        once: false,
-        workers: 0,
-        limits: raid_user::nbd::machine::Limits::default(),
-    }
+    ServeOptions::new(Address::Tcp(([127, 0, 0, 1], 0).into()))
 }
 
 fn content() -> Vec<u8> {

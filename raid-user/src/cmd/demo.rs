@@ -1,7 +1,8 @@
 //! `raid demo`: the whole tool in one run, on images that it makes itself.
 //!
-//! Makes the members of a RAID 6, loses two of them, opens what is left, serves it over NBD, reads it back through the socket, and compares every byte
-//! with what was written. What it writes it computes byte by byte with the reference parity, so nothing is proved by itself.
+//! Makes the members of a RAID 6, loses two of them, opens what is left, serves it over NBD, reads it back through the
+//! socket, and compares every byte with what was written. What it writes it computes byte by byte with the reference
+//! parity, so nothing is proved by itself.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,12 +11,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
-use raid_core::geometry::{Content, Geometry};
-use raid_core::parity::reference;
-use raid_core::{ArrayConfig, Level, Member, Raid6Layout, SECTOR_BYTES, Sector, Sectors, Sizes};
-use raid_formats::md::create::{CreateParams, create, default_data};
-use raid_formats::md::{Refusal, Version};
-use raid_formats::record::{Name, Role, Sync, Uuid};
+use raid_core::geometry::Geometry;
+use raid_core::{Level, Raid6Layout, SECTOR_BYTES, Sector, Sectors};
+use raid_formats::record::{Name, Uuid};
 use serde_json::json;
 
 use super::exit::{Exit, Failure};
@@ -23,16 +21,14 @@ use super::output::Output;
 use super::text;
 use crate::array::{Array, OpenOptions};
 use crate::discover::Found;
+use crate::make::Plan;
 use crate::media::nbd::Uri;
-use crate::media::{Media, MediaMut, MediaSpec, RawFile, Writable, open};
-use crate::nbd::machine::Limits;
+use crate::media::{Media, MediaSpec, RawFile, Writable, open};
 use crate::nbd::{Address, Client, ServeOptions, Target, serve};
 
 const MEMBERS: u8 = 6;
 const MEMBER_BYTES: u64 = 16 << 20;
-const CHUNK: Sectors = Sectors(128);
 const LOST: [usize; 2] = [1, 4];
-const LEVEL: Level = Level::Raid6(Raid6Layout::LeftSymmetric);
 
 /// Makes a RAID 6 of image files, loses two members, serves it, and proves every byte.
 #[derive(Args, Debug)]
@@ -83,15 +79,8 @@ fn play(folder: &Path, story: &mut String, output: &Output) -> Result<u64, Failu
         let _ = writeln!(story, "{}", text::wrap("  raid says: ", &warning.to_string()));
     }
     let size = array.size_bytes();
-    let options = ServeOptions {
-        address: Address::Unix(folder.join("socket")),
-        name: String::new(),
-        description: array.describe(),
-        allow_remote: false,
-        once: false,
-        workers: 0,
-        limits: Limits::default(),
-    };
+    let address = Address::Unix(folder.join("socket"));
+    let options = ServeOptions { description: array.describe(), ..ServeOptions::new(address) };
     let running = serve(Target::ReadOnly(Arc::new(array)), options)?;
     let _ = writeln!(story, "Serving what is left over NBD and reading it back.");
     let uri = Uri::parse(&running.uri()).map_err(|error| Failure::new(Exit::Io, error))?;
@@ -119,10 +108,12 @@ fn size_of(geometry: &Geometry) -> u64 {
 }
 
 /// What array sector `at` holds: its number, mixed so that no two words are alike.
-fn content(at: Sector) -> Vec<u8> {
-    (0..SECTOR_BYTES / 8)
-        .flat_map(|word| (at.0 << 6 | word).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
-        .collect()
+fn content(at: Sector) -> [u8; 512] {
+    let mut bytes = [0; 512];
+    for (word, place) in (at.0 << 6..).zip(bytes.as_chunks_mut::<8>().0) {
+        *place = word.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+    }
+    bytes
 }
 
 fn prove(client: &Client) -> Result<(), Failure> {
@@ -139,95 +130,28 @@ fn prove(client: &Client) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the members, with their superblocks and a full array on them.
-fn make(images: &[PathBuf]) -> Result<Geometry, Failure> {
-    let bad = |refusal: Refusal| Failure::new(Exit::Io, refusal);
-    let medium = Sectors(MEMBER_BYTES / SECTOR_BYTES);
-    let data = default_data(Version::V1_2, medium, CHUNK).map_err(bad)?;
-    let used = data.len.floor_to(CHUNK);
-    let config =
-        ArrayConfig { level: LEVEL, members: MEMBERS.into(), chunk: CHUNK, sizes: Sizes::Same(used), array_size: None };
-    let geometry = Geometry::new(&config).map_err(|error| Failure::new(Exit::Io, error))?;
+fn plan() -> Plan {
     let mut name = Name([0; 32]);
     name.0[..9].copy_from_slice(b"raid:demo");
-    let roles: Vec<Role> = (0..MEMBERS).map(|slot| Role::Slot(slot.into())).collect();
+    Plan {
+        level: Level::Raid6(Raid6Layout::LeftSymmetric),
+        members: MEMBERS,
+        chunk: Sectors(128),
+        member_bytes: MEMBER_BYTES,
+        array: Uuid(*b"raid-demo-array!"),
+        name,
+    }
+}
+
+/// Makes the members, with their superblocks and a full array on them.
+fn make(images: &[PathBuf]) -> Result<Geometry, Failure> {
+    let plan = plan();
+    let failed =
+        |image: &Path, error: &dyn std::fmt::Display| Failure::new(Exit::Io, format!("{}: {error}", image.display()));
     for (slot, image) in (0..MEMBERS).zip(images) {
         fs::File::create_new(image)?.set_len(MEMBER_BYTES)?;
-        let file = RawFile::<Writable>::open_mut(image).map_err(|error| Failure::new(Exit::Io, error))?;
-        let params = CreateParams {
-            version: Version::V1_2,
-            medium,
-            level: LEVEL,
-            members: MEMBERS.into(),
-            chunk: CHUNK,
-            used,
-            data: Some(data),
-            array: Uuid(*b"raid-demo-array!"),
-            name,
-            member: Uuid([slot + 1; 16]),
-            number: slot.into(),
-            roles: &roles,
-            created_s: 1_700_000_000,
-            sync: Sync::Clean,
-            bitmap: None,
-        };
-        create(&params, |at, bytes| write(&file, at, bytes)).map_err(|error| Failure::new(Exit::Io, error))?;
-        fill(&file, &geometry, Member(slot), data.at).map_err(|error| Failure::new(Exit::Io, error))?;
+        let file = RawFile::<Writable>::open_mut(image).map_err(|error| failed(image, &error))?;
+        plan.make(slot, &file, &content).map_err(|error| failed(image, &error))?;
     }
-    Ok(geometry)
-}
-
-/// A failed write, or parameters that make no superblock.
-#[derive(Debug, thiserror::Error)]
-enum MakeError {
-    #[error("{0}")]
-    Refused(Refusal),
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    #[error("the parity of a stripe could not be computed")]
-    Parity,
-}
-
-impl From<Refusal> for MakeError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-fn write(file: &RawFile<Writable>, at: Sector, bytes: &[u8]) -> Result<(), MakeError> {
-    Ok(file.write_at(at.0 * SECTOR_BYTES, bytes)?)
-}
-
-/// Writes a member's data: for each sector the content of the array sector that lives there, or the parity of its row.
-fn fill(file: &RawFile<Writable>, geometry: &Geometry, member: Member, data_at: Sector) -> Result<(), MakeError> {
-    let size = geometry.member_size(member).0;
-    let mut chunk = Vec::new();
-    for at in 0..size {
-        chunk.extend(sector(geometry, member, Sector(at)).ok_or(MakeError::Parity)?);
-        if (at + 1).is_multiple_of(CHUNK.0) || at + 1 == size {
-            let start = at + 1 - chunk.len() as u64 / SECTOR_BYTES;
-            write(file, Sector(data_at.0 + start), &chunk)?;
-            chunk.clear();
-        }
-    }
-    Ok(())
-}
-
-fn sector(geometry: &Geometry, member: Member, at: Sector) -> Option<Vec<u8>> {
-    let stripe = match geometry.unmap(member, at)? {
-        Content::Data(array) => return Some(content(array)),
-        Content::Unused => return Some(vec![0; 512]),
-        Content::P(stripe) | Content::Q(stripe) => geometry.stripe(stripe)?,
-    };
-    let mut data = vec![Vec::new(); usize::from(stripe.columns())];
-    for index in 0..stripe.data_count() {
-        let other = stripe.data(index)?;
-        if let Content::Data(array) = geometry.unmap(other, at)? {
-            data[usize::from(stripe.column(other)?)] = content(array);
-        }
-    }
-    let columns: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
-    let (mut p, mut q) = (vec![0; 512], vec![0; 512]);
-    reference::pq(&columns, &mut p, &mut q);
-    Some(if member == stripe.p() { p } else { q })
+    plan.geometry().map_err(|error| Failure::new(Exit::Io, error))
 }

@@ -61,6 +61,9 @@ struct FieldOut {
     hex: Option<String>,
 }
 
+/// A dump of `raid_formats`: calls back with each field of some bytes.
+type Dump<'a> = &'a dyn Fn(&[u8], &mut dyn FnMut(Field)) -> Result<(), Refusal>;
+
 /// Runs the verb.
 ///
 /// # Errors
@@ -104,14 +107,13 @@ fn examine(found: &Found, hex: bool) -> Examined {
             md::dump::superblock(bytes, version, visit)
         });
     }
-    let mut area =
-        |name, at: Sector, len: usize, dump: &dyn Fn(&[u8], &mut dyn FnMut(Field)) -> Result<(), Refusal>| {
-            let mut bytes = vec![0; len];
-            match found.media().read_at(at.bytes().unwrap_or(u64::MAX), &mut bytes) {
-                Ok(()) => push(&mut records, &mut notes, name, at, &bytes, hex, |bytes, visit| dump(bytes, visit)),
-                Err(error) => notes.push(format!("{name}: {error}")),
-            }
-        };
+    let mut area = |name, at: Sector, len: usize, dump: Dump<'_>| {
+        let mut bytes = vec![0; len];
+        match found.media().read_at(at.bytes().unwrap_or(u64::MAX), &mut bytes) {
+            Ok(()) => push(&mut records, &mut notes, name, at, &bytes, hex, |bytes, visit| dump(bytes, visit)),
+            Err(error) => notes.push(format!("{name}: {error}")),
+        }
+    };
     match record.log {
         WriteLog::None => {}
         WriteLog::Bitmap(at) => area("bitmap", at, 512, &|bytes, visit| md::dump::bitmap(bytes, visit)),

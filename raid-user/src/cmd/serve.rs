@@ -11,7 +11,6 @@ use super::exit::{Exit, Failure};
 use super::open::OpenArgs;
 use super::output::Output;
 use crate::media::Media;
-use crate::nbd::machine::Limits;
 use crate::nbd::{Address, ServeOptions, Target, serve};
 
 /// Serves the array over NBD, read-only, until it is stopped.
@@ -43,14 +42,13 @@ pub(super) struct ServeArgs {
 pub(super) fn run(args: &ServeArgs, output: &Output) -> Result<Exit, Failure> {
     let array = args.open.open(output)?;
     let (size_bytes, description) = (array.size_bytes(), array.describe());
+    let address = args.socket.clone().map_or(Address::Tcp(args.tcp), Address::Unix);
     let options = ServeOptions {
-        address: args.socket.clone().map_or(Address::Tcp(args.tcp), Address::Unix),
         name: args.export.clone(),
         description,
         allow_remote: args.allow_remote,
         once: args.once,
-        workers: 0,
-        limits: Limits::default(),
+        ..ServeOptions::new(address)
     };
     let running = serve(Target::ReadOnly(Arc::new(array)), options).map_err(|error| Failure::new(Exit::Io, error))?;
     let uri = running.uri();

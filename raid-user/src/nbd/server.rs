@@ -90,6 +90,22 @@ pub struct ServeOptions {
     pub limits: Limits,
 }
 
+impl ServeOptions {
+    /// Serves at `address` what needs no name, until it is stopped.
+    #[must_use]
+    pub fn new(address: Address) -> Self {
+        Self {
+            address,
+            name: String::new(),
+            description: String::new(),
+            allow_remote: false,
+            once: false,
+            workers: 0,
+            limits: Limits::default(),
+        }
+    }
+}
+
 /// A running server. Dropping it stops it.
 pub struct Running {
     shared: Arc<Shared>,
@@ -168,7 +184,6 @@ impl Running {
     }
 
     /// A handle that stops the server from another thread, such as a signal's.
-    #[must_use]
     pub fn stopper(&self) -> impl Fn() + Send + Sync + 'static {
         let shared = Arc::clone(&self.shared);
         move || shared.stop()
@@ -293,7 +308,8 @@ fn accept(shared: &Arc<Shared>, listener: &Listener, workers: usize) {
     let pool: Vec<_> = (0..workers).filter_map(|_| spawn_worker(shared, &queue)).collect();
     let mut readers = Vec::new();
     let mut served = 0_u64;
-    while !shared.stopping() && !(shared.once && served > 0 && lock(&shared.connections).is_empty()) {
+    let done = |served| shared.once && served > 0 && lock(&shared.connections).is_empty();
+    while !shared.stopping() && !done(served) {
         readers.retain(|reader: &JoinHandle<()>| !reader.is_finished());
         match listener.accept() {
             Ok(stream) if readers.len() < CONNECTIONS_MAX => {

@@ -105,7 +105,9 @@ fn keep_going_lists_exactly_what_is_bad() {
     let ranges: Vec<_> = copied.bad.iter().map(|bad| (bad.offset_bytes, bad.len_bytes)).collect();
     assert_eq!(ranges, [(98_304, 4096), (204_800, 8192)]);
     let mut expected = content();
-    ranges.iter().for_each(|(at, len)| expected[*at as usize..(at + len) as usize].fill(0));
+    for (at, len) in ranges {
+        expected[usize::try_from(at).unwrap()..][..usize::try_from(len).unwrap()].fill(0);
+    }
     assert!(fs::read(&path).unwrap() == expected);
 }
 
@@ -135,8 +137,8 @@ proptest! {
             let cut = cut.max(before);
             let broken = FaultyMedia::new(memory()).fail_reads(cut..cut + 1);
             prop_assert!(copy_of(&broken, &path, &options).is_err());
-            let done = Note::load(&path).unwrap().position_bytes;
-            prop_assert!(fs::read(&path).unwrap()[..done as usize] == content()[..done as usize]);
+            let done = usize::try_from(Note::load(&path).unwrap().position_bytes).unwrap();
+            prop_assert!(fs::read(&path).unwrap()[..done] == content()[..done]);
         }
         let copied = copy_of(&memory(), &path, &options).unwrap();
         prop_assert!(fs::read(&path).unwrap() == content());

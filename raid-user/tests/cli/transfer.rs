@@ -5,9 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use raid_testkit::{fixtures, pattern};
-use raid_user::media::Media;
 use raid_user::media::nbd::Uri;
-use raid_user::nbd::Client;
+use raid_user::media::{Media, MemMedia};
+use raid_user::nbd::{Address, Client, ServeOptions, Target, serve};
 use sha2::{Digest, Sha256};
 
 use super::Folder;
@@ -104,7 +104,21 @@ fn members_over_nbd_and_inside_partitions_and_images_assemble() {
     disk[458..462].copy_from_slice(&u32::try_from(inner.len() / 512).unwrap().to_le_bytes());
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
     folder.file("disk.img", &disk);
-    let ran = folder.raid(&["copy", "--sha256", "d0.img", qcow2.unwrap_or("d1.img"), "disk.img#1", "d3.img", "out"]);
+    let remote = std::sync::Arc::new(MemMedia::new("d3.img", fs::read(folder.path().join("d3.img")).unwrap()));
+    let address = Address::Unix(folder.path().join("socket"));
+    let running = serve(Target::ReadOnly(remote), ServeOptions::new(address)).unwrap();
+    let uri = running.uri();
+    let ran = folder.raid(&["copy", "--sha256", "d0.img", qcow2.unwrap_or("d1.img"), "disk.img#1", &uri, "out"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(ran.stdout.contains(&kernel_hash()), "{}", ran.stdout);
+}
+
+#[test]
+fn copies_and_comparisons_have_documents() {
+    let folder = Folder::new().with(CASE, "", &[0, 1, 2, 3]);
+    let members = ["d0.img", "d1.img", "d2.img", "d3.img"];
+    let copy = folder.raid(&[&["copy", "--json", "--sha256"][..], &members, &["out"]].concat());
+    insta::assert_snapshot!("copy_json", copy.stdout);
+    let compare = folder.raid(&[&["compare", "--json"][..], &members, &["--with", "out"]].concat());
+    insta::assert_snapshot!("compare_json", compare.stdout);
 }
