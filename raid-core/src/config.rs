@@ -136,3 +136,35 @@ pub enum FarSets {
     /// Bit 18, what dm-raid makes: sets of `far * near`.
     ByCopies,
 }
+
+impl Raid5Layout {
+    /// All of them, by their numbers.
+    pub const ALL: [Self; 6] = [
+        Self::LeftAsymmetric,
+        Self::RightAsymmetric,
+        Self::LeftSymmetric,
+        Self::RightSymmetric,
+        Self::ParityFirst,
+        Self::ParityLast,
+    ];
+}
+
+impl Raid6Layout {
+    /// All of them, by their numbers.
+    pub const ALL: [Self; 14] = [
+        Self::LeftAsymmetric,
+        Self::RightAsymmetric,
+        Self::LeftSymmetric,
+        Self::RightSymmetric,
+        Self::ParityFirst,
+        Self::ParityLast,
+        Self::RotatingZeroRestart,
+        Self::RotatingNRestart,
+        Self::RotatingNContinue,
+        Self::LeftAsymmetric6,
+        Self::RightAsymmetric6,
+        Self::LeftSymmetric6,
+        Self::RightSymmetric6,
+        Self::ParityFirst6,
+    ];
+}

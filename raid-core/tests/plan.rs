@@ -18,32 +18,6 @@ use raid_core::{
 const CHUNK: u64 = 8;
 const ROWS: u64 = 13;
 
-const R5: [Raid5Layout; 6] = [
-    Raid5Layout::LeftAsymmetric,
-    Raid5Layout::RightAsymmetric,
-    Raid5Layout::LeftSymmetric,
-    Raid5Layout::RightSymmetric,
-    Raid5Layout::ParityFirst,
-    Raid5Layout::ParityLast,
-];
-
-const R6: [Raid6Layout; 14] = [
-    Raid6Layout::LeftAsymmetric,
-    Raid6Layout::RightAsymmetric,
-    Raid6Layout::LeftSymmetric,
-    Raid6Layout::RightSymmetric,
-    Raid6Layout::ParityFirst,
-    Raid6Layout::ParityLast,
-    Raid6Layout::RotatingZeroRestart,
-    Raid6Layout::RotatingNRestart,
-    Raid6Layout::RotatingNContinue,
-    Raid6Layout::LeftAsymmetric6,
-    Raid6Layout::RightAsymmetric6,
-    Raid6Layout::LeftSymmetric6,
-    Raid6Layout::RightSymmetric6,
-    Raid6Layout::ParityFirst6,
-];
-
 fn try_geometry(level: Level, members: u16) -> Result<Geometry, ConfigError> {
     let sizes = Sizes::Same(Sectors(ROWS * CHUNK));
     Geometry::new(&ArrayConfig { level, members, chunk: Sectors(CHUNK), sizes, array_size: None })
@@ -227,8 +201,8 @@ fn any_level() -> impl Strategy<Value = Level> {
         1 => Just(Level::Raid0(Raid0Layout::Alternate)),
         1 => Just(Level::Raid1),
         1 => Just(Level::Raid4),
-        2 => prop::sample::select(&R5[..]).prop_map(Level::Raid5),
-        4 => prop::sample::select(&R6[..]).prop_map(Level::Raid6),
+        2 => prop::sample::select(&Raid5Layout::ALL[..]).prop_map(Level::Raid5),
+        4 => prop::sample::select(&Raid6Layout::ALL[..]).prop_map(Level::Raid6),
         4 => (prop_oneof![Just((2, 1)), Just((1, 2)), Just((2, 2)), Just((1, 3))], any::<bool>())
             .prop_map(|((near, far), offset)| Level::Raid10(Raid10Layout { near, far, offset, sets: FarSets::All })),
     ]

@@ -18,9 +18,11 @@ use crate::media::MediaMut;
 /// Sectors computed before they are written.
 const WRITE_STEP: usize = 128;
 
-/// The array to make, as Linux MD 1.2.
+/// The array to make, as Linux MD.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
+    /// Version of the superblock.
+    pub version: Version,
     /// Level and layout.
     pub level: Level,
     /// Members.
@@ -67,10 +69,9 @@ impl Plan {
     /// # Errors
     /// A plan that makes none.
     pub fn geometry(&self) -> Result<Geometry, MakeError> {
-        let used = self.used()?;
+        let sizes = Sizes::Same(self.used()?);
         let members = u16::from(self.members);
-        let config =
-            ArrayConfig { level: self.level, members, chunk: self.chunk, sizes: Sizes::Same(used), array_size: None };
+        let config = ArrayConfig { level: self.level, members, chunk: self.chunk, sizes, array_size: None };
         Geometry::new(&config).map_err(MakeError::Config)
     }
 
@@ -79,8 +80,9 @@ impl Plan {
     }
 
     fn used(&self) -> Result<Sectors, MakeError> {
-        let data = default_data(Version::V1_2, self.medium(), self.chunk)?;
-        Ok(data.len.floor_to(self.chunk))
+        let data = default_data(self.version, self.medium(), self.chunk)?;
+        // Sizes are kept in KiB by 0.90, and mdadm rounds those of RAID 1 down to them in every version.
+        Ok(data.len.floor_to(if self.chunk.is_zero() { Sectors(2) } else { self.chunk }))
     }
 
     /// Makes the member of `slot` on `medium`.
@@ -89,16 +91,19 @@ impl Plan {
     /// [`MakeError`].
     pub fn make(&self, slot: u8, medium: &dyn MediaMut, fill: Fill<'_>) -> Result<(), MakeError> {
         let geometry = self.geometry()?;
-        let data = default_data(Version::V1_2, self.medium(), self.chunk)?;
+        let data = default_data(self.version, self.medium(), self.chunk)?;
         let roles: Vec<Role> = (0..self.members).map(|slot| Role::Slot(slot.into())).collect();
         let params = CreateParams {
-            version: Version::V1_2,
+            version: self.version,
             medium: self.medium(),
             level: self.level,
             members: self.members.into(),
             chunk: self.chunk,
-            used: self.used()?,
-            data: Some(data),
+            used: match self.level {
+                Level::Linear | Level::Raid0(_) => Sectors::ZERO,
+                _ => self.used()?,
+            },
+            data: (!matches!(self.version, Version::V0Little | Version::V0Big)).then_some(data),
             array: self.array,
             name: self.name,
             member: Uuid([slot.wrapping_add(1); 16]),

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use raid_core::{FarSets, Level, Raid5Layout, Raid6Layout, Raid10Layout, Sectors};
+use raid_formats::md::Version;
 use raid_formats::record::{Name, Uuid};
 use raid_testkit::tool;
 use raid_user::array::{Array, OpenOptions};
@@ -25,7 +26,7 @@ fn run(program: &Path, arguments: &[&str]) -> String {
 
 fn plan(level: Level, members: u8) -> Plan {
     let (array, name) = (Uuid([9; 16]), Name([0; 32]));
-    Plan { level, members, chunk: Sectors(128), member_bytes: 12 << 20, array, name }
+    Plan { version: Version::V1_2, level, members, chunk: Sectors(128), member_bytes: 12 << 20, array, name }
 }
 
 /// The members that are left of an array that holds `image`.

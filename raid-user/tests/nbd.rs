@@ -265,3 +265,68 @@ fn our_client_reads_nbdkit() {
     read.expect("nbdkit made its socket").unwrap();
     assert!(bytes == content());
 }
+
+/// A server that says whatever it likes: first what a good one says, cut or changed at one place, then the end.
+#[test]
+fn a_lying_server_gives_errors_and_nothing_else() {
+    let good = recorded_session();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("liar");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let lies = (0..good.len()).step_by(3).flat_map(|at| [(at, 0xff_u8), (at, 0x01)]).collect::<Vec<_>>();
+    let count = lies.len();
+    let (told, expected) = (good.clone(), pattern::sectors(0, 8));
+    let liar = std::thread::spawn(move || {
+        for (at, change) in lies {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut lie = told.clone();
+            lie[at] ^= change;
+            // A client that hangs up early is right to.
+            let _ = std::io::Write::write_all(&mut stream, &lie);
+        }
+    });
+    let uri = Uri::parse(&format!("nbd+unix:///?socket={}", path.display())).unwrap();
+    let mut survived = 0;
+    for _ in 0..count {
+        let mut bytes = vec![0; 8 * 512];
+        if Client::connect(&uri).and_then(|client| client.read_at(0, &mut bytes)).is_ok() {
+            // What changed was the data themselves, or nothing that a client looks at.
+            survived += usize::from(bytes == expected);
+        }
+    }
+    liar.join().unwrap();
+    assert!(survived < count / 2, "{survived} of {count} lies went unnoticed");
+}
+
+/// What our server says to our client that connects and reads eight sectors.
+fn recorded_session() -> Vec<u8> {
+    use std::io::{Read, Write};
+    let served = Served::new(read_only());
+    let (front, path) = (served.file("front"), served.file("socket"));
+    let listener = std::os::unix::net::UnixListener::bind(&front).unwrap();
+    let recorder = std::thread::spawn(move || {
+        let (client, _) = listener.accept().unwrap();
+        let server = std::os::unix::net::UnixStream::connect(path).unwrap();
+        let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        std::thread::spawn(move || {
+            // Ends when the client hangs up, and hangs up on the server.
+            let _ = std::io::copy(&mut from_client, &mut to_server);
+            let _ = to_server.shutdown(std::net::Shutdown::Both);
+        });
+        let (mut said, mut from_server, mut to_client) = (Vec::new(), server, client);
+        let mut buf = [0; 4096];
+        while let Ok(count @ 1..) = from_server.read(&mut buf) {
+            said.extend_from_slice(&buf[..count]);
+            if to_client.write_all(&buf[..count]).is_err() {
+                break;
+            }
+        }
+        said
+    });
+    let client = Client::connect(&Uri::parse(&format!("nbd+unix:///?socket={}", front.display())).unwrap()).unwrap();
+    let mut bytes = vec![0; 8 * 512];
+    client.read_at(0, &mut bytes).unwrap();
+    assert_eq!(bytes, pattern::sectors(0, 8));
+    drop(client);
+    recorder.join().unwrap()
+}

@@ -9,5 +9,6 @@ pub mod image;
 pub mod mdadm;
 pub mod pattern;
 pub mod skip;
+pub mod uml;
 
 pub use skip::{skipped, tool};

@@ -10,32 +10,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::{FarSets, Raid0Layout, Raid5Layout, Raid6Layout, Raid10Layout};
 
-const R5: [Raid5Layout; 6] = [
-    Raid5Layout::LeftAsymmetric,
-    Raid5Layout::RightAsymmetric,
-    Raid5Layout::LeftSymmetric,
-    Raid5Layout::RightSymmetric,
-    Raid5Layout::ParityFirst,
-    Raid5Layout::ParityLast,
-];
-
-const R6: [Raid6Layout; 14] = [
-    Raid6Layout::LeftAsymmetric,
-    Raid6Layout::RightAsymmetric,
-    Raid6Layout::LeftSymmetric,
-    Raid6Layout::RightSymmetric,
-    Raid6Layout::ParityFirst,
-    Raid6Layout::ParityLast,
-    Raid6Layout::RotatingZeroRestart,
-    Raid6Layout::RotatingNRestart,
-    Raid6Layout::RotatingNContinue,
-    Raid6Layout::LeftAsymmetric6,
-    Raid6Layout::RightAsymmetric6,
-    Raid6Layout::LeftSymmetric6,
-    Raid6Layout::RightSymmetric6,
-    Raid6Layout::ParityFirst6,
-];
-
 fn geometry(level: Level, members: u16, chunk: u64, sizes: Sizes<'_>) -> Result<Geometry, ConfigError> {
     Geometry::new(&ArrayConfig { level, members, chunk: Sectors(chunk), sizes, array_size: None })
 }
@@ -146,7 +120,7 @@ fn agrees(geometry: &Geometry, model: &Model, chunk: u64, name: &str) {
 }
 
 fn parity_levels() -> impl Iterator<Item = Level> {
-    [Level::Raid4].into_iter().chain(R5.map(Level::Raid5)).chain(R6.map(Level::Raid6))
+    [Level::Raid4].into_iter().chain(Raid5Layout::ALL.map(Level::Raid5)).chain(Raid6Layout::ALL.map(Level::Raid6))
 }
 
 #[test]

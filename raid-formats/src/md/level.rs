@@ -23,32 +23,6 @@ impl fmt::Display for UnknownLevel {
 
 impl core::error::Error for UnknownLevel {}
 
-const RAID5_LAYOUTS: [Raid5Layout; 6] = [
-    Raid5Layout::LeftAsymmetric,
-    Raid5Layout::RightAsymmetric,
-    Raid5Layout::LeftSymmetric,
-    Raid5Layout::RightSymmetric,
-    Raid5Layout::ParityFirst,
-    Raid5Layout::ParityLast,
-];
-
-const RAID6_LAYOUTS: [Raid6Layout; 14] = [
-    Raid6Layout::LeftAsymmetric,
-    Raid6Layout::RightAsymmetric,
-    Raid6Layout::LeftSymmetric,
-    Raid6Layout::RightSymmetric,
-    Raid6Layout::ParityFirst,
-    Raid6Layout::ParityLast,
-    Raid6Layout::RotatingZeroRestart,
-    Raid6Layout::RotatingNRestart,
-    Raid6Layout::RotatingNContinue,
-    Raid6Layout::LeftAsymmetric6,
-    Raid6Layout::RightAsymmetric6,
-    Raid6Layout::LeftSymmetric6,
-    Raid6Layout::RightSymmetric6,
-    Raid6Layout::ParityFirst6,
-];
-
 /// The level that MD's two numbers name.
 ///
 /// RAID 0 with layout 0 is "unstated". Linear, RAID 1 and RAID 4 have no layouts: MD ignores the word, and so do we.
@@ -66,8 +40,8 @@ pub fn level_from_md(level: i32, layout: u32) -> Result<Level, UnknownLevel> {
         },
         1 => Some(Level::Raid1),
         4 => Some(Level::Raid4),
-        5 => RAID5_LAYOUTS.into_iter().find(|known| *known as u32 == layout).map(Level::Raid5),
-        6 => RAID6_LAYOUTS.into_iter().find(|known| *known as u32 == layout).map(Level::Raid6),
+        5 => Raid5Layout::ALL.into_iter().find(|known| *known as u32 == layout).map(Level::Raid5),
+        6 => Raid6Layout::ALL.into_iter().find(|known| *known as u32 == layout).map(Level::Raid6),
         10 => raid10_from_md(layout).map(Level::Raid10),
         _ => None,
     };

@@ -13,6 +13,7 @@ use std::time::Instant;
 use clap::Args;
 use raid_core::geometry::Geometry;
 use raid_core::{Level, Raid6Layout, SECTOR_BYTES, Sector, Sectors};
+use raid_formats::md::Version;
 use raid_formats::record::{Name, Uuid};
 use serde_json::json;
 
@@ -134,6 +135,7 @@ fn plan() -> Plan {
     let mut name = Name([0; 32]);
     name.0[..9].copy_from_slice(b"raid:demo");
     Plan {
+        version: Version::V1_2,
         level: Level::Raid6(Raid6Layout::LeftSymmetric),
         members: MEMBERS,
         chunk: Sectors(128),

@@ -1,0 +1,56 @@
+//! A real Linux kernel as a process: Debian's user-mode-linux with md as a module, and mdadm. The oracle of what we write.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::{skipped, tool};
+
+/// Seconds after which a guest is taken to hang.
+const SECONDS_MAX: &str = "120";
+/// The line behind which a guest's words count; it proves that the script ran.
+const STARTED: &str = "GUEST-STARTED";
+
+/// Boots a guest that runs `script` with `disks` as `/dev/ubdb`, `/dev/ubdc` and so on, at most 15, writable. What it printed; nothing,
+/// and a line that says so, if the machine lacks a part.
+///
+/// # Panics
+/// If the guest does not come to the script, or `folder` cannot be written to.
+#[must_use]
+pub fn run(folder: &Path, script: &str, disks: &[PathBuf]) -> Option<String> {
+    let (linux, timeout) = (tool("linux.uml")?, tool("timeout")?);
+    tool("mdadm")?;
+    let shim = shim(folder)?;
+    let init = folder.join("init.sh");
+    let text = format!("{}echo {STARTED}\n{script}\npoweroff -f\n", include_str!("prelude.sh"));
+    fs::write(&init, text).expect("the folder can be written to");
+    fs::set_permissions(&init, fs::Permissions::from_mode(0o755)).expect("own file");
+    let drives = ('b'..'q').zip(disks).map(|(letter, disk)| format!("ubd{letter}={}", disk.display()));
+    let output = Command::new(timeout)
+        .arg(SECONDS_MAX)
+        .arg(linux)
+        .args(["mem=384M", "rootfstype=hostfs", "rootflags=/", "ro", "con=null", "con0=fd:0,fd:1", "quiet"])
+        .arg(format!("init={}", init.display()))
+        .args(drives)
+        .env("LD_PRELOAD", shim)
+        .env("TMPDIR", folder)
+        .stdin(Stdio::null())
+        .output()
+        .expect("timeout runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, said) = said.split_once(STARTED).unwrap_or_else(|| panic!("the guest did not start: {said}"));
+    Some(said.to_owned())
+}
+
+/// Compiles the shim that lets user-mode Linux run on CPUs with much state.
+fn shim(folder: &Path) -> Option<PathBuf> {
+    let (source, object) = (folder.join("xstate-shim.c"), folder.join("xstate-shim.so"));
+    fs::write(&source, include_str!("xstate-shim.c")).expect("the folder can be written to");
+    let compiled = Command::new(tool("cc")?).args(["-O2", "-shared", "-fPIC", "-o"]).arg(&object).arg(&source).status();
+    if compiled.is_ok_and(|status| status.success()) {
+        return Some(object);
+    }
+    skipped("a C compiler that makes the shim of user-mode-linux");
+    None
+}

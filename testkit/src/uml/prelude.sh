@@ -1,0 +1,10 @@
+#!/bin/sh
+# The guest's first process. The root is the host's, read-only; everything that must be written to is a tmpfs.
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t tmpfs tmp /run; mount -t tmpfs tmp /tmp
+mount -t devtmpfs dev /dev 2>/dev/null
+mount -t tmpfs tmp /lib/modules
+ln -s /usr/lib/uml/modules/$(uname -r) /lib/modules/$(uname -r)
+mkdir -p /run/lock /run/mdadm
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp
+modprobe -a raid0 raid1 raid456 raid10 linear 2>&1
+settle() { i=0; while [ $i -lt 100 ] && grep -qE 'resync|recovery|reshape|check' /proc/mdstat; do sleep 0.2; i=$((i+1)); done; }
