@@ -38,6 +38,8 @@ struct Examined {
     format: &'static str,
     records: Vec<RecordOut>,
     notes: Vec<String>,
+    #[serde(skip)]
+    human: String,
 }
 
 #[derive(Serialize)]
@@ -52,6 +54,9 @@ struct FieldOut {
     name: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<u32>,
+    /// In text a table's equal entries are one line; this is the last of them.
+    #[serde(skip)]
+    last_index: Option<u32>,
     offset: u32,
     len: u32,
     value: Json,
@@ -69,18 +74,18 @@ type Dump<'a> = &'a dyn Fn(&[u8], &mut dyn FnMut(Field)) -> Result<(), Refusal>;
 /// # Errors
 /// The first name that is no member, after all others were told.
 pub(super) fn run(args: &ExamineArgs, output: &Output) -> Result<Exit, Failure> {
+    let look = Look { hex: args.hex, json: output.json };
     let mut members = Vec::new();
     let mut failures: Vec<Failure> = Vec::new();
-    for name in &args.members {
-        match open_member(name, &media_options(args.follow_references)) {
-            Outcome::Member(found) => members.push(examine(&found, args.hex)),
-            Outcome::NotAMember(reason) => failures.push(Failure::new(Exit::BadInput, reason)),
-            Outcome::Unopened { error, .. } => failures.push(unopened(error)),
+    for outcome in examine_all(args, look) {
+        match outcome {
+            Ok(examined) => members.push(examined),
+            Err(failure) => failures.push(failure),
         }
     }
     if !members.is_empty() {
-        let document = json!({ "members": &members });
-        output.print("raid.examine/1", document, || members.iter().map(human).collect())?;
+        let document = if output.json { json!({ "members": &members }) } else { Json::Null };
+        output.print("raid.examine/1", document, || members.iter().map(|member| member.human.as_str()).collect())?;
     }
     match failures.pop() {
         None => Ok(Exit::Ok),
@@ -91,7 +96,36 @@ pub(super) fn run(args: &ExamineArgs, output: &Output) -> Result<Exit, Failure> 
     }
 }
 
-fn examine(found: &Found, hex: bool) -> Examined {
+/// What is to be told of each field.
+#[derive(Clone, Copy)]
+struct Look {
+    hex: bool,
+    json: bool,
+}
+
+/// All members, in the order given, by as many threads as there are cores.
+fn examine_all(args: &ExamineArgs, look: Look) -> Vec<Result<Examined, Failure>> {
+    let one = |name: &String| match open_member(name, &media_options(args.follow_references)) {
+        Outcome::Member(found) => Ok(examine(&found, look)),
+        Outcome::NotAMember(reason) => Err(Failure::new(Exit::BadInput, reason)),
+        Outcome::Unopened { error, .. } => Err(unopened(error)),
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = args.members.len().div_ceil(threads).max(1);
+    let work = |part: &[String]| part.iter().map(one).collect::<Vec<_>>();
+    let (own, others) = args.members.split_at(share.min(args.members.len()));
+    std::thread::scope(|scope| {
+        let others: Vec<_> = others.chunks(share).map(|part| scope.spawn(move || work(part))).collect();
+        let mut all = work(own);
+        for other in others {
+            let panicked = |_| vec![Err(Failure::new(Exit::Io, "a thread panicked"))];
+            all.extend(other.join().unwrap_or_else(panicked));
+        }
+        all
+    })
+}
+
+fn examine(found: &Found, look: Look) -> Examined {
     let record = found.record();
     let version = Version::ALL.into_iter().find(|version| version.format() == record.format);
     let mut records = Vec::new();
@@ -103,14 +137,14 @@ fn examine(found: &Found, hex: bool) -> Examined {
     }
     if let (Some(version), Ok(superblock)) = (version, found.superblock()) {
         let at = superblock.at();
-        push(&mut records, &mut notes, "superblock", at, superblock.emit(), hex, |bytes, visit| {
+        push(&mut records, &mut notes, "superblock", at, superblock.emit(), look, |bytes, visit| {
             md::dump::superblock(bytes, version, visit)
         });
     }
     let mut area = |name, at: Sector, len: usize, dump: Dump<'_>| {
         let mut bytes = vec![0; len];
         match found.media().read_at(at.bytes().unwrap_or(u64::MAX), &mut bytes) {
-            Ok(()) => push(&mut records, &mut notes, name, at, &bytes, hex, |bytes, visit| dump(bytes, visit)),
+            Ok(()) => push(&mut records, &mut notes, name, at, &bytes, look, |bytes, visit| dump(bytes, visit)),
             Err(error) => notes.push(format!("{name}: {error}")),
         }
     };
@@ -132,7 +166,12 @@ fn examine(found: &Found, hex: bool) -> Examined {
             Ok(())
         });
     }
-    Examined { member: found.name().to_owned(), format: record.format.name(), records, notes }
+    let (member, format) = (found.name().to_owned(), record.format.name());
+    let mut examined = Examined { member, format, records, notes, human: String::new() };
+    if !look.json {
+        examined.human = human(&examined);
+    }
+    examined
 }
 
 /// Dumps one record; one that does not parse is a note.
@@ -142,17 +181,31 @@ fn push(
     record: &'static str,
     at: Sector,
     bytes: &[u8],
-    hex: bool,
+    look: Look,
     dump: impl FnOnce(&[u8], &mut dyn FnMut(Field)) -> Result<(), Refusal>,
 ) {
-    let mut fields = Vec::new();
-    if let Err(refusal) = dump(bytes, &mut |field: Field| fields.push(field_out(&field, bytes, hex))) {
+    let mut fields: Vec<FieldOut> = Vec::new();
+    let mut last_code = None;
+    let mut visit = |field: Field| {
+        let code = match field.value {
+            Value::Code { number, .. } if field.index.is_some() && !look.json && !look.hex => {
+                Some((field.name, number))
+            }
+            _ => None,
+        };
+        match fields.last_mut() {
+            Some(last) if code.is_some() && code == last_code => last.last_index = field.index,
+            _ => fields.push(field_out(&field, bytes, look)),
+        }
+        last_code = code;
+    };
+    if let Err(refusal) = dump(bytes, &mut visit) {
         notes.push(format!("{record}: {refusal}"));
     }
     records.push(RecordOut { record, at_bytes: at.0.saturating_mul(SECTOR_BYTES), fields });
 }
 
-fn field_out(field: &Field, bytes: &[u8], hex: bool) -> FieldOut {
+fn field_out(field: &Field, bytes: &[u8], look: Look) -> FieldOut {
     let raw = || {
         let bytes = bytes.get(field.offset as usize..)?.get(..field.len as usize)?;
         Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" "))
@@ -160,15 +213,16 @@ fn field_out(field: &Field, bytes: &[u8], hex: bool) -> FieldOut {
     FieldOut {
         name: field.name,
         index: field.index,
+        last_index: None,
         offset: field.offset,
         len: field.len,
-        value: value(field.value),
+        value: if look.json { value(field.value) } else { Json::Null },
         text: match field.value {
             Value::Time { seconds, .. } => text::time(seconds),
             value => value.to_string(),
         },
         meaning: field.meaning,
-        hex: hex.then(raw).flatten(),
+        hex: look.hex.then(raw).flatten(),
     }
 }
 
@@ -195,19 +249,12 @@ fn human(examined: &Examined) -> String {
     out.push('\n');
     for record in &examined.records {
         let _ = writeln!(out, "  {} at byte {}", record.record, record.at_bytes);
-        let mut fields = record.fields.iter().peekable();
-        while let Some(field) = fields.next() {
-            let mut name = field.name.to_owned();
-            if let Some(first) = field.index {
-                // A table's equal entries are one line.
-                let mut last = first;
-                while let Some(next) =
-                    fields.next_if(|next| next.name == field.name && next.text == field.text && field.hex.is_none())
-                {
-                    last = next.index.unwrap_or(last);
-                }
-                name = if last == first { format!("{name}[{first}]") } else { format!("{name}[{first}..={last}]") };
-            }
+        for field in &record.fields {
+            let name = match (field.index, field.last_index) {
+                (None, _) => field.name.to_owned(),
+                (Some(only), None) => format!("{}[{only}]", field.name),
+                (Some(first), Some(last)) => format!("{}[{first}..={last}]", field.name),
+            };
             let value = format!("{}  {}", field.text, if field.index.is_some() { "" } else { field.meaning });
             let _ = writeln!(out, "{}", text::wrap(&format!("  {:>6}  {name:<20} ", field.offset), value.trim_end()));
             if let Some(hex) = &field.hex {

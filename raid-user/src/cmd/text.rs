@@ -11,6 +11,10 @@ pub(super) const WIDTH: usize = 80;
 /// `text` in lines of at most [`WIDTH`], the first after `first`, the others after as many spaces. Long words stay whole only if they fit.
 #[must_use]
 pub(super) fn wrap(first: &str, text: &str) -> String {
+    // Most lines fit; breaking lines is the slow way.
+    if first.chars().count() + text.chars().count() <= WIDTH && !text.contains('\n') {
+        return format!("{first}{text}").trim_end().to_owned();
+    }
     let rest = " ".repeat(first.chars().count().min(WIDTH / 2));
     let options = textwrap::Options::new(WIDTH).initial_indent(first).subsequent_indent(&rest);
     textwrap::fill(text, options)
