@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
@@ -11,9 +12,12 @@ use super::exit::{Exit, Failure};
 use super::open::{OpenArgs, media_options, unopened};
 use super::output::Output;
 use super::text;
-use crate::media::{Media, MediaSpec, open};
-use crate::transfer::bar::Bar;
-use crate::transfer::{self, CopyError, CopyOptions};
+use crate::media::{Media, MediaSpec, SharedMedia, open};
+use crate::transfer::bar::{Bar, Show};
+use crate::transfer::{self, Copied, CopyError, CopyOptions, Existing};
+
+/// Ranges that text for people names; documents name them all.
+const RANGES_TOLD: usize = 20;
 
 /// Copies the whole array into a file or device.
 #[derive(Args, Debug)]
@@ -21,20 +25,32 @@ pub(super) struct CopyArgs {
     #[command(flatten)]
     open: OpenArgs,
     /// Where to
-    #[arg(value_name = "OUT", required = true, last = false)]
+    #[arg(value_name = "OUT", required = true)]
     out: PathBuf,
     /// Overwrite what is there
     #[arg(long)]
     force: bool,
     /// Go on where an earlier copy to OUT stopped
-    #[arg(long)]
+    #[arg(long, conflicts_with = "force")]
     resume: bool,
-    /// Fill what cannot be read with zeros, list it, and exit with 6
+    /// Fill what cannot be read with zeros, list it in OUT.raid-bad.json, and exit with 6
     #[arg(long)]
     keep_going: bool,
     /// Tell the SHA-256 of the content
     #[arg(long)]
     sha256: bool,
+    /// Read the copy again when it is done, and compare it with what was written
+    #[arg(long)]
+    verify: bool,
+    /// KiB of a read
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(4..=65536))]
+    block_kib: u32,
+    /// Reads in flight
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: u8,
+    /// Tell progress also where stderr is no terminal, in lines
+    #[arg(long)]
+    progress: bool,
 }
 
 /// Writes the whole array to stdout.
@@ -50,14 +66,17 @@ pub(super) struct CatArgs {
     length: Option<u64>,
 }
 
-/// Compares the array with a file, a device or an NBD export.
+/// Compares the array with a file, a device, an NBD export, or another array.
 #[derive(Args, Debug)]
 pub(super) struct CompareArgs {
     #[command(flatten)]
     open: OpenArgs,
-    /// What to compare with
+    /// One file, device, image or NBD export to compare with; or the members of another array: several, or their directory
     #[arg(long, value_name = "MEDIUM", required = true)]
-    with: String,
+    with: Vec<String>,
+    /// Tell progress also where stderr is no terminal, in lines
+    #[arg(long)]
+    progress: bool,
 }
 
 /// Runs `raid copy`.
@@ -65,38 +84,69 @@ pub(super) struct CompareArgs {
 /// # Errors
 /// As opening and copying.
 pub(super) fn copy(args: &CopyArgs, output: &Output) -> Result<Exit, Failure> {
-    let array = args.open.open(output)?;
+    let members = args.open.members(output)?;
+    // All that were named, in use or not: a stale member may be somebody's last copy.
+    let forbidden = members.iter().filter_map(|member| member.media().identity()).collect();
+    let array = args.open.assemble(members, output)?;
     let options = CopyOptions {
-        force: args.force,
-        resume: args.resume,
+        block_bytes: args.block_kib as usize * 1024,
+        threads: args.threads.into(),
+        existing: match (args.force, args.resume) {
+            (_, true) => Existing::Resume,
+            (true, false) => Existing::Overwrite,
+            (false, false) => Existing::Refuse,
+        },
         keep_going: args.keep_going,
         sha256: args.sha256,
-        forbidden: array.media_ids().collect(),
-        ..CopyOptions::default()
+        verify: args.verify,
+        forbidden,
     };
-    let bar = Bar::new(array.size_bytes(), output.quiet);
-    let copied = transfer::copy(&array, &array.uuid().to_string(), &args.out, &options, &mut |done| bar.show(done));
+    let identity = format!("array {} at {} events", array.uuid(), array.record().events);
+    let mut bar = Bar::new(array.size_bytes(), show(args.progress, output));
+    let copied = transfer::copy(&array, &identity, &args.out, &options, &mut |done| bar.show(done));
     drop(bar);
-    let copied = copied.map_err(|error| {
-        let exit = match &error {
-            CopyError::Exists(_) | CopyError::Member(_) | CopyError::OtherSource { .. } => Exit::Refused,
-            CopyError::TooSmall { .. } => Exit::BadInput,
-            CopyError::Read { .. } | CopyError::Write { .. } => Exit::Io,
-        };
-        Failure::new(exit, error)
-    })?;
-    output.print("raid.copy/1", json!({ "out": args.out, "copied": &copied }), || {
-        let mut out = text::wrap("", &format!("{}: {}", args.out.display(), text::size(copied.size_bytes))) + "\n";
-        for bad in &copied.bad {
-            let range = format!("{} bytes at {} are zeros: {}", bad.len_bytes, bad.offset_bytes, bad.reason);
-            let _ = writeln!(out, "{}", text::wrap("  ", &range));
-        }
-        if let Some(sha256) = &copied.sha256 {
-            let _ = writeln!(out, "sha256 {sha256}");
-        }
-        out
-    })?;
+    let copied = copied.map_err(|error| Failure::new(exit(&error), error))?;
+    output.print("raid.copy/1", json!({ "out": args.out, "copied": &copied }), || told(&args.out, &copied))?;
     Ok(if copied.bad.is_empty() { Exit::Ok } else { Exit::Incomplete })
+}
+
+fn exit(error: &CopyError) -> Exit {
+    match error {
+        CopyError::Exists(_)
+        | CopyError::Member(_)
+        | CopyError::NothingToResume(_)
+        | CopyError::OtherSource { .. }
+        | CopyError::Changed { .. } => Exit::Refused,
+        CopyError::TooSmall { .. } | CopyError::Kind(_) => Exit::BadInput,
+        CopyError::Read { .. } | CopyError::Write { .. } | CopyError::Unverified { .. } => Exit::Io,
+    }
+}
+
+fn told(path: &Path, copied: &Copied) -> String {
+    let verified = if copied.verified { ", read again and right" } else { "" };
+    let size = text::size(copied.size_bytes);
+    let mut out = text::wrap("", &format!("{}: {size}{verified}", path.display())) + "\n";
+    for bad in copied.bad.iter().take(RANGES_TOLD) {
+        let range = format!("{} bytes at {} are zeros: {}", bad.len_bytes, bad.offset_bytes, bad.reason);
+        let _ = writeln!(out, "{}", text::wrap("  ", &range));
+    }
+    if let Some(list) = &copied.bad_list {
+        let bytes: u64 = copied.bad.iter().map(|bad| bad.len_bytes).sum();
+        let sum = format!("{bytes} bytes in {} ranges are zeros; {} lists them", copied.bad.len(), list.display());
+        let _ = writeln!(out, "{}", text::wrap("", &sum));
+    }
+    if let Some(sha256) = &copied.sha256 {
+        let _ = writeln!(out, "sha256 {sha256}");
+    }
+    out
+}
+
+fn show(progress: bool, output: &Output) -> Show {
+    match (output.quiet, progress) {
+        (true, _) => Show::Never,
+        (false, true) => Show::Always,
+        (false, false) => Show::OnTerminal,
+    }
 }
 
 /// Runs `raid cat`. A reader that goes away ends it quietly.
@@ -134,9 +184,14 @@ pub(super) fn cat(args: &CatArgs, output: &Output) -> Result<Exit, Failure> {
 /// As opening either side; a read that fails.
 pub(super) fn compare(args: &CompareArgs, output: &Output) -> Result<Exit, Failure> {
     let array = args.open.open(output)?;
-    let spec = MediaSpec::parse(args.with.as_ref()).map_err(unopened)?;
-    let other = open(&spec, &media_options(args.open.follow_references)).map_err(unopened)?.media;
-    let bar = Bar::new(array.size_bytes(), output.quiet);
+    let other: SharedMedia = match &args.with[..] {
+        [one] if !Path::new(one).is_dir() => {
+            let spec = MediaSpec::parse(one.as_ref()).map_err(unopened)?;
+            open(&spec, &media_options(args.open.follow_references)).map_err(unopened)?.media
+        }
+        members => Arc::new(OpenArgs::plain(members, args.open.follow_references).open(output)?),
+    };
+    let mut bar = Bar::new(array.size_bytes().min(other.size_bytes()), show(args.progress, output));
     let found = transfer::compare(&array, other.as_ref(), &mut |done| bar.show(done))?;
     drop(bar);
     output.print("raid.compare/1", &found, || {
@@ -149,8 +204,11 @@ pub(super) fn compare(args: &CompareArgs, output: &Output) -> Result<Exit, Failu
             None => out.push_str("no difference as far as both reach\n"),
             Some(first) => {
                 let _ = writeln!(out, "{} sectors differ, first at byte {first}", found.differing_sectors);
-                for (offset, len) in found.ranges.iter().take(20) {
+                for (offset, len) in found.ranges.iter().take(RANGES_TOLD) {
                     let _ = writeln!(out, "  {len} bytes at {offset}");
+                }
+                if found.ranges.len() > RANGES_TOLD {
+                    let _ = writeln!(out, "  and further on");
                 }
             }
         }

@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 
 use super::exit::{Exit, Failure};
 use super::open::{media_options, unopened};
-use super::output::Output;
+use super::output::{Output, complain};
 use super::text;
 use crate::discover::{Found, Outcome, open_member};
 use crate::media::Media;
@@ -72,7 +72,7 @@ type Dump<'a> = &'a dyn Fn(&[u8], &mut dyn FnMut(Field)) -> Result<(), Refusal>;
 /// Runs the verb.
 ///
 /// # Errors
-/// The first name that is no member, after all others were told.
+/// Stdout's; of a single name, why it is no member. What others of several are not is told beside what the rest are.
 pub(super) fn run(args: &ExamineArgs, output: &Output) -> Result<Exit, Failure> {
     let look = Look { hex: args.hex, json: output.json };
     let mut members = Vec::new();
@@ -83,17 +83,17 @@ pub(super) fn run(args: &ExamineArgs, output: &Output) -> Result<Exit, Failure> 
             Err(failure) => failures.push(failure),
         }
     }
-    if !members.is_empty() {
-        let document = if output.json { json!({ "members": &members }) } else { Json::Null };
-        output.print("raid.examine/1", document, || members.iter().map(|member| member.human.as_str()).collect())?;
+    if members.is_empty() && failures.len() == 1 {
+        return failures.pop().map_or(Ok(Exit::Ok), Err);
     }
-    match failures.pop() {
-        None => Ok(Exit::Ok),
-        Some(last) => {
-            failures.iter().for_each(|failure| output.fail(failure));
-            Err(last)
-        }
-    }
+    let told = |failure: &Failure| json!({ "exit_code": failure.exit as u8, "message": failure.message });
+    let document = match output.json {
+        true => json!({ "members": &members, "failures": failures.iter().map(told).collect::<Vec<_>>() }),
+        false => Json::Null,
+    };
+    output.print("raid.examine/1", document, || members.iter().map(|member| member.human.as_str()).collect())?;
+    failures.iter().for_each(|failure| complain(&failure.message));
+    Ok(failures.last().map_or(Exit::Ok, |failure| failure.exit))
 }
 
 /// What is to be told of each field.

@@ -1,7 +1,8 @@
 //! `raid map`: the stripe map, and where a sector lives.
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use raid_core::geometry::Part;
@@ -87,8 +88,7 @@ pub(super) fn run(args: &MapArgs, output: &Output) -> Result<Exit, Failure> {
     };
     if let Some(path) = &args.svg {
         let title = format!("{} {}", record.name, map.description);
-        fs::write(path, draw::svg(&table, title.trim()))
-            .map_err(|error| Failure::new(Exit::Io, format!("{}: {error}", path.display())))?;
+        save(path, &draw::svg(&table, title.trim()))?;
     }
     output.print("raid.map/1", &map, || {
         let drawing = draw::terminal(&table, args.ascii, output.color, text::WIDTH);
@@ -97,6 +97,24 @@ pub(super) fn run(args: &MapArgs, output: &Output) -> Result<Exit, Failure> {
         format!("{title}\n{drawing}{place}")
     })?;
     Ok(Exit::Ok)
+}
+
+/// Writes a drawing where nothing is, or over an earlier drawing. Anything else that stands there may be a member, and is not
+/// even opened for writing.
+fn save(path: &Path, drawing: &str) -> Result<(), Failure> {
+    let failed = |error| Failure::new(Exit::Io, format!("{}: {error}", path.display()));
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => File::create_new(path).map_err(failed)?,
+        opened => {
+            let mut start = [0; 4];
+            if opened.map_err(failed)?.read_exact(&mut start).is_err() || start != *b"<svg" {
+                let why = format!("{}: exists and is no drawing; --svg writes over nothing else", path.display());
+                return Err(Failure::new(Exit::Refused, why));
+            }
+            File::create(path).map_err(failed)?
+        }
+    };
+    file.write_all(drawing.as_bytes()).map_err(failed)
 }
 
 fn table(array: &Array, side: Side, args: &MapArgs) -> StripeTable {

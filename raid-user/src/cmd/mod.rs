@@ -31,6 +31,9 @@ struct Cli {
     /// Print no warnings and no progress
     #[arg(short, long, global = true)]
     quiet: bool,
+    /// Tell also what is passed over
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    verbose: bool,
     /// Colours
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: Color,
@@ -74,22 +77,49 @@ enum Verb {
     Man(pages::ManArgs),
 }
 
+impl Cli {
+    fn output(&self) -> Output {
+        let color = match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+            }
+        };
+        // These verbs' stdout is not for documents.
+        let raw = matches!(self.verb, Verb::Cat(_) | Verb::Completions(_) | Verb::Man(_));
+        Output { json: self.json && !raw, quiet: self.quiet, verbose: self.verbose, color }
+    }
+}
+
 /// Runs the tool on the process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let color = match cli.color {
-        Color::Always => true,
-        Color::Never => false,
-        Color::Auto => std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()),
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(misused(&error) as u8),
     };
-    let output = Output { json: cli.json, quiet: cli.quiet, color };
+    let output = cli.output();
     let done = run(&cli.verb, &output);
     let exit = done.unwrap_or_else(|failure| {
         output.fail(&failure);
         failure.exit
     });
     ExitCode::from(exit as u8)
+}
+
+/// Says what is wrong with the command line, or gives the help that was asked for.
+fn misused(error: &clap::Error) -> Exit {
+    // A terminal that is gone needs no help.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return Exit::Ok;
+    }
+    let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
+    let message = error.render().to_string();
+    let message = message.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();
+    Output { json, quiet: false, verbose: false, color: false }.document(&Failure::new(Exit::Usage, message));
+    Exit::Usage
 }
 
 fn run(verb: &Verb, output: &Output) -> Result<Exit, Failure> {

@@ -1,5 +1,7 @@
 //! From a command line to members and an array: the flags that all verbs share, each with the risk that it takes.
 
+use std::path::Path;
+
 use clap::{Args, ValueEnum};
 use raid_core::Raid0Layout;
 use raid_formats::assemble::Claimant;
@@ -77,25 +79,60 @@ impl OpenArgs {
         }
     }
 
+    /// These members, with no risk taken.
+    #[must_use]
+    pub(super) fn plain(members: &[String], follow_references: bool) -> Self {
+        Self {
+            members: members.to_vec(),
+            array: None,
+            strict: false,
+            use_stale: Vec::new(),
+            force_events: false,
+            ignore_journal: false,
+            ignore_ppl: false,
+            trust_dirty_parity: false,
+            partial: false,
+            raid0_layout: None,
+            follow_references,
+        }
+    }
+
+    /// All members under the names given, of whatever array. What else stands in a directory is passed over, but told if
+    /// it could have been a member.
+    ///
+    /// # Errors
+    /// A name that is no member, a medium given twice.
+    pub(super) fn members(&self, output: &Output) -> Result<Vec<Found>, Failure> {
+        members(&self.members, self.follow_references, output)
+    }
+
     /// The members of the one array that is meant.
     ///
     /// # Errors
-    /// A name that is no member, a medium given twice, several arrays and none chosen.
+    /// As [`members`](Self::members); several arrays and none chosen.
     pub(super) fn group(&self, output: &Output) -> Result<Vec<Found>, Failure> {
-        let found = members(&self.members, self.follow_references, output)?;
-        choose(group(found), self.array.as_deref())
+        choose(group(self.members(output)?), self.array.as_deref())
+    }
+
+    /// Opens the array among these members that is meant; its warnings go to stderr.
+    ///
+    /// # Errors
+    /// Several arrays and none chosen; why the array is not opened.
+    pub(super) fn assemble(&self, members: Vec<Found>, output: &Output) -> Result<Array, Failure> {
+        let found = choose(group(members), self.array.as_deref())?;
+        let array = Array::open(found, &self.options()).map_err(refused)?;
+        for warning in array.warnings() {
+            output.warn(&warning.to_string());
+        }
+        Ok(array)
     }
 
     /// Opens the array; its warnings go to stderr.
     ///
     /// # Errors
-    /// As [`group`](Self::group), and why the array is not opened.
+    /// As [`members`](Self::members) and [`assemble`](Self::assemble).
     pub(super) fn open(&self, output: &Output) -> Result<Array, Failure> {
-        let array = Array::open(self.group(output)?, &self.options()).map_err(refused)?;
-        for warning in array.warnings() {
-            output.warn(&warning.to_string());
-        }
-        Ok(array)
+        self.assemble(self.members(output)?, output)
     }
 }
 
@@ -130,7 +167,7 @@ pub(super) fn unopened(error: MediaError) -> Failure {
     Failure::new(exit, error)
 }
 
-/// Opens every name. What was named itself must be a member; what a directory holds may be anything.
+/// Opens every name. What was named itself must be a member; what a directory or a disk holds may be anything.
 fn members(names: &[String], follow_references: bool, output: &Output) -> Result<Vec<Found>, Failure> {
     let mut found: Vec<Found> = Vec::new();
     for outcome in search(names, &media_options(follow_references)) {
@@ -139,12 +176,7 @@ fn members(names: &[String], follow_references: bool, output: &Output) -> Result
                 for note in member.notes() {
                     output.warn(&format!("{}: {note}", member.name()));
                 }
-                let id = member.media().identity();
-                let twin = found.iter().find(|other| {
-                    let other = other.media().identity();
-                    id.as_ref().zip(other.as_ref()).is_some_and(|(id, other)| id.overlaps(other))
-                });
-                if let Some(twin) = twin {
+                if let Some(twin) = found.iter().find(|other| same_medium(&member, other)) {
                     let why = format!("{}: the same medium as {}; give each member once", member.name(), twin.name());
                     return Err(Failure::new(Exit::BadInput, why));
                 }
@@ -156,13 +188,28 @@ fn members(names: &[String], follow_references: bool, output: &Output) -> Result
             Outcome::Unopened { name, error } if names.contains(&name) => {
                 return Err(unopened(error));
             }
-            Outcome::NotAMember(_) | Outcome::Unopened { .. } => {}
+            Outcome::NotAMember(reason) if reason.damaged => {
+                output.warn(&format!("{}: left out: {}", reason.name, reason.worst()));
+            }
+            Outcome::NotAMember(reason) => output.remark(&format!("{}: no RAID superblock", reason.name)),
+            Outcome::Unopened { error, .. } => output.warn(&format!("left out: {error}")),
         }
     }
-    if found.is_empty() {
-        return Err(Failure::new(Exit::BadInput, format!("{}: no member in there", names.join(", "))));
+    match names.iter().find(|name| !found.iter().any(|member| lies_in(member.name(), name))) {
+        None => Ok(found),
+        Some(name) => Err(Failure::new(Exit::BadInput, format!("{name}: no RAID superblock in there"))),
     }
-    Ok(found)
+}
+
+fn same_medium(one: &Found, other: &Found) -> bool {
+    let (one, other) = (one.media().identity(), other.media().identity());
+    one.zip(other).is_some_and(|(one, other)| one.overlaps(&other))
+}
+
+/// True if the member is what was named, a partition of it, or stands in that directory.
+fn lies_in(member: &str, name: &str) -> bool {
+    let rest = member.strip_prefix(name);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('#')) || Path::new(member).starts_with(name)
 }
 
 /// The group with that name or UUID, or the only one.

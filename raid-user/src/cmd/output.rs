@@ -14,6 +14,8 @@ pub(super) struct Output {
     pub(super) json: bool,
     /// No warnings, no progress.
     pub(super) quiet: bool,
+    /// Also what is passed over.
+    pub(super) verbose: bool,
     /// Colours.
     pub(super) color: bool,
 }
@@ -57,21 +59,39 @@ impl Output {
     /// A warning, on stderr.
     pub(super) fn warn(&self, warning: &str) {
         if !self.quiet {
-            eprintln!("{}", wrap("raid: ", warning));
+            complain(warning);
         }
     }
 
-    /// The last words of a verb that failed.
+    /// Something that is told only if asked, on stderr.
+    pub(super) fn remark(&self, remark: &str) {
+        if self.verbose {
+            complain(remark);
+        }
+    }
+
+    /// The last words of a verb that failed: on stderr, and as the one document if documents are wanted.
     pub(super) fn fail(&self, failure: &Failure) {
-        let mut lines = failure.message.lines();
-        eprintln!("{}", wrap("raid: ", lines.next().unwrap_or_default()));
-        lines.for_each(|line| eprintln!("{}", wrap("  ", line.trim_start())));
+        complain(&failure.message);
+        self.document(failure);
+    }
+
+    /// The document of a failure that stderr was told already.
+    pub(super) fn document(&self, failure: &Failure) {
         if self.json {
             let body = ErrorBody { exit_code: failure.exit as u8, message: &failure.message };
             // The exit code tells it too, should stdout be gone.
             let _ = self.print("raid.error/1", body, String::new);
         }
     }
+}
+
+/// Says a message on stderr, its further lines below it. A stderr that is gone is nothing to fail for.
+pub(super) fn complain(message: &str) {
+    let mut lines = message.lines();
+    let mut text = wrap("raid: ", lines.next().unwrap_or_default()) + "\n";
+    lines.for_each(|line| text += &(wrap("  ", line.trim_start()) + "\n"));
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 fn write_out(text: &str) -> io::Result<()> {

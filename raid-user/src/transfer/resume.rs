@@ -32,9 +32,7 @@ impl Note {
 
     /// Where the note of a copy lies.
     pub(super) fn path(out: &Path) -> PathBuf {
-        let mut name = out.as_os_str().to_owned();
-        name.push(".raid-resume");
-        name.into()
+        beside(out, ".raid-resume")
     }
 
     /// Reads the note of a copy.
@@ -49,21 +47,37 @@ impl Note {
         Ok(note)
     }
 
-    /// Writes the note: beside, synced, renamed. What it says must be durable already.
+    /// Writes the note. What it says must be durable already.
     pub(super) fn save(&self, out: &Path) -> io::Result<()> {
-        let path = Self::path(out);
-        let beside = path.with_extension("raid-resume-new");
-        let mut file = File::create(&beside)?;
-        file.write_all(&serde_json::to_vec_pretty(self).map_err(io::Error::other)?)?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)
+        write_whole(&Self::path(out), self)
     }
 
     /// The copy is whole.
     pub(super) fn remove(out: &Path) -> io::Result<()> {
-        match fs::remove_file(Self::path(out)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        remove_file(&Self::path(out))
+    }
+}
+
+/// The path with something behind its name.
+pub(super) fn beside(out: &Path, suffix: &str) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Writes a document wholly or not at all: into another file, synced, renamed.
+pub(super) fn write_whole(path: &Path, document: &impl Serialize) -> io::Result<()> {
+    let new = beside(path, "-new");
+    let mut file = File::create(&new)?;
+    file.write_all(&serde_json::to_vec_pretty(document).map_err(io::Error::other)?)?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+/// Removes a file that may be gone already.
+pub(super) fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }

@@ -1,8 +1,11 @@
 //! Copies that stop anywhere and go on, bad ranges, refusals.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -66,7 +69,7 @@ fn what_exists_is_overwritten_only_by_force_and_then_wholly() {
     assert!(matches!(copy_of(&memory(), &path, &small()), Err(CopyError::Exists(_))));
     assert_eq!(fs::read(&path).unwrap(), vec![0xff; SIZE * 2]);
     let zeros = MemMedia::new("zeros", vec![0; SIZE]);
-    copy_of(&zeros, &path, &CopyOptions { force: true, ..small() }).unwrap();
+    copy_of(&zeros, &path, &CopyOptions { existing: Existing::Overwrite, ..small() }).unwrap();
     assert!(fs::read(&path).unwrap() == vec![0; SIZE]);
 }
 
@@ -78,11 +81,140 @@ fn a_member_is_never_the_output_whatever_its_name() {
     let (link, hard) = (folder.path().join("link"), folder.path().join("hard"));
     std::os::unix::fs::symlink(&path, &link).unwrap();
     fs::hard_link(&path, &hard).unwrap();
-    let options = CopyOptions { force: true, forbidden: vec![member], ..small() };
-    for name in [&path, &link, &hard] {
-        assert!(matches!(copy_of(&memory(), name, &options), Err(CopyError::Member(_))));
+    let options = CopyOptions { existing: Existing::Overwrite, forbidden: vec![member], ..small() };
+    for existing in [Existing::Refuse, Existing::Overwrite, Existing::Resume] {
+        for name in [&path, &link, &hard] {
+            let options = CopyOptions { existing, ..options.clone() };
+            assert!(matches!(copy_of(&memory(), name, &options), Err(CopyError::Member(_))));
+        }
     }
     assert_eq!(fs::read(&path).unwrap(), b"a member");
+}
+
+/// `raid copy --resume` with a mistyped OUT, or once more after the copy was whole, found no note and so started anew:
+/// with the file cut to nothing.
+#[test]
+fn a_resume_without_a_note_touches_nothing() {
+    let (_folder, path) = out();
+    fs::write(&path, b"precious").unwrap();
+    let options = CopyOptions { existing: Existing::Resume, ..small() };
+    assert!(matches!(copy_of(&memory(), &path, &options), Err(CopyError::NothingToResume(_))));
+    assert_eq!(fs::read(&path).unwrap(), b"precious");
+    fs::write(&path, b"").unwrap();
+    copy_of(&memory(), &path, &options).unwrap();
+    assert!(fs::read(&path).unwrap() == content());
+}
+
+#[test]
+fn directories_and_character_devices_are_no_outputs() {
+    let (folder, _) = out();
+    for path in [folder.path(), Path::new("/dev/null")] {
+        let options = CopyOptions { existing: Existing::Overwrite, ..small() };
+        assert!(matches!(copy_of(&memory(), path, &options), Err(CopyError::Kind(_))));
+        assert!(!Note::path(path).exists());
+    }
+}
+
+#[test]
+fn a_resume_of_a_copy_that_was_changed_is_refused() {
+    let broken = FaultyMedia::new(memory()).fail_reads(200_000..200_100);
+    let options = CopyOptions { existing: Existing::Resume, ..small() };
+    for at in [0, 5, 100_000, 196_607] {
+        let (_folder, path) = out();
+        assert!(copy_of(&broken, &path, &small()).is_err());
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert!(matches!(copy_of(&memory(), &path, &options), Err(CopyError::Changed { .. })), "{at}");
+        assert!(fs::read(&path).unwrap() == bytes);
+        fs::File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
+        assert!(matches!(copy_of(&memory(), &path, &options), Err(CopyError::Changed { .. })));
+    }
+}
+
+/// What an earlier run wrote behind its last note can be what this one reads as zeros, and zeros are left out.
+#[test]
+fn nothing_of_an_earlier_run_shines_through_holes() {
+    let (_folder, path) = out();
+    let bytes: Vec<u8> = content().into_iter().enumerate().map(|(at, b)| if at < 50_000 { b } else { 0 }).collect();
+    let source = || MemMedia::new("half zeros", bytes.clone());
+    assert!(copy_of(&FaultyMedia::new(source()).fail_reads(120_000..120_001), &path, &small()).is_err());
+    let mut earlier = fs::read(&path).unwrap();
+    earlier[200_000..].fill(0xee);
+    fs::write(&path, earlier).unwrap();
+    copy_of(&source(), &path, &CopyOptions { existing: Existing::Resume, ..small() }).unwrap();
+    assert!(fs::read(&path).unwrap() == bytes);
+}
+
+/// The first failure that any thread met ended the copy, though blocks before it were still on their way.
+#[test]
+fn a_copy_stops_at_the_first_unreadable_grain_with_all_before_it() {
+    for bad in [0, 4095, 8192, 100_000, SIZE as u64 - 1] {
+        let (_folder, path) = out();
+        // A second fault behind the first, which other threads meet earlier.
+        let broken = FaultyMedia::new(memory()).fail_reads(bad..bad + 1).fail_reads(bad + 20_000..SIZE as u64);
+        let Err(CopyError::Read { offset_bytes, .. }) = copy_of(&broken, &path, &small()) else { panic!("{bad}") };
+        assert_eq!(offset_bytes, bad / 4096 * 4096);
+        assert_eq!(Note::load(&path).unwrap().position_bytes, offset_bytes);
+        let done = usize::try_from(offset_bytes).unwrap();
+        assert!(fs::read(&path).unwrap()[..done] == content()[..done]);
+    }
+}
+
+/// A medium whose first block takes until the others have been asked for as far as anybody dares.
+struct StuckAtTheStart {
+    inner: MemMedia,
+    furthest: AtomicU64,
+    while_stuck: AtomicU64,
+}
+
+impl Media for StuckAtTheStart {
+    fn size_bytes(&self) -> u64 {
+        self.inner.size_bytes()
+    }
+
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.furthest.fetch_max(offset_bytes, Ordering::SeqCst);
+        if offset_bytes == 0 {
+            std::thread::sleep(Duration::from_millis(300));
+            self.while_stuck.store(self.furthest.load(Ordering::SeqCst), Ordering::SeqCst);
+        }
+        self.inner.read_at(offset_bytes, buf)
+    }
+
+    fn describe(&self) -> String {
+        "stuck".into()
+    }
+}
+
+/// While one read hung, as reads of dying disks do, the other threads read the rest of the array into memory.
+#[test]
+fn a_read_that_hangs_does_not_fill_the_memory() {
+    let (_folder, path) = out();
+    let stuck = StuckAtTheStart { inner: memory(), furthest: 0.into(), while_stuck: 0.into() };
+    copy_of(&stuck, &path, &CopyOptions { block_bytes: 1000, ..small() }).unwrap();
+    assert!(fs::read(&path).unwrap() == content());
+    // Four threads with four blocks each: the last of sixteen was read, the seventeenth waited.
+    assert_eq!(stuck.while_stuck.into_inner(), 15 * 1000);
+}
+
+#[test]
+fn a_verified_copy_was_read_again() {
+    let options = CopyOptions { verify: true, ..small() };
+    let (_folder, path) = out();
+    let copied = copy_of(&memory(), &path, &options).unwrap();
+    assert!(copied.verified && copied.sha256.is_none());
+    let (folder, path) = out();
+    // Somebody else writes into the copy when its last block is written.
+    let mut meddle = |progress: Progress| {
+        if progress.done_bytes == progress.total_bytes {
+            let file = fs::File::options().write(true).open(folder.path().join("out")).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&file, b"meddled", 10).unwrap();
+        }
+    };
+    let done = copy(&memory(), "array", &path, &options, &mut meddle);
+    assert!(matches!(done, Err(CopyError::Unverified { .. })), "{done:?}");
+    assert!(Note::path(&path).exists(), "what is not proved is not called whole");
 }
 
 #[test]
@@ -90,7 +222,7 @@ fn a_resume_of_another_array_is_refused() {
     let (_folder, path) = out();
     let broken = FaultyMedia::new(memory()).fail_reads(200_000..200_100);
     assert!(matches!(copy_of(&broken, &path, &small()), Err(CopyError::Read { .. })));
-    let options = CopyOptions { resume: true, ..small() };
+    let options = CopyOptions { existing: Existing::Resume, ..small() };
     let other = copy(&memory(), "another", &path, &options, &mut |_| ());
     assert!(matches!(other, Err(CopyError::OtherSource { .. })));
     let size = copy(&MemMedia::new("memory", vec![0; 5]), "array", &path, &options, &mut |_| ());
@@ -109,6 +241,13 @@ fn keep_going_lists_exactly_what_is_bad() {
         expected[usize::try_from(at).unwrap()..][..usize::try_from(len).unwrap()].fill(0);
     }
     assert!(fs::read(&path).unwrap() == expected);
+    let list = copied.bad_list.unwrap();
+    assert_eq!(list, path.with_file_name("out.raid-bad.json"));
+    let list: serde_json::Value = serde_json::from_slice(&fs::read(&list).unwrap()).unwrap();
+    assert_eq!((&list["schema"], &list["bad"][1]["offset_bytes"]), (&"raid.bad/1".into(), &204_800.into()));
+    // A copy made anew does not keep the list of the one before.
+    let again = copy_of(&memory(), &path, &CopyOptions { existing: Existing::Overwrite, ..small() }).unwrap();
+    assert!(again.bad_list.is_none() && !path.with_file_name("out.raid-bad.json").exists());
 }
 
 #[test]
@@ -131,7 +270,7 @@ proptest! {
     #[test]
     fn a_copy_that_stops_anywhere_goes_on_to_an_equal_one(at in 0..SIZE as u64, block in 1..20_usize, again in 0..SIZE as u64) {
         let (_folder, path) = out();
-        let options = CopyOptions { block_bytes: block * 1000, resume: true, sha256: true, ..CopyOptions::default() };
+        let options = CopyOptions { block_bytes: block * 1000, existing: Existing::Resume, sha256: true, ..CopyOptions::default() };
         for cut in [at, again] {
             let before = Note::load(&path).map_or(0, |note| note.position_bytes);
             let cut = cut.max(before);

@@ -72,6 +72,34 @@ fn files_that_are_no_members_are_refused_by_name_and_reason() {
     assert!(missing.stderr.contains("nowhere.img"));
 }
 
+/// A member with a damaged superblock was told of if it was named, and passed over in silence if its directory was.
+#[test]
+fn a_damaged_member_in_a_directory_is_told() {
+    let folder = Folder::new().with(CASE, "", &ALL);
+    let mut damaged = fs::read(folder.path().join("d2.img")).unwrap();
+    damaged[4096 + 100] ^= 1;
+    folder.file("d2.img", &damaged);
+    folder.file("notes.txt", b"not a member");
+    let ran = folder.raid(&["cat", "--length", "512", "."]);
+    assert_eq!(ran.code, 0);
+    assert!(ran.stderr.contains("d2.img: left out: md 1.2: bad checksum"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("notes.txt"), "{}", ran.stderr);
+    let verbose = folder.raid(&["cat", "-v", "--length", "512", "."]);
+    assert!(verbose.stderr.contains("notes.txt: no RAID superblock"), "{}", verbose.stderr);
+}
+
+#[test]
+fn a_disk_whose_partitions_are_no_members_is_refused_by_name() {
+    let folder = Folder::new().with(CASE, "", &ALL);
+    let mut disk = vec![0; 4096 * 512];
+    disk[446..462].copy_from_slice(&[0, 0, 0, 0, 0xfd, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0]);
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    folder.file("disk.img", &disk);
+    let ran = folder.raid(&["cat", "d0.img", "d1.img", "d2.img", "d3.img", "disk.img"]);
+    assert_eq!(ran.code, 4);
+    assert!(ran.stderr.contains("disk.img: no RAID superblock in there"), "{}", ran.stderr);
+}
+
 #[test]
 fn too_many_missing_is_refused_and_said_which() {
     let folder = Folder::new().with(CASE, "", &[0, 3]);
@@ -98,4 +126,15 @@ fn errors_are_json_documents_too() {
     let ran = folder.raid(&["explain", "--json", "nowhere.img"]);
     let error: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!((error["schema"].as_str(), error["exit_code"].as_i64()), (Some("raid.error/1"), Some(5)));
+    let usage = folder.raid(&["--json", "copy"]);
+    let error: serde_json::Value = serde_json::from_str(&usage.stdout).unwrap();
+    assert_eq!((usage.code, error["exit_code"].as_i64()), (2, Some(2)));
+    // What some of the names lead to and what the others do not is one document.
+    let both = folder.raid(&["examine", "--json", "d0.img", "nowhere.img", "neither.img"]);
+    let document: serde_json::Value = serde_json::from_str(&both.stdout).unwrap();
+    assert_eq!(document["members"].as_array().unwrap().len(), 1);
+    assert!(document["failures"][1]["message"].as_str().unwrap().contains("neither.img"));
+    // The array itself is no document, and neither is what stopped it.
+    let cat = folder.raid(&["cat", "--json", "d0.img"]);
+    assert_eq!((cat.code, cat.stdout.as_str()), (3, ""));
 }

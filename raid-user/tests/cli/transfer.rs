@@ -33,6 +33,67 @@ fn a_copy_of_a_doubly_degraded_array_has_the_kernels_hash() {
     assert_eq!(folder.raid(&["compare", "d0.img", "d2.img", "d4.img", "--with", "out"]).code, 0);
 }
 
+/// The members that were named but not used (here a stale mirror) were not known to the copy, which wrote over one.
+#[test]
+fn no_member_that_was_named_is_written_to_used_or_not() {
+    let folder = Folder::new().with("md-1.2-raid1-bitmap-degraded", "", &[0, 1]);
+    for member in ["d0.img", "d1.img"] {
+        for flag in ["--force", "--resume"] {
+            let ran = folder.raid(&["copy", flag, "d0.img", "d1.img", member]);
+            assert_eq!(ran.code, 3, "{}", ran.stderr);
+            assert!(ran.stderr.contains("is one of the members"), "{}", ran.stderr);
+        }
+    }
+    // `Folder::raid` sees that no file changed.
+    assert_eq!(folder.raid(&["map", "d0.img", "d1.img", "--svg", "d1.img"]).code, 3);
+}
+
+#[test]
+fn a_resume_goes_on_with_its_own_copy_only() {
+    let folder = Folder::new().with(CASE, "", &[0, 1, 2, 3]);
+    folder.file("letter.txt", b"precious");
+    let members = ["d0.img", "d1.img", "d2.img", "d3.img"];
+    let ran = folder.raid(&[&["copy", "--resume"][..], &members, &["letter.txt"]].concat());
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert!(ran.stderr.contains("no note beside it"), "{}", ran.stderr);
+    let fresh = folder.raid(&[&["copy", "--resume", "--verify", "--progress"][..], &members, &["out"]].concat());
+    assert_eq!(fresh.code, 0, "{}", fresh.stderr);
+    assert!(fresh.stdout.contains("read again and right") && fresh.stderr.contains("100%"), "{}", fresh.stderr);
+    assert_eq!(folder.raid(&["copy", "--force", "--resume", "d0.img", "out"]).code, 2);
+}
+
+#[test]
+fn what_cannot_be_read_is_listed_beside_the_copy() {
+    let folder = Folder::new().with("md-1.2-raid5-4-ls", "", &[0, 3]);
+    let ran = folder.raid(&["copy", "--partial", "--keep-going", "d0.img", "d3.img", "out"]);
+    assert_eq!(ran.code, 6, "{}", ran.stderr);
+    assert!(ran.stdout.contains("out.raid-bad.json lists them"), "{}", ran.stdout);
+    let list = fs::read(folder.path().join("out.raid-bad.json")).unwrap();
+    let list: serde_json::Value = serde_json::from_slice(&list).unwrap();
+    let copy = fs::read(folder.path().join("out")).unwrap();
+    let mut bad = vec![false; copy.len() / 512];
+    for range in list["bad"].as_array().unwrap() {
+        let start = range["offset_bytes"].as_u64().unwrap() / 512;
+        let len = range["len_bytes"].as_u64().unwrap() / 512;
+        bad[usize::try_from(start).unwrap()..][..usize::try_from(len).unwrap()].fill(true);
+    }
+    assert!(bad.contains(&true) && bad.contains(&false));
+    for ((sector, bad), number) in copy.chunks(512).zip(bad).zip(0..) {
+        let expected = if bad { vec![0; 512] } else { pattern::sectors(number, 1) };
+        assert!(sector == expected, "sector {number}");
+    }
+}
+
+#[test]
+fn an_array_is_compared_with_another_array() {
+    let folder = Folder::new().with("md-1.2-raid5-4-ls", "a", &[0, 1, 2]).with("md-1.2-raid5-4-la", "b", &[1, 2, 3]);
+    let own = ["compare", "ad0.img", "ad1.img", "ad2.img"];
+    let others = ["--with", "bd1.img", "--with", "bd2.img", "--with", "bd3.img"];
+    // Another layout, another missing member, the same content.
+    assert_eq!(folder.raid(&[&own[..], &others].concat()).code, 0);
+    assert_eq!(folder.raid(&[&own[..], &["--with", "bd1.img"]].concat()).code, 1, "a member is not its array");
+}
+
 #[test]
 fn a_comparison_tells_where_the_other_differs() {
     let folder = Folder::new().with(CASE, "", &[0, 1, 2, 3, 4]);
