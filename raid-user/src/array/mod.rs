@@ -20,6 +20,7 @@ use raid_formats::record::{Record, Uuid};
 use crate::media::{Media, MediaId, Run, SharedMedia};
 
 pub use open::verdicts;
+pub(crate) use options::slots;
 pub use options::{OpenError, OpenOptions, Warning, because};
 
 /// An array, assembled and readable. Shared between threads freely; nothing in it can write.

@@ -2,14 +2,15 @@
 
 use std::fmt::Write as _;
 
+use raid_core::Raid0Layout;
 use raid_formats::assemble::{Assembly, Claimant, Verdict};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::exit::{Exit, Failure};
-use super::open::OpenArgs;
+use super::open::{IGNORE_JOURNAL, IGNORE_PPL, OpenArgs, flags};
 use super::output::Output;
 use super::text;
-use crate::array::{Array, OpenError, because, verdicts};
+use crate::array::{Array, OpenError, OpenOptions, Warning, because, slots, verdicts};
 use crate::discover::Found;
 use crate::media::Media;
 
@@ -26,7 +27,8 @@ struct Explained {
     warnings: Vec<String>,
     refusal: Option<String>,
     choices: Vec<Choice>,
-    next: String,
+    #[serde(serialize_with = "one_line")]
+    next: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -36,6 +38,8 @@ struct MemberLine {
     events: u64,
     updated: String,
     state: String,
+    /// Only its first sectors are trusted: it was being rebuilt.
+    sync_mark_sectors: Option<u64>,
     logical_block_bytes: u32,
     notes: Vec<String>,
 }
@@ -47,6 +51,10 @@ struct Choice {
     loses: String,
 }
 
+fn one_line<S: Serializer>(words: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&words.iter().map(|word| text::shell(word)).collect::<Vec<_>>().join(" "))
+}
+
 /// Runs the verb.
 ///
 /// # Errors
@@ -55,9 +63,13 @@ pub(super) fn run(args: &OpenArgs, output: &Output) -> Result<Exit, Failure> {
     let found = args.group(output)?;
     let options = args.options();
     let judged = verdicts(&found, &options);
-    let names: Vec<String> = found.iter().map(|found| text::shell(found.name())).collect();
     let opened = Array::open(found.clone(), &options);
-    let explained = explain(&found, judged.as_ref().ok(), &opened, &names);
+    let stale = match &judged {
+        Ok((_, verdicts)) => stale(&found, verdicts),
+        Err(_) => Vec::new(),
+    };
+    let next = next(&found, options, stale.clone(), args.follow_references);
+    let explained = explain(&found, judged.as_ref().ok(), &opened, &stale, next);
     output.print("raid.explain/1", &explained, || human(&explained))?;
     Ok(if explained.opens { Exit::Ok } else { Exit::Refused })
 }
@@ -66,48 +78,20 @@ fn explain(
     found: &[Found],
     judged: Option<&(Assembly, Vec<Verdict>)>,
     opened: &Result<Array, OpenError>,
-    names: &[String],
+    stale: &[Stale],
+    next: Vec<String>,
 ) -> Explained {
     let freshest = judged.map(|(assembly, _)| assembly.freshest);
     let lead = found[freshest.unwrap_or(0)].record();
     let mut slots = vec![false; judged.map_or(0, |(assembly, _)| usize::from(assembly.slots))];
-    let mut choices = Vec::new();
     let mut members = Vec::new();
     for (index, member) in found.iter().enumerate() {
-        let record = member.record();
         let verdict = judged.and_then(|(_, verdicts)| verdicts.get(index));
-        match verdict {
-            Some(Verdict::Current { slot, .. }) => slots[usize::from(*slot)] = true,
-            Some(Verdict::Stale { slot, behind }) => choices.push(Choice {
-                flag: format!("--use-stale {}", names[index]),
-                loses: format!(
-                    "slot {slot} would give what it held {behind} events ago: writes since then come back as a mix of old and new"
-                ),
-            }),
-            Some(Verdict::ThrownOut { slot }) => choices.push(Choice {
-                flag: format!("--use-stale {}", names[index]),
-                loses: format!("slot {slot} may lack every write since it was thrown out, and nothing tells which"),
-            }),
-            _ => {}
+        if let Some(Verdict::Current { slot, .. }) = verdict {
+            slots[usize::from(*slot)] = true;
         }
-        members.push(MemberLine {
-            member: member.name().to_owned(),
-            role: format!("{:?}", record.role).replace(['(', ')'], " ").trim().to_lowercase(),
-            events: record.events,
-            updated: text::time(record.updated_s),
-            state: match verdict {
-                Some(_) if Some(index) == freshest => "current, the freshest".into(),
-                Some(verdict) => because(verdict),
-                None => "not judged".into(),
-            },
-            logical_block_bytes: record.logical_block_bytes,
-            notes: record.notes.sentences().map(str::to_owned).collect(),
-        });
+        members.push(member_line(member, verdict, Some(index) == freshest));
     }
-    if let Err(OpenError::NotReplayed(warning, flag)) = opened {
-        choices.push(Choice { flag: (*flag).to_owned(), loses: warning.to_string() });
-    }
-    let next = next(opened, &choices, names);
     Explained {
         uuid: lead.array.to_string(),
         name: lead.name.to_string(),
@@ -122,27 +106,131 @@ fn explain(
             .map(|array| array.warnings().iter().map(ToString::to_string).collect())
             .unwrap_or_default(),
         refusal: opened.as_ref().err().map(ToString::to_string),
-        choices,
+        choices: choices(opened, stale),
         next,
     }
 }
 
-/// The one command to run next: the safest that gets on.
-fn next(opened: &Result<Array, OpenError>, choices: &[Choice], names: &[String]) -> String {
-    let copy = |flags: &str| format!("raid copy {flags}{} OUT", names.join(" "));
-    match opened {
-        Ok(array) if array.size_bytes() > 0 => copy(""),
-        Ok(_) => format!("raid map {}", names.join(" ")),
-        Err(OpenError::NotReplayed(_, flag)) => copy(&format!("{flag} ")),
-        Err(OpenError::Strict { .. }) => copy(""),
-        Err(OpenError::TooManyMissing { .. } | OpenError::Refusal { .. }) => match choices.first() {
-            Some(choice) => copy(&format!("{} ", choice.flag)),
-            None => "raid scan /dev DIRECTORY-OF-MORE-IMAGES".into(),
+fn member_line(member: &Found, verdict: Option<&Verdict>, freshest: bool) -> MemberLine {
+    let record = member.record();
+    MemberLine {
+        member: member.name().to_owned(),
+        role: format!("{:?}", record.role).replace(['(', ')'], " ").trim().to_lowercase(),
+        events: record.events,
+        updated: text::time(record.updated_s),
+        state: match verdict {
+            Some(_) if freshest => "current, the freshest".into(),
+            Some(verdict) => because(verdict),
+            None => "not judged".into(),
         },
-        Err(OpenError::Config { reason, .. }) if reason.contains("original or alternate") => {
-            copy("--raid0-layout alternate ")
+        sync_mark_sectors: record.sync_mark.map(|mark| mark.0),
+        logical_block_bytes: record.logical_block_bytes,
+        notes: record.notes.sentences().map(str::to_owned).collect(),
+    }
+}
+
+/// A member that could be used although it missed writes.
+#[derive(Clone)]
+struct Stale {
+    member: String,
+    slot: u16,
+    /// How many events it lags; `None` if it was thrown out and nothing tells.
+    behind: Option<u64>,
+}
+
+/// Those that could be forced, the least stale first.
+fn stale(found: &[Found], verdicts: &[Verdict]) -> Vec<Stale> {
+    let stale = |(member, verdict): (&Found, &Verdict)| {
+        let (slot, behind) = match *verdict {
+            Verdict::Stale { slot, behind } => (slot, Some(behind)),
+            Verdict::ThrownOut { slot } => (slot, None),
+            _ => return None,
+        };
+        Some(Stale { member: member.name().to_owned(), slot, behind })
+    };
+    let mut stale: Vec<Stale> = found.iter().zip(verdicts).filter_map(stale).collect();
+    stale.sort_by_key(|stale| stale.behind.unwrap_or(u64::MAX));
+    stale
+}
+
+/// What could be forced, and what it would cost.
+fn choices(opened: &Result<Array, OpenError>, stale: &[Stale]) -> Vec<Choice> {
+    let forced = |stale: &Stale| Choice {
+        flag: format!("--use-stale {}", text::shell(&stale.member)),
+        loses: match stale.behind {
+            Some(behind) => format!(
+                "slot {} would give what it held {behind} events ago: writes since then come back as a mix of old and new",
+                stale.slot
+            ),
+            None => {
+                format!("slot {} may lack every write since it was thrown out, and nothing tells which", stale.slot)
+            }
+        },
+    };
+    let mut choices: Vec<Choice> = stale.iter().map(forced).collect();
+    let mut choice = |flag: &str, loses: String| choices.push(Choice { flag: flag.to_owned(), loses });
+    match opened {
+        Err(OpenError::NotReplayed(warning, flag)) => choice(flag, warning.to_string()),
+        Err(OpenError::TooManyMissing { .. }) => {
+            choice("--partial", "what the missing members held gives read errors; the rest reads".into());
         }
-        Err(_) => format!("raid examine {}", names.join(" ")),
+        Err(OpenError::Config { reason, .. }) if layout_unstated(reason) => {
+            choice("--raid0-layout alternate", "wrong bytes, if Linux before 3.14 wrote it".into());
+            choice("--raid0-layout original", "wrong bytes, if Linux from 3.14 on wrote it".into());
+        }
+        Err(_) => {}
+        Ok(array) => {
+            let doubted = |warning: &Warning| matches!(warning, Warning::DirtyDegraded { believed: false, .. });
+            if array.warnings().iter().any(doubted) {
+                let loses = "what a missing member held in the rows in doubt can come back wrong";
+                choice("--trust-dirty-parity", loses.into());
+            }
+        }
+    }
+    choices
+}
+
+fn layout_unstated(reason: &str) -> bool {
+    reason.contains("original or alternate")
+}
+
+/// The one command to run next, proved to open: it takes one risk after the other, the smallest first, until the array does.
+fn next(found: &[Found], mut options: OpenOptions, stale: Vec<Stale>, follow_references: bool) -> Vec<String> {
+    let mut stale = stale.into_iter().map(|stale| stale.member);
+    let words = |verb: &str, flags: Vec<String>, out: Option<&str>| -> Vec<String> {
+        let names: Vec<String> = found.iter().map(|found| found.name().to_owned()).collect();
+        let dashes = names.iter().any(|name| name.starts_with('-')).then(|| "--".to_owned());
+        let verb = ["raid", verb].map(str::to_owned);
+        verb.into_iter().chain(flags).chain(dashes).chain(names).chain(out.map(str::to_owned)).collect()
+    };
+    loop {
+        let error = match Array::open(found.to_vec(), &options) {
+            Ok(array) if array.size_bytes() > 0 => {
+                return words("copy", flags(&options, follow_references), Some("OUT"));
+            }
+            Ok(_) => return words("map", flags(&options, follow_references), None),
+            Err(error) => error,
+        };
+        if !take_risk(&mut options, &error, &mut stale) {
+            return match error {
+                OpenError::TooManyMissing { .. } => ["raid", "scan", "/dev", "MORE-IMAGES"].map(str::to_owned).to_vec(),
+                _ => words("examine", Vec::new(), None),
+            };
+        }
+    }
+}
+
+/// Takes the risk that could get past `error`; false if there is none, or it was taken already.
+fn take_risk(options: &mut OpenOptions, error: &OpenError, stale: &mut impl Iterator<Item = String>) -> bool {
+    match error {
+        OpenError::Strict { .. } => std::mem::take(&mut options.strict),
+        OpenError::NotReplayed(_, IGNORE_JOURNAL) => !std::mem::replace(&mut options.ignore_journal, true),
+        OpenError::NotReplayed(_, IGNORE_PPL) => !std::mem::replace(&mut options.ignore_ppl, true),
+        OpenError::Config { reason, .. } if layout_unstated(reason) => {
+            options.raid0_layout.replace(Raid0Layout::Alternate).is_none()
+        }
+        OpenError::TooManyMissing { .. } => stale.next().map(|member| options.use_stale.push(member)).is_some(),
+        _ => false,
     }
 }
 
@@ -163,14 +251,16 @@ fn human(explained: &Explained) -> String {
         for note in &member.notes {
             line(text::wrap("            ", note));
         }
+        if let Some(mark) = member.sync_mark_sectors {
+            line(text::wrap("            ", &format!("It was being rebuilt: {mark} sectors of its data are trusted.")));
+        }
         if member.logical_block_bytes != 0 {
             let note = format!("Logical block size {} bytes is recorded at byte 224.", member.logical_block_bytes);
             line(text::wrap("            ", &note));
         }
     }
     if !explained.missing_slots.is_empty() {
-        let slots: Vec<String> = explained.missing_slots.iter().map(u16::to_string).collect();
-        line(text::wrap("", &format!("Without a usable member: slot {}.", slots.join(", "))));
+        line(text::wrap("", &format!("Without a usable member: {}.", slots(&explained.missing_slots))));
     }
     match &explained.refusal {
         None => line(text::wrap("", "It opens as it is.")),
@@ -179,8 +269,11 @@ fn human(explained: &Explained) -> String {
     for warning in &explained.warnings {
         line(text::wrap("- ", warning));
     }
+    if !explained.choices.is_empty() {
+        line("What could be forced, and what it would cost:".into());
+    }
     for choice in &explained.choices {
-        line(text::wrap(&format!("{}: ", choice.flag), &choice.loses));
+        line(text::wrap("  ", &format!("{}: {}", choice.flag, choice.loses)));
     }
     line(text::command("Next: ", &explained.next));
     out

@@ -13,6 +13,11 @@ use crate::discover::{Found, Outcome, group, search};
 use crate::media::{OpenError as MediaError, Options};
 use crate::nbd::Client;
 
+/// As [`OpenError::NotReplayed`] names it.
+pub(super) const IGNORE_JOURNAL: &str = "--ignore-journal";
+/// As [`OpenError::NotReplayed`] names it.
+pub(super) const IGNORE_PPL: &str = "--ignore-ppl";
+
 /// Which members, and how they are opened.
 #[derive(Args, Clone, Debug)]
 pub(super) struct OpenArgs {
@@ -134,6 +139,31 @@ impl OpenArgs {
     pub(super) fn open(&self, output: &Output) -> Result<Array, Failure> {
         self.assemble(self.members(output)?, output)
     }
+}
+
+/// The flags that make these options, as words of a command line.
+#[must_use]
+pub(super) fn flags(options: &OpenOptions, follow_references: bool) -> Vec<String> {
+    let switches = [
+        (options.strict, "--strict"),
+        (options.force_events, "--force-events"),
+        (options.ignore_journal, IGNORE_JOURNAL),
+        (options.ignore_ppl, IGNORE_PPL),
+        (options.trust_dirty_parity, "--trust-dirty-parity"),
+        (options.partial, "--partial"),
+        (follow_references, "--follow-references"),
+    ];
+    let mut words: Vec<String> = switches.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned()).collect();
+    for member in &options.use_stale {
+        words.extend(["--use-stale".to_owned(), member.clone()]);
+    }
+    let layout = match options.raid0_layout {
+        Some(Raid0Layout::Original) => "original",
+        Some(Raid0Layout::Alternate) => "alternate",
+        Some(Raid0Layout::Unstated) | None => return words,
+    };
+    words.extend(["--raid0-layout".to_owned(), layout.to_owned()]);
+    words
 }
 
 /// How names are opened by all verbs.

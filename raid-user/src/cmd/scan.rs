@@ -14,6 +14,9 @@ use crate::array::{Array, OpenOptions, because, verdicts};
 use crate::discover::{Found, Outcome, group, search};
 use crate::media::Media;
 
+/// Why most files are no members.
+const PLAIN: &str = "no RAID superblock";
+
 /// Finds members in files, directories and devices, and groups them into arrays.
 #[derive(Args, Debug)]
 pub(super) struct ScanArgs {
@@ -71,7 +74,7 @@ pub(super) fn run(args: &ScanArgs, output: &Output) -> Result<Exit, Failure> {
         match outcome {
             Outcome::Member(member) => found.push(*member),
             Outcome::NotAMember(reason) => {
-                let why = if reason.damaged { reason.worst() } else { "no RAID superblock".into() };
+                let why = if reason.damaged { reason.worst() } else { PLAIN.into() };
                 scan.not_members.push(Named { name: reason.name, reason: why });
             }
             Outcome::Unopened { name, error } => scan.unopened.push(Named { name, reason: error.to_string() }),
@@ -79,6 +82,9 @@ pub(super) fn run(args: &ScanArgs, output: &Output) -> Result<Exit, Failure> {
     }
     scan.arrays = group(found).into_iter().map(describe).collect();
     let exit = if scan.arrays.is_empty() { Exit::No } else { Exit::Ok };
+    for named in scan.not_members.iter().filter(|named| named.reason == PLAIN) {
+        output.remark(&format!("{}: {PLAIN}", named.name));
+    }
     output.print("raid.scan/1", &scan, || human(&scan))?;
     Ok(exit)
 }
@@ -88,18 +94,24 @@ fn describe(found: Vec<Found>) -> ArrayLine {
     let freshest = judged.as_ref().map_or(0, |(assembly, _)| assembly.freshest);
     let record = *found[freshest].record();
     let count = judged.as_ref().map_or(record.shape.members, |(assembly, _)| assembly.slots);
-    let verdicts = judged.map(|(_, verdicts)| verdicts).unwrap_or_default();
+    let verdicts: Vec<Option<Verdict>> = match judged {
+        Ok((_, verdicts)) => verdicts.into_iter().map(Some).collect(),
+        Err(_) => vec![None; found.len()],
+    };
     let mut slots: Vec<SlotLine> = (0..count).map(|slot| SlotLine { slot, member: None, events: None }).collect();
     let mut others = Vec::new();
     for (member, verdict) in found.iter().zip(&verdicts) {
         match verdict {
-            Verdict::Current { slot, .. } => {
+            Some(Verdict::Current { slot, .. }) => {
                 if let Some(line) = slots.get_mut(usize::from(*slot)) {
                     line.member = Some(member.name().to_owned());
                     line.events = Some(member.record().events);
                 }
             }
-            verdict => others.push(Named { name: member.name().to_owned(), reason: because(verdict) }),
+            verdict => {
+                let reason = verdict.as_ref().map_or_else(|| "not judged".into(), because);
+                others.push(Named { name: member.name().to_owned(), reason });
+            }
         }
     }
     let opened = Array::open(found, &OpenOptions::default());
@@ -125,6 +137,11 @@ fn describe(found: Vec<Found>) -> ArrayLine {
     }
 }
 
+/// True if the table of slots and members says it already.
+fn told(array: &ArrayLine, warning: &str) -> bool {
+    warning.starts_with("degraded") || array.others.iter().any(|other| warning.ends_with(&other.reason))
+}
+
 fn human(scan: &Scan) -> String {
     let mut out = String::new();
     for array in &scan.arrays {
@@ -141,19 +158,19 @@ fn human(scan: &Scan) -> String {
         for other in &array.others {
             let _ = writeln!(out, "{}", text::wrap("  besides   ", &format!("{}: {}", other.name, other.reason)));
         }
-        for warning in array.warnings.iter().filter(|warning| !warning.starts_with("degraded")) {
+        for warning in array.warnings.iter().filter(|warning| !told(array, warning)) {
             let _ = writeln!(out, "{}", text::wrap("  note: ", warning));
         }
         if let Some(refusal) = &array.refusal {
             let _ = writeln!(out, "{}", text::wrap("  refused: ", refusal));
         }
     }
-    let damaged = scan.not_members.iter().filter(|named| named.reason != "no RAID superblock");
+    let damaged = scan.not_members.iter().filter(|named| named.reason != PLAIN);
     for named in damaged.chain(&scan.unopened) {
         let name = if named.reason.contains(&named.name) { String::new() } else { format!("{}: ", named.name) };
         let _ = writeln!(out, "{}", text::wrap("", &format!("{name}{}", named.reason)));
     }
-    let plain = scan.not_members.iter().filter(|named| named.reason == "no RAID superblock").count();
+    let plain = scan.not_members.iter().filter(|named| named.reason == PLAIN).count();
     let arrays = scan.arrays.len();
     let _ = writeln!(out, "{arrays} array{}, {plain} without a superblock", if arrays == 1 { "" } else { "s" });
     out

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::exit::{Exit, Failure};
 use super::open::OpenArgs;
 use super::output::Output;
+use super::text;
 use crate::media::Media;
 use crate::nbd::{Address, ServeOptions, Target, serve};
 
@@ -42,6 +43,10 @@ pub(super) struct ServeArgs {
 pub(super) fn run(args: &ServeArgs, output: &Output) -> Result<Exit, Failure> {
     let array = args.open.open(output)?;
     let (size_bytes, description) = (array.size_bytes(), array.describe());
+    if args.socket.is_none() && !args.tcp.ip().is_loopback() && !args.allow_remote {
+        let why = "not a loopback address: NBD has no password, and anybody could read (--allow-remote serves it)";
+        return Err(Failure::new(Exit::Usage, format!("{}: {why}", args.tcp)));
+    }
     let address = args.socket.clone().map_or(Address::Tcp(args.tcp), Address::Unix);
     let options = ServeOptions {
         name: args.export.clone(),
@@ -51,12 +56,22 @@ pub(super) fn run(args: &ServeArgs, output: &Output) -> Result<Exit, Failure> {
         ..ServeOptions::new(address)
     };
     let running = serve(Target::ReadOnly(Arc::new(array)), options).map_err(|error| Failure::new(Exit::Io, error))?;
+    // Before anybody is told where it listens: who is told may stop it at once.
+    ctrlc::set_handler(running.stopper()).map_err(|error| Failure::new(Exit::Io, error))?;
     let uri = running.uri();
-    output.print("raid.serve/1", json!({ "uri": uri, "size_bytes": size_bytes, "read_only": true }), || {
-        format!("{uri}\nRead it with: nbdcopy '{uri}' OUT\nStop it with Ctrl-C.\n")
-    })?;
-    let stop = running.stopper();
-    ctrlc::set_handler(stop).map_err(|error| Failure::new(Exit::Io, error))?;
+    output.print("raid.serve/1", json!({ "uri": uri, "size_bytes": size_bytes, "read_only": true }), || human(&uri))?;
     running.wait();
     Ok(Exit::Ok)
+}
+
+/// The URI alone in the first line, then what to do with it.
+fn human(uri: &str) -> String {
+    let hint = |what: &str, words: &[&str]| {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        text::command(what, &words)
+    };
+    let copy = hint("Copy it:           ", &["nbdcopy", uri, "OUT"]);
+    let file = hint("Show it as a file: ", &["nbdfuse", "-r", "DIRECTORY", uri]);
+    let image = hint("Make it an image:  ", &["qemu-img", "convert", "-f", "raw", "-O", "qcow2", uri, "OUT"]);
+    format!("{uri}\n{copy}\n{file}\n{image}\nStop it with Ctrl-C.\n")
 }

@@ -7,28 +7,48 @@ use crate::array::level_name;
 
 /// Columns that human output fits.
 pub(super) const WIDTH: usize = 80;
+/// In front of what has no room in its own column.
+const WRAPPED: &str = "    ";
 
-/// `text` in lines of at most [`WIDTH`], the first after `first`, the others after as many spaces. Long words stay whole only if they fit.
+/// `text` in lines of at most [`WIDTH`], the first after `first`, the others after as many spaces. Lines break at spaces alone; a
+/// word that has no room behind `first` starts a line of its own, and only one that no line holds is broken.
 #[must_use]
 pub(super) fn wrap(first: &str, text: &str) -> String {
     // Most lines fit; breaking lines is the slow way.
-    if first.chars().count() + text.chars().count() <= WIDTH && !text.contains('\n') {
+    let indent = first.chars().count();
+    if indent + text.chars().count() <= WIDTH && !text.contains('\n') {
         return format!("{first}{text}").trim_end().to_owned();
     }
-    let rest = " ".repeat(first.chars().count().min(WIDTH / 2));
+    let indent = indent.min(WIDTH * 3 / 5);
+    let longest = text.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
+    if longest > WIDTH - indent && indent > WRAPPED.len() {
+        return format!("{}\n{}", first.trim_end(), wrap(WRAPPED, text));
+    }
+    let rest = " ".repeat(indent);
     let options = textwrap::Options::new(WIDTH).initial_indent(first).subsequent_indent(&rest);
-    textwrap::fill(text, options)
+    let options = options.word_separator(textwrap::WordSeparator::AsciiSpace);
+    textwrap::fill(text, options.word_splitter(textwrap::WordSplitter::NoHyphenation))
 }
 
-/// A command after `first`, its lines joined by backslashes as a shell takes them.
+/// A command after `first`, its lines joined by backslashes as a shell takes them. Words are never broken, so that what is
+/// pasted is what was meant; a long one makes a long line.
 #[must_use]
-pub(super) fn command(first: &str, command: &str) -> String {
-    let options = textwrap::Options::new(WIDTH - 2)
-        .initial_indent(first)
-        .subsequent_indent("  ")
-        .word_splitter(textwrap::WordSplitter::NoHyphenation)
-        .break_words(false);
-    textwrap::wrap(command, options).join(" \\\n")
+pub(super) fn command(first: &str, words: &[String]) -> String {
+    let mut out = first.to_owned();
+    let mut column = first.chars().count();
+    for (index, word) in words.iter().map(|word| shell(word)).enumerate() {
+        let len = word.chars().count();
+        if index > 0 && column + 1 + len > WIDTH - 2 {
+            out += " \\\n  ";
+            column = 2;
+        } else if index > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out += &word;
+        column += len;
+    }
+    out
 }
 
 /// `14.0 MiB`.
@@ -124,7 +144,29 @@ mod tests {
     }
 
     #[test]
+    fn a_command_is_the_same_to_a_shell_however_long_it_is() {
+        let long = "a directory/with a rather long name/in which every disk image lies/disk";
+        let names = (0..9).map(|index| format!("{long} {index}"));
+        let words: Vec<String> = ["printf", "%s|"].into_iter().map(str::to_owned).chain(names).collect();
+        let line = command("", &words);
+        assert!(line.lines().count() > 5, "{line}");
+        let said = std::process::Command::new("sh").args(["-c", &line]).output().unwrap().stdout;
+        let expected: String = words[2..].iter().map(|word| format!("{word}|")).collect();
+        assert_eq!(String::from_utf8(said).unwrap(), expected);
+    }
+
+    #[test]
+    fn paths_are_not_broken_where_a_line_holds_them() {
+        let path = "/mnt/recovered/images-2026/of-the-nas/disk-number-one.img";
+        let text = wrap("slot 0          15  2026-11-23T11:32:57Z  ", &format!("{path}: current"));
+        assert_eq!(text, format!("slot 0          15  2026-11-23T11:32:57Z\n    {path}: current"));
+        let hopeless = wrap("  ", &"x".repeat(200));
+        assert!(hopeless.lines().all(|line| line.len() <= WIDTH) && hopeless.lines().count() == 3);
+    }
+
+    #[test]
     fn words_survive_a_shell() {
+        assert_eq!(shell("~root"), "'~root'");
         assert_eq!(shell("disk-1.img#2"), "disk-1.img#2");
         assert_eq!(shell("it's here"), "'it'\\''s here'");
         assert_eq!(shell(""), "''");
