@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use raid_core::Raid0Layout;
-use raid_formats::assemble::{Assembly, Claimant, Verdict};
+use raid_formats::assemble::{Assembly, Claimant, Refusal, Verdict};
 use serde::{Serialize, Serializer};
 
 use super::exit::{Exit, Failure};
@@ -213,7 +213,10 @@ fn next(found: &[Found], mut options: OpenOptions, stale: Vec<Stale>, follow_ref
         };
         if !take_risk(&mut options, &error, &mut stale) {
             return match error {
-                OpenError::TooManyMissing { .. } => ["raid", "scan", "/dev", "MORE-IMAGES"].map(str::to_owned).to_vec(),
+                // What holds the data is elsewhere.
+                OpenError::TooManyMissing { .. } | OpenError::Refusal { refusal: Refusal::NoSlotMember, .. } => {
+                    ["raid", "scan", "/dev", "MORE-IMAGES"].map(str::to_owned).to_vec()
+                }
                 _ => words("examine", Vec::new(), None),
             };
         }

@@ -73,30 +73,50 @@ struct PlaceOut {
 /// As opening; a sector past the end; a drawing that cannot be written.
 pub(super) fn run(args: &MapArgs, output: &Output) -> Result<Exit, Failure> {
     let array = args.open.open(output)?;
-    let side = args.sector.map_or(Side::Old, |sector| array.layouts().at(Sector(sector)).0);
     let sector = args.sector.map(|sector| locate(&array, Sector(sector))).transpose()?;
-    let table = table(&array, side, args);
     let record = array.record();
+    // Both sides of a reshape are drawn, or the one that a sector is asked for in.
+    let sides = match args.sector {
+        Some(sector) => vec![array.layouts().at(Sector(sector)).0],
+        None if array.layouts().is_reshaping() => vec![Side::Old, Side::New],
+        None => vec![Side::Old],
+    };
+    let drawn: Vec<(String, StripeTable)> =
+        sides.iter().map(|side| (title(&array, *side), table(&array, *side, args))).collect();
     let map = MapOut {
         uuid: record.array.to_string(),
         description: text::shape(&record.shape),
         size_sectors: array.layouts().array_size().0,
-        chunk_sectors: array.layouts().geometry(side).chunk().0,
+        chunk_sectors: array.layouts().geometry(sides[0]).chunk().0,
         members: array.members().map(|name| name.map(str::to_owned)).collect(),
         reshape_position: record.reshape.map(|reshape| reshape.position.0),
         sector,
     };
-    if let Some(path) = &args.svg {
-        let title = format!("{} {}", record.name, map.description);
-        save(path, &draw::svg(&table, title.trim()))?;
+    if let (Some(path), Some((title, table))) = (&args.svg, drawn.first()) {
+        save(path, &draw::svg(table, &record.name.to_string(), title))?;
     }
     output.print("raid.map/1", &map, || {
-        let drawing = draw::terminal(&table, args.ascii, output.color, text::WIDTH);
-        let place = map.sector.as_ref().map(human).unwrap_or_default();
-        let title = text::wrap("", &format!("{}, {}", map.description, text::size(array.size_bytes())));
-        format!("{title}\n{drawing}{place}")
+        let mut out = String::new();
+        for (title, table) in &drawn {
+            let drawing = draw::terminal(table, args.ascii, output.color, text::WIDTH);
+            out += &format!("{}\n{drawing}", text::wrap("", title));
+        }
+        out + &map.sector.as_ref().map(human).unwrap_or_default()
     })?;
     Ok(Exit::Ok)
+}
+
+/// `RAID 5 left-symmetric, 4 members, chunk 64 KiB, 14 MiB`, and which side of a reshape it is.
+fn title(array: &Array, side: Side) -> String {
+    let record = array.record();
+    let (shape, which) = match (side, record.reshape) {
+        (Side::Old, None) | (Side::New, None) => (record.shape, String::new()),
+        (Side::Old, Some(reshape)) => {
+            (record.shape, format!("; before the reshape at array sector {}", reshape.position))
+        }
+        (Side::New, Some(reshape)) => (reshape.to, format!("; after the reshape at array sector {}", reshape.position)),
+    };
+    format!("{}, {}{which}", text::shape(&shape), text::size(array.size_bytes()))
 }
 
 /// Writes a drawing where nothing is, or over an earlier drawing. Anything else that stands there may be a member, and is not
@@ -126,8 +146,9 @@ fn table(array: &Array, side: Side, args: &MapArgs) -> StripeTable {
     });
     let geometry = array.layouts().geometry(side);
     let highlight = args.sector.map(Sector);
-    // Rows without a chunk are drawn from the start: they all look alike.
-    let row = highlight.and_then(|at| geometry.map(at)).map_or(0, |place| match geometry.chunk().0 {
+    // A reshape is of interest where it stands. Rows without a chunk are drawn from the start: they all look alike.
+    let around = highlight.or(array.record().reshape.map(|reshape| reshape.position));
+    let row = around.and_then(|at| geometry.map(at)).map_or(0, |place| match geometry.chunk().0 {
         0 => 0,
         chunk => place.at.0 / chunk,
     });

@@ -1,6 +1,6 @@
 //! What is drawn: which member holds what, row by row.
 
-use raid_core::geometry::{Content, Geometry};
+use raid_core::geometry::Content;
 use raid_core::reshape::{Layouts, Side};
 use raid_core::{Columns, Member, Sector, Sectors};
 
@@ -27,6 +27,8 @@ pub enum Holds {
     P,
     /// Q of its row.
     Q,
+    /// What a reshape has moved: the other shape holds it now.
+    Moved,
     /// Nothing of the array.
     Unused,
 }
@@ -84,18 +86,41 @@ impl StripeTable {
             if reach.is_empty() {
                 break;
             }
-            let cells =
-                Columns::first(geometry.members()).iter().map(|member| cell(geometry, member, at, chunk, asked));
-            rows.push(Row { at, cells: cells.collect(), new_zone: before.is_some_and(|before| before != reach) });
+            let members = Columns::first(geometry.members());
+            let mut cells: Vec<Cell> =
+                members.iter().map(|member| cell(layouts, side, member, at, chunk, asked)).collect();
+            move_parity(&mut cells);
+            rows.push(Row { at, cells, new_zone: before.is_some_and(|before| before != reach) });
             before = Some(reach);
         }
         let members = members.into_iter().take(usize::from(geometry.members())).collect();
         Self { members, chunk, rows }
     }
+
+    /// True if a chunk that is drawn holds this.
+    pub(super) fn holds(&self, what: impl Fn(Holds) -> bool) -> bool {
+        self.rows.iter().flat_map(|row| &row.cells).any(|cell| what(cell.holds))
+    }
+
+    /// True if a chunk that is drawn holds the sector that was asked for.
+    pub(super) fn has_asked(&self) -> bool {
+        self.rows.iter().flat_map(|row| &row.cells).any(|cell| cell.asked)
+    }
 }
 
-fn cell(geometry: &Geometry, member: Member, at: Sector, chunk: Sectors, asked: Option<Sector>) -> Cell {
+/// Parity of chunks that all have moved is parity of nothing.
+fn move_parity(cells: &mut [Cell]) {
+    let holds = |cells: &[Cell], what: fn(&Holds) -> bool| cells.iter().any(|cell| what(&cell.holds));
+    let moved = holds(cells, |holds| *holds == Holds::Moved) && !holds(cells, |holds| matches!(holds, Holds::Data(_)));
+    for cell in cells.iter_mut().filter(|cell| moved && matches!(cell.holds, Holds::P | Holds::Q)) {
+        cell.holds = Holds::Moved;
+    }
+}
+
+fn cell(layouts: &Layouts, side: Side, member: Member, at: Sector, chunk: Sectors, asked: Option<Sector>) -> Cell {
+    let geometry = layouts.geometry(side);
     let holds = match geometry.unmap(member, at) {
+        Some(Content::Data(sector)) if layouts.is_reshaping() && layouts.at(sector).0 != side => Holds::Moved,
         Some(Content::Data(sector)) => Holds::Data(sector.0 / chunk.0),
         Some(Content::P(_)) => Holds::P,
         Some(Content::Q(_)) => Holds::Q,

@@ -50,6 +50,9 @@ pub fn terminal(table: &StripeTable, ascii: bool, color: bool, width: usize) -> 
         });
     }
     let _ = writeln!(out, "Rows of {} sectors on each member's data; numbers are chunks of the array.", table.chunk);
+    if table.holds(|holds| holds == Holds::Moved) {
+        out.push_str("What is marked ~ has moved: the other shape holds it.\n");
+    }
     if shown.contains(&None) {
         let _ = writeln!(out, "{} members; those in the middle are not drawn.", table.members.len());
     }
@@ -67,7 +70,7 @@ fn paint(cell: Cell) -> Paint {
         Cell { asked: true, .. } => Paint::Code("7"),
         Cell { holds: Holds::P, .. } => Paint::Code("36"),
         Cell { holds: Holds::Q, .. } => Paint::Code("35"),
-        Cell { holds: Holds::Unused, .. } => Paint::Code("2"),
+        Cell { holds: Holds::Unused | Holds::Moved, .. } => Paint::Code("2"),
         Cell { holds: Holds::Data(_), .. } => Paint::Plain,
     }
 }
@@ -77,6 +80,7 @@ fn word(cell: Cell) -> String {
         Holds::Data(number) => number.to_string(),
         Holds::P => "P".into(),
         Holds::Q => "Q".into(),
+        Holds::Moved => "~".into(),
         Holds::Unused => "-".into(),
     };
     if cell.asked { format!("[{word}]") } else { word }

@@ -83,12 +83,45 @@ fn no_line_is_wider_than_it_may_be() {
 #[test]
 fn the_svg_is_well_formed_and_has_a_cell_for_every_chunk() {
     let table = table(Level::Raid6(Raid6Layout::LeftSymmetric), 5, Sizes::Same(Sectors(80)), Some(3));
-    let drawn = svg(&table, "a <title> & \"more\"");
+    let drawn = svg(&table, "a <title> & \"more\"", "<below>");
     let document = roxmltree::Document::parse(&drawn).unwrap();
     let cells =
         document.descendants().filter(|node| node.attribute("class").is_some_and(|class| class.starts_with("cell")));
     assert_eq!(cells.count(), 5 * 4);
     let asked =
         document.descendants().filter(|node| node.attribute("class").is_some_and(|class| class.contains("asked")));
-    assert_eq!(asked.count(), 1);
+    assert_eq!(asked.count(), 1 + 1, "the chunk, and the key to its colour");
+}
+
+#[test]
+fn what_a_reshape_has_moved_is_marked_on_both_sides() {
+    let geometry = |members| {
+        let level = Level::Raid5(Raid5Layout::LeftSymmetric);
+        let sizes = Sizes::Same(Sectors(80));
+        Geometry::new(&ArrayConfig { level, members, chunk: Sectors(8), sizes, array_size: None }).unwrap()
+    };
+    // Two new stripes of three chunks are done: chunks 0 to 5.
+    let layouts = Layouts::two(geometry(3), geometry(4), Sector(48), false).unwrap();
+    let draw = |side, members: u16| {
+        let names = (0..members).map(|slot| (format!("disk{slot}"), MemberState::Current)).collect();
+        let drawn = terminal(&StripeTable::new(&layouts, side, 0, 4, names, None), true, false, 80);
+        assert!(drawn.contains("the other shape holds it"));
+        drawn.lines().filter(|line| line.contains('|')).map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let old = "\
+sector |  0  |  1  |  2  |
+     0 |  ~  |  ~  |  ~  |
+     8 |  ~  |  ~  |  ~  |
+    16 |  ~  |  ~  |  ~  |
+    24 |  6  |  7  |  P  |
+";
+    assert_eq!(draw(Side::Old, 3), old);
+    let new = "\
+sector |  0  |  1  |  2  |  3  |
+     0 |  0  |  1  |  2  |  P  |
+     8 |  4  |  5  |  P  |  3  |
+    16 |  ~  |  ~  |  ~  |  ~  |
+    24 |  ~  |  ~  |  ~  |  ~  |
+";
+    assert_eq!(draw(Side::New, 4), new);
 }

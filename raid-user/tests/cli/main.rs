@@ -107,4 +107,6 @@ fn the_demo_proves_every_byte() {
     // What is left on disk is an array by anybody's word.
     let left = fs::read_dir(folder.path().join("kept")).unwrap().count();
     assert_eq!(left, 4);
+    let document: serde_json::Value = serde_json::from_str(&folder.raid(&["demo", "--json"]).stdout).unwrap();
+    assert_eq!((&document["schema"], &document["proved_bytes"]), (&"raid.demo/1".into(), &62_914_560.into()));
 }

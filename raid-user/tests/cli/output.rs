@@ -53,3 +53,30 @@ fn an_old_superblock() {
     snapshot!(folder, "old_examine", 0, "examine" "d1.img");
     snapshot!(folder, "old_map", 0, "map" "--ascii" "--rows" "4" ".");
 }
+
+#[test]
+fn a_reshape_is_drawn_where_it_stands_on_both_sides() {
+    let folder = Folder::new().with("md-1.2-raid5-reshape-3to4-stopped", "", &[0, 1, 2, 3]);
+    snapshot!(folder, "reshape_map", 0, "map" "--rows" "6" ".");
+    let ran = folder.raid(&["map", "--sector", "100", "--svg", "map.svg", "."]);
+    assert!(ran.stdout.starts_with("RAID 5 left-symmetric, 4 members"), "{}", ran.stdout);
+    // An earlier drawing may be drawn over; the folder sees that nothing else changes.
+    let first = std::fs::read(folder.path().join("map.svg")).unwrap();
+    std::fs::remove_file(folder.path().join("map.svg")).unwrap();
+    folder.file("map.svg", b"<svg an earlier one that is longer than nothing");
+    let again = std::process::Command::new(env!("CARGO_BIN_EXE_raid"))
+        .args(["map", "--sector", "100", "--svg", "map.svg", "."])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(again.status.success() && std::fs::read(folder.path().join("map.svg")).unwrap() == first);
+}
+
+#[test]
+fn spares_and_failed_members_are_told_apart() {
+    let folder = Folder::new().with("md-1.2-raid1-spare-wm-ff", "", &[0, 1, 2]);
+    snapshot!(folder, "spares_scan", 0, "scan" ".");
+    let other = Folder::new().with("md-1.2-raid1-spare-wm-ff", "", &[2]);
+    snapshot!(other, "no_data_scan", 0, "scan" ".");
+    snapshot!(other, "no_data_explain", 3, "explain" ".");
+}

@@ -142,6 +142,30 @@ fn serve_serves_until_the_last_client_is_gone() {
 }
 
 #[test]
+fn serve_stops_when_it_is_told_to_and_takes_its_socket_along() {
+    for signal in ["INT", "TERM"] {
+        let folder = Folder::new().with(CASE, "", &[1, 2, 3]);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_raid"))
+            .args(["serve", "--json", "-q", "--socket", "socket", "."])
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut document = serde_json::Deserializer::from_reader(child.stdout.take().unwrap()).into_iter();
+        let document: serde_json::Value = document.next().unwrap().unwrap();
+        assert_eq!(document["schema"], "raid.serve/1");
+        assert_eq!(document["size_bytes"], 9_437_184);
+        // A client that stays does not keep it.
+        let uri = Uri::parse(&format!("nbd+unix:///?socket={}/socket", folder.path().display())).unwrap();
+        let client = Client::connect(&uri).unwrap();
+        let kill = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
+        assert!(kill.success() && child.wait().unwrap().success(), "{signal}");
+        assert!(!folder.path().join("socket").exists());
+        drop(client);
+    }
+}
+
+#[test]
 fn serve_refuses_the_world_unless_told() {
     let folder = Folder::new().with(CASE, "", &[0, 1, 2, 3, 4]);
     let ran = folder.raid(&["serve", "--tcp", "0.0.0.0:0", "."]);
