@@ -191,8 +191,11 @@ pub fn copy(
         Ok(())
     });
     if let Err(error) = read {
-        // What was handed on stays; a resume goes on behind it.
-        sink.keep().map_err(failed)?;
+        // What was handed on stays, and a resume goes on behind it. Not after a failed write or sync: Linux reports lost pages
+        // once, so a second sync may succeed and the note would call durable what is gone.
+        if matches!(error, CopyError::Read { .. }) {
+            sink.keep().map_err(failed)?;
+        }
         return Err(error);
     }
     let (note, written) = sink.finish().map_err(failed)?;
