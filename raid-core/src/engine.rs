@@ -13,7 +13,7 @@
 //! | [`Recovery`] | [`Host::with_recovery`] | 1 |
 
 use crate::action::{Action, Buf, Token, Way};
-use crate::broadcast::{Outcome, Verdict};
+use crate::broadcast::Outcome;
 use crate::flush::{FlushStep, Flushes, Purpose};
 use crate::health::{Epoch, HealthError};
 use crate::members::Members;
@@ -23,7 +23,7 @@ use crate::recovery::{Recovery, RecoveryStep};
 use crate::region::{LogStep, RegionLog, RegionNo};
 use crate::request::{Error, Kind, Refused, Request};
 use crate::reshape::Layouts;
-use crate::rows::{RowKind, RowNo, Rows};
+use crate::rows::{Piece, RowKind, RowNo, Rows};
 use crate::stripe::{Limits, Shard, Step, Steps, Task, What};
 use crate::units::Member;
 
@@ -168,7 +168,7 @@ fn outcome<H: Host>(host: &H, member: Member, way: Way, seen: Epoch, well: bool)
     }
     let geometry = host.rows().geometry();
     let verdict = host.with_members(|members| match way {
-        Way::Read => members.read_error(geometry, member, seen).unwrap_or(Verdict::Out(Epoch(0))),
+        Way::Read => members.read_error(geometry, member, seen),
         Way::Write { .. } => members.fail(geometry, member, seen),
     });
     drive_members(host);
@@ -220,7 +220,7 @@ fn carry<H: Host>(host: &H, shard: u16, step: Step) {
             host.wake(shard);
             drive_log(host);
         }
-        Step::Healed { result, .. } => {
+        Step::Healed(result) => {
             host.with_recovery(|recovery| recovery.healed(result.is_ok()));
             drive_recovery(host);
         }
@@ -370,7 +370,7 @@ fn drive_recovery<H: Host>(host: &H) {
                 host.with_recovery(|recovery| recovery.visited(doubt));
             }
             RecoveryStep::Heal(row) => {
-                let piece = crate::rows::Piece { row, band: host.rows().whole(row), column: Member(0) };
+                let piece = Piece { row, band: host.rows().whole(row), column: Member(0) };
                 // There is always room: requests of the host leave the window free.
                 if !submit_task(host, Task { piece, what: What::Heal }) {
                     host.with_recovery(|recovery| recovery.healed(false));
