@@ -17,7 +17,6 @@ use crate::memory::{Memory, OutOfMemory};
 use crate::units::{Columns, Member, Sector};
 
 /// The machine.
-#[derive(Debug)]
 pub struct Members<M: Memory> {
     view: View,
     /// When each member joined last: blame from before is not its own.

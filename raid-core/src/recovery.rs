@@ -151,7 +151,8 @@ impl Recovery {
             if self.given_up.contains(member) || self.targets.iter().flatten().any(|target| target.member == member) {
                 continue;
             }
-            let target = Target { member, left: self.regions(), next: 0, fresh: self.state != State::Resting, moved: true };
+            let target =
+                Target { member, left: self.regions(), next: 0, fresh: self.state != State::Resting, moved: true };
             if let Some(free) = self.targets.iter_mut().find(|target| target.is_none()) {
                 *free = Some(target);
             }
@@ -210,7 +211,7 @@ impl Recovery {
                     return Some(RecoveryStep::Visit(RegionNo(self.cursor)));
                 }
                 State::Visiting => return None,
-                State::Healing { next, end, pending, .. } if next < end => {
+                State::Healing { next, end, pending, .. } if *next < *end => {
                     if *pending >= self.window {
                         return None;
                     }
@@ -218,7 +219,7 @@ impl Recovery {
                     *next += 1;
                     return Some(RecoveryStep::Heal(RowNo(*next - 1)));
                 }
-                State::Healing { pending, .. } if *pending > 0 => return None,
+                State::Healing { pending: 1.., .. } => return None,
                 State::Healing { doubt, failed, .. } => {
                     let (doubt, failed) = (*doubt, *failed);
                     self.state = State::Flushing { asked: false, failed };

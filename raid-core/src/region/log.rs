@@ -44,7 +44,6 @@ enum State {
 }
 
 /// The log's bits, and the batch under way.
-#[derive(Debug)]
 pub struct RegionLog<M: Memory> {
     words: M::Array<u64>,
     /// Pages with bits that no batch has taken yet.

@@ -148,8 +148,8 @@ mod tests {
     fn a_bit_is_only_taken_back_after_a_flush_and_only_from_idle() {
         for (state, event) in State::ALL.iter().flat_map(|state| Event::ALL.map(|event| (*state, event))) {
             match state.after(event) {
-                Some(State::Clearing) => assert_eq!((state, event), (&State::Flushing, Event::Flushed)),
-                Some(State::Flushing) => assert_eq!((state, event), (&State::Idle, Event::Sweep)),
+                Some(State::Clearing) => assert_eq!((state, event), (State::Flushing, Event::Flushed)),
+                Some(State::Flushing) => assert_eq!((state, event), (State::Idle, Event::Sweep)),
                 _ => {}
             }
         }

@@ -36,7 +36,6 @@ struct Entry {
 }
 
 /// The table.
-#[derive(Debug)]
 pub(super) struct Pool<M: Memory> {
     entries: M::Array<Option<Entry>>,
     free: M::Array<u32>,

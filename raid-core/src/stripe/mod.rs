@@ -91,7 +91,6 @@ impl Steps {
 }
 
 /// One shard.
-#[derive(Debug)]
 pub struct Shard<M: Memory> {
     number: u16,
     region_rows: u64,

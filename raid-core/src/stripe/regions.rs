@@ -14,7 +14,6 @@ struct Region {
     old: bool,
 }
 
-#[derive(Debug)]
 pub(super) struct Regions<M: Memory> {
     regions: M::Array<Region>,
     shard: u64,

@@ -62,15 +62,8 @@ pub enum Event {
 
 impl State {
     /// All states.
-    pub const ALL: [Self; 7] = [
-        Self::Free,
-        Self::Queued,
-        Self::Marking,
-        Self::Reading,
-        Self::Computing,
-        Self::Writing,
-        Self::Settling,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Free, Self::Queued, Self::Marking, Self::Reading, Self::Computing, Self::Writing, Self::Settling];
 
     /// The state after `event`; `None` if it cannot happen here.
     #[must_use]
