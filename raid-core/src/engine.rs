@@ -242,9 +242,10 @@ pub fn fail<H: Host>(host: &H, member: Member) {
     let _ = outcome(host, member, Way::Write { fua: false }, Epoch(u64::MAX), false);
 }
 
-/// Begins what is due from the start: recovery. To be called once, when everything is in place.
+/// Begins what is due from the start: the log's first batch, and recovery. To be called once, when everything is in place.
 pub fn start<H: Host>(host: &H) {
     drive_members(host);
+    drive_log(host);
     drive_recovery(host);
 }
 

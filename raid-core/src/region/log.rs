@@ -21,6 +21,11 @@ pub struct RegionNo(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
+impl Ticket {
+    /// The batch that makes the bits found at the start durable on all members.
+    pub const FIRST: Self = Self(1);
+}
+
 /// What the log wants done, or says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogStep {
@@ -57,7 +62,8 @@ pub struct RegionLog<M: Memory> {
 }
 
 impl<M: Memory> RegionLog<M> {
-    /// A log of `regions` bits, `set` as they were found, in pages of `page_words` words of 64.
+    /// A log of `regions` bits, `set` as they were found, in pages of `page_words` words of 64. The first batch, [`Ticket::FIRST`],
+    /// writes it all: a bit that was found may stand on one member only, and that one may be the next to fail.
     ///
     /// # Errors
     /// [`OutOfMemory`].
@@ -76,9 +82,9 @@ impl<M: Memory> RegionLog<M> {
         };
         Ok(Self {
             words: M::array(words, word)?,
-            dirty: M::array(words.div_ceil(page_words), |_| false)?,
+            dirty: M::array(words.div_ceil(page_words), |_| true)?,
             page_words,
-            next: Ticket(1),
+            next: Ticket::FIRST,
             durable: Ticket(0),
             state: State::Quiet,
             view,
@@ -112,9 +118,10 @@ impl<M: Memory> RegionLog<M> {
             self.dirty[page] = true;
         }
         match self.state {
+            // The batch under way takes dirty pages that are still before it; what it has passed is the next one's.
+            State::Writing { ticket, page: at, .. } if !self.dirty[page] || page > at => ticket,
             _ if self.dirty[page] => self.next,
-            State::Writing { ticket, .. } => ticket,
-            State::Quiet => self.durable,
+            _ => self.durable,
         }
     }
 

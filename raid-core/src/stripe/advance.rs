@@ -6,7 +6,7 @@ use super::{Event, Shard, State, Step, Steps};
 use crate::action::{Action, Buf, Token, Way, Work};
 use crate::memory::Memory;
 use crate::plan_write::{self, Aim, Method, Plan};
-use crate::region;
+use crate::region::{self, Ticket};
 use crate::request::Error;
 use crate::rows::Rows;
 use crate::units::{Columns, Member, Sectors};
@@ -43,6 +43,12 @@ impl<M: Memory> Shard<M> {
         let mut job = Job { class: class(first.what), band: first.piece.band, ..Job::default() };
         if job.class == Class::Write && !self.view.broken {
             let region = self.region_of(self.slots[slot].row);
+            if self.regions.state(region).in_doubt() && self.log_durable < Ticket::FIRST {
+                // The bit was found, which does not mean that every member has it.
+                self.set(slot, Event::Wait);
+                self.slots[slot].wait = Wait::Ticket(Ticket::FIRST);
+                return false;
+            }
             let state = self.regions.enter(region);
             if !state.takes_writes() {
                 self.set(slot, Event::Wait);

@@ -22,6 +22,8 @@ pub(super) struct Disk {
     pub(super) log: Vec<Vec<u64>>,
     pub(super) health: Option<Health>,
     pub(super) present: bool,
+    /// Tells a disk from the one that had its slot before.
+    pub(super) serial: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +44,7 @@ impl Disk {
             log: Vec::new(),
             health: None,
             present: true,
+            serial: 0,
         }
     }
 

@@ -252,8 +252,9 @@ impl<'a> Life<'a> {
             let disk = &mut out.disks[usize::from(member.0)];
             let own = disk.present && out.rng.bool();
             if !own {
-                let sectors = disk.len();
+                let (sectors, serial) = (disk.len(), disk.serial + 1);
                 *disk = Disk::new(sectors, || out.rng.u64(..));
+                disk.serial = serial;
             }
             disk.unreadable.clear();
             out.tell(format!("member {member}: {} disk is added", if own { "its own" } else { "another" }));

@@ -67,7 +67,7 @@ impl Setup {
             },
         };
         let chunk = 8 << rng.u64(..3);
-        let sectors = 32 * rng.u64(1..=4);
+        let sectors = 64 * rng.u64(1..=3);
         let config = ArrayConfig {
             level,
             members,

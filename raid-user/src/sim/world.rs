@@ -64,15 +64,18 @@ impl Outside {
         if self.story.len() == STORY_MAX {
             self.story.pop_front();
         }
+        if std::env::var_os("SIMDBG").is_some() { eprintln!("{line}"); }
         self.story.push_back(line);
     }
 }
 
-/// An action that is not done yet. A flush knows what it must cover.
+/// An action that is not done yet. A flush knows what it must cover. An action belongs to the disk that had the slot when it
+/// was performed: it fails if there is another now.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     action: Action,
     clock: u64,
+    serial: u64,
 }
 
 struct Inside {
@@ -171,6 +174,7 @@ impl World {
             let pending = inside.pending.swap_remove(pick - woken);
             inside.out.actions += 1;
             let (token, well) = inside.done(pending, self);
+            if std::env::var_os("SIMDBG").is_some() { eprintln!("{:?} -> {well}", pending.action); }
             drop(inside);
             engine::complete(self, token, well);
         }
@@ -202,7 +206,8 @@ impl World {
             let arrives = inside.out.rng.f64() < chance;
             match pending.action {
                 Action::Io { way: Way::Write { .. }, member, at, len, buf, .. } => {
-                    if inside.out.disks[usize::from(member.0)].present {
+                    let disk = &inside.out.disks[usize::from(member.0)];
+                    if disk.present && disk.serial == pending.serial {
                         inside.write(member, index(at.0), index(len.0), buf, false, chance);
                     }
                 }
@@ -224,6 +229,13 @@ impl World {
 impl Inside {
     /// Does an action. What it is answered with.
     fn done(&mut self, pending: Pending, world: &World) -> (Token, bool) {
+        match target(&pending.action) {
+            Some((member, token)) if self.out.disks[usize::from(member.0)].serial != pending.serial => (token, false),
+            _ => self.done_by_its_disk(pending, world),
+        }
+    }
+
+    fn done_by_its_disk(&mut self, pending: Pending, world: &World) -> (Token, bool) {
         let bug = self.out.bug;
         match pending.action {
             Action::Io { token, way, member, at, len, buf } => {
@@ -383,7 +395,8 @@ impl Host for World {
             }
             _ => 0,
         };
-        inside.pending.push(Pending { action, clock });
+        let serial = target(&action).map_or(0, |(member, _)| inside.out.disks[usize::from(member.0)].serial);
+        inside.pending.push(Pending { action, clock, serial });
     }
 
     fn wake(&self, shard: u16) {
@@ -399,6 +412,17 @@ impl Host for World {
         drop(inside);
         self.turn();
         self.inside.borrow_mut().nested -= 1;
+    }
+}
+
+/// The disk that an action is for.
+fn target(action: &Action) -> Option<(Member, Token)> {
+    match *action {
+        Action::Io { token, member, .. }
+        | Action::Flush { token, member }
+        | Action::WriteLog { token, member, .. }
+        | Action::WriteHealth { token, member } => Some((member, token)),
+        Action::Compute { .. } | Action::Complete { .. } => None,
     }
 }
 
