@@ -17,7 +17,7 @@ pub(super) fn health(disks: &[Disk]) -> Option<Health> {
 
 /// Disks that are there and in sync by what they say together.
 pub(super) fn trusted(disks: &[Disk], health: &Health) -> Columns {
-    health.in_sync().iter().filter(|member| disks[usize::from(member.0)].present).collect()
+    health.in_sync().iter().filter(|member| disks[usize::from(member.0)].is_member()).collect()
 }
 
 /// Whether the bit of a region is set on any trusted disk.

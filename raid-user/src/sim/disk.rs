@@ -48,6 +48,11 @@ impl Disk {
         }
     }
 
+    /// True if it is there and says that it is a member: a new disk does not before it is told.
+    pub(super) fn is_member(&self) -> bool {
+        self.present && self.health.is_some()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.sectors.len()
     }

@@ -19,6 +19,9 @@ use super::world::World;
 /// Turns after which an array that still does something is said to do it for ever.
 const DRAIN_TURNS_MAX: u32 = 2_000_000;
 
+/// Turns that a gentle world gives its members to be mended.
+const MENDING_TURNS_MAX: u32 = 2_000;
+
 /// A request under way, and what the model must hear when it is done.
 #[derive(Debug)]
 enum Asked {
@@ -62,22 +65,35 @@ impl<'a> Life<'a> {
     /// Lives for some turns, in which everything may happen.
     pub(super) fn live(&mut self) -> Result<(), String> {
         for _ in 0..self.setup.turns {
-            if self.asked.len() < self.setup.depth && self.dice(3) {
-                self.ask();
-            }
             if self.dice(self.setup.fault_every) {
                 self.fault();
-            }
-            if self.dice(30) {
-                self.world.sweep();
             }
             if self.dice(100) {
                 self.replace();
             }
-            self.world.turn();
-            self.hear()?;
+            self.go_on()?;
+        }
+        for _ in 0..MENDING_TURNS_MAX {
+            if !self.setup.gentle || self.impaired().is_empty() {
+                break;
+            }
+            self.world.outside(|out| out.disks.iter_mut().for_each(|disk| disk.unreadable.clear()));
+            self.replace();
+            self.go_on()?;
         }
         Ok(())
+    }
+
+    /// A turn without faults.
+    fn go_on(&mut self) -> Result<(), String> {
+        if self.asked.len() < self.setup.depth && self.dice(3) {
+            self.ask();
+        }
+        if self.dice(30) {
+            self.world.sweep();
+        }
+        self.world.turn();
+        self.hear()
     }
 
     /// Waits until all is quiet. Nobody may wait for anything then.

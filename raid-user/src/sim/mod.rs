@@ -184,7 +184,7 @@ impl History {
         believe_too_much(&mut health, &outside);
         let absent: Vec<Member> = Columns::first(health.members())
             .iter()
-            .filter(|member| !outside.disks[usize::from(member.0)].present)
+            .filter(|member| !outside.disks[usize::from(member.0)].is_member())
             .filter(|member| health.state(*member) != Some(State::Missing))
             .collect();
         let members = Members::new(health, setup.limits.read_errors_max).expect("memory is plenty");

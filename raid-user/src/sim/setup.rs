@@ -24,6 +24,8 @@ pub(super) struct Setup {
     pub(super) depth: usize,
     /// Chance that a cached sector survives a power cut.
     pub(super) chance: f64,
+    /// The power fails only while all members are good: else arrays with parity are soon full of rows in doubt.
+    pub(super) gentle: bool,
     /// One fault in so many turns.
     pub(super) fault_every: u32,
 }
@@ -96,6 +98,7 @@ impl Setup {
             turns: rng.u32(50..600),
             depth: rng.usize(1..=8),
             chance: [0.0, 0.5, 1.0][rng.usize(..3)],
+            gentle: rng.u8(..3) > 0,
             fault_every: rng.u32(60..400),
         }
     }

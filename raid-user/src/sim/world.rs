@@ -64,7 +64,6 @@ impl Outside {
         if self.story.len() == STORY_MAX {
             self.story.pop_front();
         }
-        if std::env::var_os("SIMDBG").is_some() { eprintln!("{line}"); }
         self.story.push_back(line);
     }
 }
@@ -174,7 +173,6 @@ impl World {
             let pending = inside.pending.swap_remove(pick - woken);
             inside.out.actions += 1;
             let (token, well) = inside.done(pending, self);
-            if std::env::var_os("SIMDBG").is_some() { eprintln!("{:?} -> {well}", pending.action); }
             drop(inside);
             engine::complete(self, token, well);
         }
