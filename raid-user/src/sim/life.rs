@@ -25,8 +25,8 @@ const MENDING_TURNS_MAX: u32 = 2_000;
 /// A request under way, and what the model must hear when it is done.
 #[derive(Debug)]
 enum Asked {
-    Write { written: Written, fua: bool, at: usize },
-    Read { then: Then, at: usize, len: usize },
+    Write { written: Written, fua: bool, at: usize, sick: bool },
+    Read { then: Then, at: usize, len: usize, sick: bool },
     Flush { then: Then },
 }
 
@@ -40,6 +40,8 @@ pub(super) struct Life<'a> {
     pub(super) doubt: &'a dyn Fn(RegionNo) -> bool,
     pub(super) next_id: &'a mut u64,
     asked: BTreeMap<RequestId, Asked>,
+    /// The newest request when a fault happened last.
+    fault_at: u64,
 }
 
 impl<'a> Life<'a> {
@@ -51,7 +53,7 @@ impl<'a> Life<'a> {
         doubt: &'a dyn Fn(RegionNo) -> bool,
         next_id: &'a mut u64,
     ) -> Self {
-        Self { setup, world, model, totals, doubt, next_id, asked: BTreeMap::new() }
+        Self { setup, world, model, totals, doubt, next_id, asked: BTreeMap::new(), fault_at: 0 }
     }
 
     fn dice(&self, sides: u32) -> bool {
@@ -74,7 +76,8 @@ impl<'a> Life<'a> {
             self.go_on()?;
         }
         for _ in 0..MENDING_TURNS_MAX {
-            if !self.setup.gentle || self.impaired().is_empty() {
+            // What is in doubt stays so: waiting for it is of no use.
+            if !self.setup.gentle || self.impaired().is_empty() || self.world_failures() > 0 {
                 break;
             }
             self.world.outside(|out| out.disks.iter_mut().for_each(|disk| disk.unreadable.clear()));
@@ -149,7 +152,7 @@ impl<'a> Life<'a> {
         *self.next_id += 1;
         let id = RequestId(*self.next_id);
         let values: Vec<Value> = (at..at + len).map(|sector| id.0 << 20 | sector as u64).collect();
-        let all = self.model.len();
+        let (all, sick) = (self.model.len(), !self.impaired().is_empty());
         let then = if kind == Kind::Flush { self.model.now(0, all) } else { self.model.now(at, len) };
         if matches!(kind, Kind::Write { .. }) {
             self.world.buffers(|buffers| buffers.requests.insert(id, values.clone()));
@@ -166,8 +169,8 @@ impl<'a> Life<'a> {
         self.asked.insert(
             id,
             match kind {
-                Kind::Write { fua } => Asked::Write { written: self.model.write(at, &values), fua, at },
-                Kind::Read => Asked::Read { then, at, len },
+                Kind::Write { fua } => Asked::Write { written: self.model.write(at, &values), fua, at, sick },
+                Kind::Read => Asked::Read { then, at, len, sick },
                 Kind::Flush => Asked::Flush { then },
             },
         );
@@ -198,7 +201,9 @@ impl<'a> Life<'a> {
                 (Asked::Read { at, len, .. }, Err(Error::RowByRow)) => {
                     self.submit(Kind::Read, at, len);
                 }
-                (Asked::Read { at, .. } | Asked::Write { at, .. }, Err(Error::Doubted)) if self.may_doubt(at) => {
+                (Asked::Read { at, sick, .. } | Asked::Write { at, sick, .. }, Err(Error::Doubted))
+                    if self.may_doubt(at, sick || self.fault_at >= id.0) =>
+                {
                     self.totals.doubted += 1;
                 }
                 (asked, Err(error)) => {
@@ -212,11 +217,12 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    /// Whether refusing to guess is right here: parity, a region found dirty, and a member that cannot be read.
-    fn may_doubt(&self, at: usize) -> bool {
+    /// Whether refusing to guess is right here: parity, a region found dirty, and a member that cannot be read, now or (`sick`) some
+    /// time since the request was submitted.
+    fn may_doubt(&self, at: usize, sick: bool) -> bool {
         let Some((piece, _)) = self.setup.rows.piece(Sector(at as u64), Sectors(1)) else { return false };
         let region = RegionNo(piece.row.0 / self.setup.limits.region_rows);
-        self.setup.rows.kind() == RowKind::Parity && (self.doubt)(region) && !self.impaired().is_empty()
+        self.setup.rows.kind() == RowKind::Parity && (self.doubt)(region) && (sick || !self.impaired().is_empty())
     }
 
     /// Members that are not as good as new, known or not.
@@ -241,6 +247,7 @@ impl<'a> Life<'a> {
             return;
         }
         self.totals.faults += 1;
+        self.fault_at = *self.next_id;
         let kind = self.world.outside(|out| out.rng.u8(..5));
         match kind {
             0 | 1 => {
@@ -300,7 +307,7 @@ impl<'a> Life<'a> {
                         self.model.settle(at + offset, *value);
                     }
                 }
-                [(done, Err(Error::Doubted))] if *done == id && self.may_doubt(at) => self.totals.doubted += 1,
+                [(done, Err(Error::Doubted))] if *done == id && self.may_doubt(at, false) => self.totals.doubted += 1,
                 [(done, Err(Error::RowByRow))] if *done == id => continue,
                 other => return Err(format!("the read of sector {at} at the end: {other:?}")),
             }

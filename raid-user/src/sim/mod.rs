@@ -58,6 +58,8 @@ pub struct Totals {
     pub cuts: u64,
     /// Requests that were refused rather than guessed, and rightly so.
     pub doubted: u64,
+    /// Seeds that ended with all members good, all of it read, and read again with as many missing as the array survives.
+    pub whole: u64,
 }
 
 impl AddAssign for Totals {
@@ -71,15 +73,16 @@ impl AddAssign for Totals {
         self.added += other.added;
         self.cuts += other.cuts;
         self.doubted += other.doubted;
+        self.whole += other.whole;
     }
 }
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seeds, writes, reads, flushes, actions, faults, added, cuts, doubted } = self;
+        let Self { seeds, writes, reads, flushes, actions, faults, added, cuts, doubted, whole } = self;
         write!(
             f,
-            "{seeds} seeds: {writes} writes, {reads} reads, {flushes} flushes, {actions} actions, {faults} faults, \
+            "{seeds} seeds ({whole} whole in the end): {writes} writes, {reads} reads, {flushes} flushes, {actions} actions, {faults} faults, \
              {added} members added, {cuts} power cuts, {doubted} refused in doubt"
         )
     }
@@ -264,5 +267,6 @@ fn last_look(life: &mut Life<'_>) -> Result<(), String> {
         life.drain()?;
         life.read_all()?;
     }
+    life.totals.whole += 1;
     Ok(())
 }

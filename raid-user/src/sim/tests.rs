@@ -3,7 +3,7 @@
 use super::{Bug, Totals, run};
 
 /// Seeds of every build. More are run by `raid sim`.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 2000;
 
 #[test]
 fn no_seed_breaks_a_promise() {
@@ -24,9 +24,17 @@ fn a_seed_is_a_replay() {
     }
 }
 
+/// Within so many seeds each mistake must be caught. Most need a handful; those that need a crash at one certain moment, more.
+const fn seeds_for(bug: Bug) -> u64 {
+    match bug {
+        Bug::IgnoreWriteError => 4000,
+        _ => 100,
+    }
+}
+
 #[test]
-fn every_mistake_is_caught() {
+fn every_mistake_is_caught_within_its_number_of_seeds() {
     let missed: Vec<&Bug> =
-        Bug::all().iter().filter(|bug| (0..1000).all(|seed| run(seed, Some(**bug)).is_ok())).collect();
+        Bug::all().iter().filter(|bug| (0..seeds_for(**bug)).all(|seed| run(seed, Some(**bug)).is_ok())).collect();
     assert!(missed.is_empty(), "{missed:?}");
 }
