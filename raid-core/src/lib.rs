@@ -9,18 +9,42 @@
 #![deny(unsafe_code)]
 
 #[forbid(unsafe_code)]
+pub mod action;
+#[forbid(unsafe_code)]
+pub mod broadcast;
+#[forbid(unsafe_code)]
 pub mod config;
 #[forbid(unsafe_code)]
 pub mod doubt;
 #[forbid(unsafe_code)]
+pub mod engine;
+#[forbid(unsafe_code)]
+pub mod flush;
+#[forbid(unsafe_code)]
 pub mod geometry;
 #[forbid(unsafe_code)]
 pub mod health;
+#[forbid(unsafe_code)]
+pub mod members;
+#[forbid(unsafe_code)]
+pub mod memory;
 pub mod parity;
 #[forbid(unsafe_code)]
 pub mod plan;
 #[forbid(unsafe_code)]
+pub mod plan_write;
+#[forbid(unsafe_code)]
+pub mod recovery;
+#[forbid(unsafe_code)]
+pub mod region;
+#[forbid(unsafe_code)]
+pub mod request;
+#[forbid(unsafe_code)]
 pub mod reshape;
+#[forbid(unsafe_code)]
+pub mod rows;
+#[forbid(unsafe_code)]
+pub mod stripe;
 #[forbid(unsafe_code)]
 pub mod units;
 

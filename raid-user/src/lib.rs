@@ -10,4 +10,5 @@ pub mod fuzz_bodies;
 pub mod make;
 pub mod media;
 pub mod nbd;
+pub mod sim;
 pub mod transfer;

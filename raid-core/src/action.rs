@@ -1,0 +1,212 @@
+//! What the core tells a host to do. Small, `Copy`, and full of names: no bytes, no pointers.
+//!
+//! Every action but [`Action::Complete`] carries a [`Token`], which the host gives back to
+//! [`complete`](crate::engine::complete) with the result. Actions of one slot that are out at the same time may be
+//! done in any order.
+
+use crate::health::Epoch;
+use crate::request::{Error, Request, RequestId};
+use crate::units::{Member, Sector, Sectors, StripeNo};
+
+/// Something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Move sectors between a member's data and a buffer.
+    Io {
+        /// The receipt.
+        token: Token,
+        /// Which way.
+        way: Way,
+        /// The member.
+        member: Member,
+        /// First sector of its data.
+        at: Sector,
+        /// How many.
+        len: Sectors,
+        /// The other end.
+        buf: Buf,
+    },
+    /// Make durable all writes to a member that completed before this action.
+    Flush {
+        /// The receipt.
+        token: Token,
+        /// The member.
+        member: Member,
+    },
+    /// Write a page of the region log to a member, durably: as it stands in the log when the host gets to it.
+    WriteLog {
+        /// The receipt.
+        token: Token,
+        /// The member.
+        member: Member,
+        /// Which page.
+        page: u32,
+    },
+    /// Write the members' states to a member's metadata, durably: those of `Members::persisting`.
+    WriteHealth {
+        /// The receipt.
+        token: Token,
+        /// The member.
+        member: Member,
+    },
+    /// Compute in the buffers of a slot.
+    Compute {
+        /// The receipt.
+        token: Token,
+        /// In which slot.
+        slot: SlotId,
+        /// In which stripe: its roles and exponents.
+        stripe: StripeNo,
+        /// First sector of the band, within the row's buffers.
+        first: u8,
+        /// Sectors of the band.
+        len: u8,
+        /// What.
+        work: Work,
+    },
+    /// A request is done.
+    Complete {
+        /// Which.
+        request: RequestId,
+        /// How it went.
+        result: Result<(), Error>,
+    },
+}
+
+static_assertions::const_assert!(size_of::<Action>() <= 112);
+
+/// Which way sectors go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// From the member.
+    Read,
+    /// To the member.
+    Write {
+        /// Complete when durable.
+        fua: bool,
+    },
+}
+
+/// A buffer's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Buf {
+    /// A row's worth of sectors of a slot, for one column. A band lies in it where it lies in the row.
+    Slot {
+        /// The slot.
+        slot: SlotId,
+        /// The member whose content it holds. Mirrors have one column, under the first number.
+        column: Member,
+    },
+    /// A request's own, from its first byte on.
+    Request(RequestId),
+}
+
+/// A slot of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotId {
+    /// The shard.
+    pub shard: u16,
+    /// The slot in it.
+    pub slot: u16,
+}
+
+/// Arithmetic on the columns of a slot's band.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Work {
+    /// `column` becomes the request's bytes.
+    Take {
+        /// The column.
+        column: Member,
+        /// Whose bytes.
+        request: RequestId,
+    },
+    /// As `Take`, and the named parity is brought along by the difference.
+    Delta {
+        /// The column.
+        column: Member,
+        /// Whose bytes.
+        request: RequestId,
+        /// P is to follow.
+        p: bool,
+        /// Q is to follow.
+        q: bool,
+    },
+    /// The named parity becomes what all data columns make.
+    Parity {
+        /// Make P.
+        p: bool,
+        /// Make Q.
+        q: bool,
+    },
+    /// One data column, or two, from all the others and the named parity.
+    Recover {
+        /// A lost one.
+        lost: Member,
+        /// The other lost one.
+        other: Option<Member>,
+        /// P is good.
+        p: bool,
+        /// Q is good.
+        q: bool,
+    },
+    /// The request's bytes become those of `column`.
+    Give {
+        /// The column.
+        column: Member,
+        /// Whose buffer.
+        request: RequestId,
+    },
+}
+
+/// The receipt for an action: says to which machine its result belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Token {
+    /// I/O of a slot.
+    Slot {
+        /// The slot.
+        slot: SlotId,
+        /// The member.
+        member: Member,
+        /// Which way.
+        way: Way,
+        /// The epoch it was planned in.
+        seen: Epoch,
+    },
+    /// Arithmetic of a slot.
+    Compute {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// I/O that needs no slot: a healthy read, or anything where there is no redundancy.
+    Direct {
+        /// The whole request.
+        request: Request,
+        /// The member.
+        member: Member,
+        /// The epoch it was planned in.
+        seen: Epoch,
+    },
+    /// A page of the region log.
+    Log {
+        /// The member.
+        member: Member,
+        /// The epoch it was planned in.
+        seen: Epoch,
+    },
+    /// The members' states.
+    Health {
+        /// The member.
+        member: Member,
+        /// The epoch it was planned in.
+        seen: Epoch,
+    },
+    /// A flush.
+    Flush {
+        /// Which of those under way.
+        flush: u8,
+        /// The member.
+        member: Member,
+        /// The epoch it was planned in.
+        seen: Epoch,
+    },
+}

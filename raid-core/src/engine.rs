@@ -1,0 +1,396 @@
+//! The pump: it carries what the machines say to each other and to the host, and has no state of its own.
+//!
+//! A machine is entered by one of the host's `with_` functions, says what it wants, and is left again before the next is entered:
+//! so the host may put a lock around each, and locks never nest. Between any two of these critical sections anything may
+//! happen on other threads; the simulator makes it happen.
+//!
+//! | machine | entered by | how many |
+//! |---|---|---|
+//! | [`Shard`] | [`Host::with_shard`] | as many as the limits say |
+//! | [`RegionLog`] | [`Host::with_log`] | 1 |
+//! | [`Members`] | [`Host::with_members`] | 1 |
+//! | [`Flushes`] | [`Host::with_flushes`] | 1 |
+//! | [`Recovery`] | [`Host::with_recovery`] | 1 |
+
+use crate::action::{Action, Buf, Token, Way};
+use crate::broadcast::Outcome;
+use crate::flush::{FlushStep, Flushes, Purpose};
+use crate::health::{Epoch, HealthError};
+use crate::members::Members;
+use crate::memory::Memory;
+use crate::plan::{self, How};
+use crate::recovery::{Recovery, RecoveryStep};
+use crate::region::{LogStep, RegionLog, RegionNo};
+use crate::request::{Error, Kind, Refused, Request};
+use crate::reshape::Layouts;
+use crate::rows::{Piece, RowKind, RowNo, Rows};
+use crate::stripe::{Limits, Shard, Step, Steps, Task, What};
+use crate::units::Member;
+
+/// What a host gives the engine: places for the machines, and hands.
+pub trait Host {
+    /// Where the machines' arrays come from.
+    type Memory: Memory;
+
+    /// The array's rows.
+    fn rows(&self) -> &Rows;
+    /// The same array, as plans of reads want it.
+    fn layouts(&self) -> &Layouts;
+    /// The limits that the machines were made with.
+    fn limits(&self) -> &Limits;
+    /// Enters a shard.
+    fn with_shard<R>(&self, shard: u16, f: impl FnOnce(&mut Shard<Self::Memory>) -> R) -> R;
+    /// Enters the region log.
+    fn with_log<R>(&self, f: impl FnOnce(&mut RegionLog<Self::Memory>) -> R) -> R;
+    /// Enters the members.
+    fn with_members<R>(&self, f: impl FnOnce(&mut Members<Self::Memory>) -> R) -> R;
+    /// Enters the flushes.
+    fn with_flushes<R>(&self, f: impl FnOnce(&mut Flushes) -> R) -> R;
+    /// Enters the recovery.
+    fn with_recovery<R>(&self, f: impl FnOnce(&mut Recovery) -> R) -> R;
+    /// Does something, now or later. It is not entered with a machine.
+    fn perform(&self, action: Action);
+    /// A shard has work: [`run`] is to be called for it, soon.
+    fn wake(&self, shard: u16);
+    /// Called between critical sections, where another thread could come in between. A real host has threads and does nothing.
+    fn pause(&self) {}
+}
+
+/// Takes a request.
+///
+/// # Errors
+/// [`Refused`]; the request is the host's again.
+pub fn submit<H: Host>(host: &H, request: Request) -> Result<(), Refused> {
+    if request.kind == Kind::Flush {
+        let started = host.with_flushes(|flushes| flushes.start(Purpose::Request(request.id)));
+        drive_flushes(host);
+        return if started { Ok(()) } else { Err(Refused::Busy) };
+    }
+    let end = request.at.checked_add(request.len).ok_or(Refused::PastTheEnd)?;
+    if request.len.is_zero() || end.0 > host.rows().geometry().array_size().0 {
+        return Err(Refused::PastTheEnd);
+    }
+    if direct(host, request)? {
+        return Ok(());
+    }
+    let (piece, taken) = host.rows().piece(request.at, request.len).ok_or(Refused::PastTheEnd)?;
+    if taken != request.len {
+        return Err(Refused::CrossesRow);
+    }
+    let what = match request.kind {
+        Kind::Write { fua } => What::Write { id: request.id, fua },
+        Kind::Read | Kind::Flush => What::Read(request.id),
+    };
+    host.pause();
+    if submit_task(host, Task { piece, what }) { Ok(()) } else { Err(Refused::Busy) }
+}
+
+/// Does what needs no slot: reads of trusted members, and everything where there is no redundancy. True if it was that.
+fn direct<H: Host>(host: &H, request: Request) -> Result<bool, Refused> {
+    let plain = host.rows().kind() == RowKind::Plain;
+    let way = match request.kind {
+        Kind::Write { fua } if plain => Way::Write { fua },
+        Kind::Read => Way::Read,
+        Kind::Write { .. } | Kind::Flush => return Ok(false),
+    };
+    let health = host.with_members(|members| members.view().health);
+    let step = plan::read(host.layouts(), &health, request.at, request.len).map_err(|_| Refused::PastTheEnd)?;
+    let How::Direct { place } = step.how else {
+        if plain {
+            host.perform(Action::Complete { request: request.id, result: Err(Error::Lost) });
+        }
+        return Ok(plain);
+    };
+    if step.len != request.len {
+        return if plain { Err(Refused::CrossesRow) } else { Ok(false) };
+    }
+    let token = Token::Direct { request, member: place.member, seen: health.epoch() };
+    let buf = Buf::Request(request.id);
+    host.perform(Action::Io { token, way, member: place.member, at: place.at, len: request.len, buf });
+    Ok(true)
+}
+
+/// Puts a task into its shard. False if the shard is full.
+fn submit_task<H: Host>(host: &H, task: Task) -> bool {
+    let shard = shard_of(host, task.piece.row);
+    let taken = host.with_shard(shard, |machine| machine.submit(task));
+    host.wake(shard);
+    taken
+}
+
+fn region_of<H: Host>(host: &H, row: RowNo) -> RegionNo {
+    RegionNo(row.0 / host.limits().region_rows.max(1))
+}
+
+fn shard_of_region<H: Host>(host: &H, region: RegionNo) -> u16 {
+    u16::try_from(region.0 % u64::from(host.limits().shards.max(1))).unwrap_or(0)
+}
+
+fn shard_of<H: Host>(host: &H, row: RowNo) -> u16 {
+    shard_of_region(host, region_of(host, row))
+}
+
+/// Gives an action's receipt back. `well` is whether it was done; a host does not repeat what failed.
+pub fn complete<H: Host>(host: &H, token: Token, well: bool) {
+    match token {
+        Token::Compute { slot } => {
+            host.with_shard(slot.shard, |shard| shard.computed(slot.slot));
+            host.wake(slot.shard);
+        }
+        Token::Slot { slot, member, way, seen } => {
+            let outcome = outcome(host, member, way, seen, well);
+            host.with_shard(slot.shard, |shard| shard.done(slot.slot, member, way, outcome));
+            host.wake(slot.shard);
+        }
+        Token::Direct { request, member, seen } => direct_done(host, request, member, seen, well),
+        Token::Log { member, seen } => {
+            let outcome = outcome(host, member, Way::Write { fua: true }, seen, well);
+            host.with_log(|log| log.done(outcome));
+            drive_log(host);
+        }
+        Token::Health { member, seen } => {
+            let outcome = outcome(host, member, Way::Write { fua: true }, seen, well);
+            host.with_members(|members| members.done(outcome));
+            drive_members(host);
+        }
+        Token::Flush { flush, member, seen } => {
+            let outcome = outcome(host, member, Way::Write { fua: true }, seen, well);
+            host.with_flushes(|flushes| flushes.done(flush, outcome));
+            drive_flushes(host);
+        }
+    }
+}
+
+/// What an answer means. A failure is judged, and everybody knows, before whoever asked hears of it.
+fn outcome<H: Host>(host: &H, member: Member, way: Way, seen: Epoch, well: bool) -> Outcome {
+    if well {
+        return Outcome::Done;
+    }
+    let geometry = host.rows().geometry();
+    let verdict = host.with_members(|members| match way {
+        Way::Read => members.read_error(geometry, member, seen),
+        Way::Write { .. } => members.fail(geometry, member, seen),
+    });
+    drive_members(host);
+    Outcome::Failed(verdict)
+}
+
+fn direct_done<H: Host>(host: &H, request: Request, member: Member, seen: Epoch, well: bool) {
+    let result = match (well, host.rows().kind()) {
+        (true, _) => Ok(()),
+        (false, RowKind::Plain) => Err(Error::Lost),
+        (false, RowKind::Parity | RowKind::Copies) => {
+            let _ = outcome(host, member, Way::Read, seen, well);
+            let piece = host.rows().piece(request.at, request.len).filter(|(_, taken)| *taken == request.len);
+            host.pause();
+            match piece {
+                Some((piece, _)) if submit_task(host, Task { piece, what: What::Read(request.id) }) => return,
+                // Too long for a row, or no room now: the host asks again.
+                _ => Err(Error::RowByRow),
+            }
+        }
+    };
+    host.perform(Action::Complete { request: request.id, result });
+}
+
+/// Lets a shard go on, `budget` critical sections at most. True if there may be more to do.
+pub fn run<H: Host>(host: &H, shard: u16, budget: u32) -> bool {
+    for _ in 0..budget {
+        let mut steps = Steps::default();
+        let more = host.with_shard(shard, |machine| machine.step(host.rows(), &mut steps));
+        for step in steps.iter() {
+            host.pause();
+            carry(host, shard, step);
+        }
+        if !more {
+            return false;
+        }
+    }
+    true
+}
+
+/// Carries one step of a shard to whom it concerns.
+fn carry<H: Host>(host: &H, shard: u16, step: Step) {
+    match step {
+        Step::Do(action) => host.perform(action),
+        Step::Mark { slot, region } => {
+            let ticket = host.with_log(|log| log.mark(region));
+            host.pause();
+            host.with_shard(shard, |machine| machine.marked(slot, ticket));
+            host.wake(shard);
+            drive_log(host);
+        }
+        Step::Healed(result) => {
+            host.with_recovery(|recovery| recovery.healed(result.is_ok()));
+            drive_recovery(host);
+        }
+    }
+}
+
+/// A new member takes a missing one's slot; recovery fills it.
+///
+/// # Errors
+/// [`HealthError`] if the slot is taken, or too many others are being filled.
+pub fn add<H: Host>(host: &H, member: Member) -> Result<(), HealthError> {
+    host.with_members(|members| members.add(member))?;
+    drive_members(host);
+    Ok(())
+}
+
+/// Throws a member out, as if it had failed.
+pub fn fail<H: Host>(host: &H, member: Member) {
+    let _ = outcome(host, member, Way::Write { fua: false }, Epoch(u64::MAX), false);
+}
+
+/// Begins what is due from the start: the log's first batch, and recovery. To be called once, when everything is in place.
+pub fn start<H: Host>(host: &H) {
+    drive_members(host);
+    drive_log(host);
+    drive_recovery(host);
+}
+
+/// Takes back bits of regions that have been idle since the last call but one. To be called every few seconds. `budget` is
+/// the number of regions that each shard looks at.
+pub fn sweep<H: Host>(host: &H, budget: usize) {
+    if !host.with_log(RegionLog::begin_sweep) {
+        return;
+    }
+    let mut found = false;
+    for shard in 0..host.limits().shards.max(1) {
+        host.pause();
+        found |= host.with_shard(shard, |machine| machine.sweep(budget));
+    }
+    host.pause();
+    if found && host.with_flushes(|flushes| flushes.start(Purpose::Sweep)) {
+        drive_flushes(host);
+    } else {
+        swept(host, false);
+    }
+}
+
+/// The flush of a sweep is done.
+fn swept<H: Host>(host: &H, whole: bool) {
+    for shard in 0..host.limits().shards.max(1) {
+        host.pause();
+        host.with_shard(shard, |machine| machine.flushed(whole));
+        while let Some(region) = host.with_shard(shard, Shard::next_clear) {
+            host.pause();
+            host.with_log(|log| log.clear(region));
+            host.pause();
+            host.with_shard(shard, |machine| machine.cleared(region));
+        }
+        host.wake(shard);
+    }
+    host.with_log(RegionLog::end_sweep);
+    drive_log(host);
+}
+
+fn drive_log<H: Host>(host: &H) {
+    loop {
+        host.pause();
+        match host.with_log(RegionLog::poll) {
+            None => return,
+            Some(LogStep::Write { member, page, seen }) => {
+                host.perform(Action::WriteLog { token: Token::Log { member, seen }, member, page });
+            }
+            Some(LogStep::Durable(ticket)) => {
+                for shard in 0..host.limits().shards.max(1) {
+                    host.with_shard(shard, |machine| machine.log_durable(ticket));
+                    host.wake(shard);
+                    host.pause();
+                }
+            }
+        }
+    }
+}
+
+fn drive_members<H: Host>(host: &H) {
+    loop {
+        host.pause();
+        let (next, changed) = host.with_members(|members| (members.poll(), members.take_changed()));
+        if changed {
+            publish(host);
+        }
+        match next {
+            None if changed => {}
+            None => return,
+            Some((member, seen)) => {
+                host.perform(Action::WriteHealth { token: Token::Health { member, seen }, member });
+            }
+        }
+    }
+}
+
+/// Tells everybody of the members. Recovery comes last: when it begins with a new member, every shard writes to it.
+fn publish<H: Host>(host: &H) {
+    let view = host.with_members(|members| members.view());
+    for shard in 0..host.limits().shards.max(1) {
+        host.pause();
+        host.with_shard(shard, |machine| machine.set_view(&view));
+        host.wake(shard);
+    }
+    host.pause();
+    host.with_log(|log| log.set_view(&view));
+    drive_log(host);
+    host.with_flushes(|flushes| flushes.set_view(&view));
+    drive_flushes(host);
+    host.with_recovery(|recovery| recovery.set_view(&view));
+    drive_recovery(host);
+}
+
+fn drive_flushes<H: Host>(host: &H) {
+    loop {
+        host.pause();
+        match host.with_flushes(Flushes::poll) {
+            None => return,
+            Some(FlushStep::Flush { flush, member, seen }) => {
+                host.perform(Action::Flush { token: Token::Flush { flush, member, seen }, member });
+            }
+            Some(FlushStep::Done { purpose, whole, broken }) => match purpose {
+                Purpose::Request(request) => {
+                    let result = if broken { Err(Error::Broken) } else { Ok(()) };
+                    host.perform(Action::Complete { request, result });
+                }
+                Purpose::Sweep => swept(host, whole && !broken),
+                Purpose::Marks => {
+                    host.with_recovery(|recovery| recovery.flushed(!broken));
+                    drive_recovery(host);
+                }
+            },
+        }
+    }
+}
+
+fn drive_recovery<H: Host>(host: &H) {
+    loop {
+        host.pause();
+        let Some(step) = host.with_recovery(|recovery| recovery.poll(host.rows())) else { return };
+        match step {
+            RecoveryStep::Visit(region) => {
+                let doubt = host.with_shard(shard_of_region(host, region), |shard| shard.begin_recovery(region));
+                host.with_recovery(|recovery| recovery.visited(doubt));
+            }
+            RecoveryStep::Heal(row) => {
+                let piece = Piece { row, band: host.rows().whole(row), column: Member(0) };
+                // There is always room: requests of the host leave the window free.
+                if !submit_task(host, Task { piece, what: What::Heal }) {
+                    host.with_recovery(|recovery| recovery.healed(false));
+                }
+            }
+            RecoveryStep::End { region, healed } => {
+                host.with_shard(shard_of_region(host, region), |shard| shard.end_recovery(region, healed));
+            }
+            RecoveryStep::Flush => {
+                if !host.with_flushes(|flushes| flushes.start(Purpose::Marks)) {
+                    host.with_recovery(|recovery| recovery.flushed(false));
+                }
+                drive_flushes(host);
+            }
+            RecoveryStep::Move { member, mark, seen } => {
+                // It may have failed meanwhile, or another may have its slot: then there is no mark to move.
+                let _ = host.with_members(|members| members.trust(member, mark, seen));
+                drive_members(host);
+            }
+        }
+    }
+}

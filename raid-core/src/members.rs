@@ -1,0 +1,162 @@
+//! Who is in the array, and whether that is written down.
+//!
+//! A failure makes a new epoch. Whoever completed something only because a member was dropped waits until that epoch is
+//! durable on all that are left: else a crash could bring the dropped member back as if nothing had happened.
+//!
+//! ```text
+//!           the epoch is not durable                 all wrote it
+//!   Quiet --------------------------> Writing(epoch) ------------> Quiet, durable(epoch)
+//!                                        |    ^
+//!                                        '----' somebody failed: a newer epoch, once more
+//! ```
+
+use crate::broadcast::{Broadcast, Outcome, Verdict, View};
+use crate::geometry::Geometry;
+use crate::health::{Epoch, Event, Health, HealthError, State};
+use crate::memory::{Memory, OutOfMemory};
+use crate::units::{Columns, Member, Sector};
+
+/// The machine.
+pub struct Members<M: Memory> {
+    view: View,
+    /// When each member joined last: blame from before is not its own.
+    joined: M::Array<Epoch>,
+    read_errors: M::Array<u32>,
+    read_errors_max: u32,
+    writing: Option<(Health, Broadcast)>,
+    changed: bool,
+}
+
+impl<M: Memory> Members<M> {
+    /// Members as assembly found them. `read_errors_max` repaired read errors are forgiven, the next one is not.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn new(health: Health, read_errors_max: u32) -> Result<Self, OutOfMemory> {
+        let members = usize::from(health.members());
+        let epoch = health.epoch();
+        Ok(Self {
+            view: View { health, durable: epoch, fence: epoch, added: epoch, broken: false },
+            joined: M::array(members, |_| Epoch(0))?,
+            read_errors: M::array(members, |_| 0)?,
+            read_errors_max,
+            writing: None,
+            changed: false,
+        })
+    }
+
+    /// What is so now.
+    #[must_use]
+    pub const fn view(&self) -> View {
+        self.view
+    }
+
+    /// True once after every change of the view.
+    #[must_use]
+    pub fn take_changed(&mut self) -> bool {
+        core::mem::take(&mut self.changed)
+    }
+
+    /// The states being written down.
+    #[must_use]
+    pub fn persisting(&self) -> Health {
+        self.writing.map_or(self.view.health, |(health, _)| health)
+    }
+
+    /// A member failed at something that was decided in epoch `seen`.
+    pub fn fail(&mut self, geometry: &Geometry, member: Member, seen: Epoch) -> Verdict {
+        let joined = self.joined.get(usize::from(member.0)).copied().unwrap_or_default();
+        let state = self.view.health.state(member);
+        if seen < joined || matches!(state, None | Some(State::Missing)) {
+            return Verdict::Out(self.view.fence);
+        }
+        let mut out = Columns::first(self.view.health.members()).difference(self.view.health.in_sync());
+        out.insert(member);
+        if state == Some(State::InSync) && !geometry.survives(out) {
+            self.changed |= !self.view.broken;
+            self.view.broken = true;
+            return Verdict::Broken;
+        }
+        if let Ok(epoch) = self.view.health.apply(member, Event::Fail) {
+            self.view.fence = epoch;
+            self.changed = true;
+        }
+        Verdict::Out(self.view.fence)
+    }
+
+    /// A member failed a read, which the caller gets elsewhere. It fails altogether if that was one too many.
+    pub fn read_error(&mut self, geometry: &Geometry, member: Member, seen: Epoch) -> Verdict {
+        let Some(count) = self.read_errors.get_mut(usize::from(member.0)) else { return Verdict::Out(Epoch(0)) };
+        *count = count.saturating_add(1);
+        if *count > self.read_errors_max { self.fail(geometry, member, seen) } else { Verdict::Out(Epoch(0)) }
+    }
+
+    /// A new member takes the slot of a missing one: nothing on it is trusted yet.
+    ///
+    /// # Errors
+    /// [`HealthError`] if the slot is taken, or too many others are being rebuilt.
+    pub fn add(&mut self, member: Member) -> Result<(), HealthError> {
+        let epoch = self.change(member, Event::Rebuild { mark: Sector(0) })?;
+        let slot = usize::from(member.0);
+        if let (Some(joined), Some(errors)) = (self.joined.get_mut(slot), self.read_errors.get_mut(slot)) {
+            (*joined, *errors) = (epoch, 0);
+        }
+        self.view.added = epoch;
+        Ok(())
+    }
+
+    /// The data of a rebuilding member are durable below `mark`, or everywhere. In the latter case its word counts from
+    /// the new epoch on, so others wait for that. Who joined after epoch `seen` is not meant.
+    ///
+    /// # Errors
+    /// [`HealthError`] if it is not being rebuilt, or was further already.
+    pub fn trust(&mut self, member: Member, mark: Option<Sector>, seen: Epoch) -> Result<(), HealthError> {
+        if self.joined.get(usize::from(member.0)).is_some_and(|joined| seen < *joined) {
+            return Ok(());
+        }
+        match mark {
+            Some(mark) => self.change(member, Event::Advance { mark }).map(|_| ()),
+            None => self.change(member, Event::Finish).map(|epoch| self.view.fence = epoch),
+        }
+    }
+
+    fn change(&mut self, member: Member, event: Event) -> Result<Epoch, HealthError> {
+        let epoch = self.view.health.apply(member, event)?;
+        self.changed = true;
+        Ok(epoch)
+    }
+
+    /// A member wrote the states down, or failed to.
+    pub fn done(&mut self, outcome: Outcome) {
+        if let Some((_, round)) = &mut self.writing {
+            round.done(outcome);
+        }
+    }
+
+    /// Whom to write the states to next, and the epoch of that. The answer changes after every other call.
+    #[must_use]
+    pub fn poll(&mut self) -> Option<(Member, Epoch)> {
+        loop {
+            let Some((health, round)) = &mut self.writing else {
+                if self.view.durable >= self.view.health.epoch() || self.view.broken {
+                    return None;
+                }
+                self.writing = Some((self.view.health, Broadcast::new(self.view.writable(), Epoch(0))));
+                continue;
+            };
+            let epoch = health.epoch();
+            if let Some(member) = round.next() {
+                return Some((member, epoch));
+            }
+            if !round.answered() {
+                return None;
+            }
+            // Whoever failed is out in a newer epoch, which is written next.
+            if !round.failed {
+                self.view.durable = epoch;
+                self.changed = true;
+            }
+            self.writing = None;
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What a host asks for, and what it is told.
+//!
+//! A request that may touch redundancy lies inside one row: eight sectors of one chunk, aligned. [`Rows::piece`] cuts
+//! longer ranges. What a request is about is its array sectors; the bytes stay with the host, under the request's number.
+//!
+//! [`Rows::piece`]: crate::rows::Rows::piece
+
+use core::fmt;
+
+use crate::units::{Sector, Sectors};
+
+/// The host's number of a request. It must be unique among those under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Bring array sectors into the request's buffer.
+    Read,
+    /// Write the request's buffer.
+    Write {
+        /// Complete when the data are durable, not when they are readable.
+        fua: bool,
+    },
+    /// Make durable whatever completed before this was submitted. Position and length count for nothing.
+    Flush,
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Request {
+    /// The host's number.
+    pub id: RequestId,
+    /// What to do.
+    pub kind: Kind,
+    /// First array sector.
+    pub at: Sector,
+    /// Length.
+    pub len: Sectors,
+}
+
+/// Why a request was not taken. Nothing has happened, and nothing will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// All entries are taken: ask again when a request has completed.
+    Busy,
+    /// It reaches past the end, or is empty.
+    PastTheEnd,
+    /// It crosses a row: cut it with [`Rows::piece`](crate::rows::Rows::piece).
+    CrossesRow,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Busy => "all request entries are taken",
+            Self::PastTheEnd => "the range is empty or reaches past the end of the array",
+            Self::CrossesRow => "the range crosses a row",
+        })
+    }
+}
+
+impl core::error::Error for Refused {}
+
+/// How a request went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Error {
+    /// More members cannot be read, or written, here than the level survives.
+    Lost,
+    /// It would take guessing: a member is missing, and parity may be older than the data (see `docs/region-log.md`).
+    Doubted,
+    /// The array failed: it takes no writes any more.
+    Broken,
+    /// A direct read met an error and could not be taken over at once: longer than a row, or no room. Submit it again, row by row.
+    RowByRow,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Lost => "more members failed here than the array survives",
+            Self::Doubted => "a member is missing and the parity here is in doubt",
+            Self::Broken => "the array failed and takes no writes",
+            Self::RowByRow => "a read failed and must be repeated row by row",
+        })
+    }
+}
+
+impl core::error::Error for Error {}

@@ -1,0 +1,225 @@
+//! Rows: the slices of an array that exclude each other, eight sectors high.
+//!
+//! With parity, a row is the same eight sectors on all members of a stripe: data, P, Q. With copies, it is eight sectors
+//! of the array and every place where they live. Linear and RAID 0 have none, since nothing there depends on anything else.
+//! A *band* is the part of a row that a request is about; what is computed is computed for the band alone.
+
+use crate::config::{FarSets, Level};
+use crate::geometry::{Geometry, Part, StripeMap};
+use crate::health::Health;
+use crate::plan::{Readable, Trust};
+use crate::reshape::Side;
+use crate::units::{Columns, Member, Sector, Sectors, StripeNo};
+
+/// Height of a row in sectors. Chunks of the levels that have rows are multiples of it.
+pub const ROW_SECTORS: u64 = 8;
+
+/// Number of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowNo(pub u64);
+
+/// A part of a row: the same sectors of each of its columns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Band {
+    /// First sector, from the row's start.
+    pub first: u8,
+    /// Sectors.
+    pub len: u8,
+}
+
+/// Where a range of array sectors lies among rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The row.
+    pub row: RowNo,
+    /// The part of it.
+    pub band: Band,
+    /// The data column: its member with parity, the first number with copies.
+    pub column: Member,
+}
+
+/// What keeps a row's data when a member is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowKind {
+    /// Nothing.
+    Plain,
+    /// P, or P and Q.
+    Parity,
+    /// Copies.
+    Copies,
+}
+
+/// The rows of an array.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    geometry: Geometry,
+    kind: RowKind,
+}
+
+/// What can be done with the members of a band.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// All that hold anything of it.
+    pub members: Columns,
+    /// Those that may be read.
+    pub readable: Columns,
+    /// Those of them that are read first.
+    pub preferred: Columns,
+    /// Those that take writes: in sync, or being rebuilt.
+    pub writable: Columns,
+    /// Those that failed a read just now: they are rewritten once their content is known.
+    pub bad: Columns,
+    /// Redundancy may be older than the data here.
+    pub doubt: bool,
+}
+
+impl Rows {
+    /// The rows of `geometry`. `None` for RAID 10 in historic far sets, where two copies can share a member: such an
+    /// array is read, but what it survives cannot be said.
+    #[must_use]
+    pub fn new(geometry: Geometry) -> Option<Self> {
+        let kind = match geometry.level() {
+            Level::Linear | Level::Raid0(_) => RowKind::Plain,
+            Level::Raid4 | Level::Raid5(_) | Level::Raid6(_) => RowKind::Parity,
+            Level::Raid1 => RowKind::Copies,
+            Level::Raid10(layout) if layout.far > 1 && layout.sets == FarSets::ByCount => return None,
+            Level::Raid10(_) => RowKind::Copies,
+        };
+        Some(Self { geometry, kind })
+    }
+
+    /// The array's shape.
+    #[must_use]
+    pub const fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// What keeps data here.
+    #[must_use]
+    pub const fn kind(&self) -> RowKind {
+        self.kind
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        match self.kind {
+            RowKind::Plain => 0,
+            RowKind::Parity => self.geometry.member_size(Member(0)).0 / ROW_SECTORS,
+            RowKind::Copies => self.geometry.array_size().0.div_ceil(ROW_SECTORS),
+        }
+    }
+
+    /// The piece at the start of a range, and how many of its sectors the piece takes. `None` past the end.
+    #[must_use]
+    pub fn piece(&self, at: Sector, len: Sectors) -> Option<(Piece, Sectors)> {
+        let place = self.geometry.map(at)?;
+        let (within, column) = match self.kind {
+            RowKind::Parity => (place.at, place.member),
+            RowKind::Plain | RowKind::Copies => (at, Member(0)),
+        };
+        let first = within.0 % ROW_SECTORS;
+        let taken = len.0.min(ROW_SECTORS - first).min(place.run.0);
+        let band = Band { first: u8::try_from(first).ok()?, len: u8::try_from(taken).ok()? };
+        (taken > 0).then_some((Piece { row: RowNo(within.0 / ROW_SECTORS), band, column }, Sectors(taken)))
+    }
+
+    /// All of a row; shorter than others at the end of a mirror whose size is no multiple of rows.
+    #[must_use]
+    pub fn whole(&self, row: RowNo) -> Band {
+        let left = match self.kind {
+            RowKind::Copies => self.geometry.array_size().0.saturating_sub(row.0.saturating_mul(ROW_SECTORS)),
+            RowKind::Plain | RowKind::Parity => ROW_SECTORS,
+        };
+        Band { first: 0, len: u8::try_from(left.min(ROW_SECTORS)).unwrap_or(0) }
+    }
+
+    /// The stripe that a row belongs to; zero without parity.
+    #[must_use]
+    pub fn stripe_no(&self, row: RowNo) -> StripeNo {
+        let at = row.0.saturating_mul(ROW_SECTORS);
+        StripeNo(at.checked_div(self.geometry.chunk().0).filter(|_| self.kind == RowKind::Parity).unwrap_or(0))
+    }
+
+    /// The roles in a row's stripe; `None` without parity.
+    #[must_use]
+    pub fn stripe(&self, row: RowNo) -> Option<StripeMap> {
+        self.geometry.stripe(self.stripe_no(row))
+    }
+
+    /// The members that hold anything of a row.
+    #[must_use]
+    pub fn members(&self, row: RowNo) -> Columns {
+        match self.kind {
+            RowKind::Parity => Columns::first(self.geometry.members()),
+            RowKind::Plain | RowKind::Copies => {
+                self.geometry.copies(Sector(row.0.saturating_mul(ROW_SECTORS))).map(|place| place.member).collect()
+            }
+        }
+    }
+
+    /// Where a band lies on a member.
+    #[must_use]
+    pub fn at(&self, row: RowNo, band: Band, member: Member) -> Option<Sector> {
+        let at = Sector(row.0.checked_mul(ROW_SECTORS)?).checked_add(Sectors(band.first.into()))?;
+        match self.kind {
+            RowKind::Parity => Some(at),
+            RowKind::Plain | RowKind::Copies => {
+                self.geometry.copies(at).find(|place| place.member == member).map(|place| place.at)
+            }
+        }
+    }
+
+    /// How far every member is covered if all rows before `row` are. `None` if that cannot be said before the end: far and
+    /// offset copies of one part of the array lie all over a member.
+    #[must_use]
+    pub fn mark_below(&self, row: RowNo) -> Option<Sector> {
+        let at = Sector(row.0.checked_mul(ROW_SECTORS)?);
+        match self.geometry.level() {
+            Level::Raid10(layout) if layout.far == 1 => {
+                // The chunks that the next row's stripe has on the members are not covered yet.
+                let next = self.geometry.map(at)?.at;
+                Some(Sector(Sectors(next.0).floor_to(self.geometry.chunk()).0))
+            }
+            Level::Raid10(_) => None,
+            _ => Some(at),
+        }
+    }
+
+    /// P and Q of a stripe, as far as there are any.
+    #[must_use]
+    pub fn parity(stripe: &StripeMap) -> Columns {
+        let mut parity = Columns::one(stripe.p());
+        if let Some(q) = stripe.q() {
+            parity.insert(q);
+        }
+        parity
+    }
+
+    /// The data columns of a stripe.
+    #[must_use]
+    pub fn data(stripe: &StripeMap) -> Columns {
+        let is_data = |member: &Member| matches!(stripe.part(*member), Some(Part::Data(_)));
+        Columns::first(stripe.members()).iter().filter(is_data).collect()
+    }
+
+    /// Who of a band can be read, by preference and at all, and who can be written.
+    #[must_use]
+    pub fn sight(&self, row: RowNo, band: Band, health: &Health) -> Sight {
+        let members = self.members(row);
+        let mut sight = Sight { members, writable: members.difference(health.missing()), ..Sight::default() };
+        let len = Sectors(band.len.into());
+        for member in members.iter() {
+            let Some(at) = self.at(row, band, member) else { continue };
+            let (readable, run) = health.readable(Side::Old, member, at, len);
+            if readable == Readable::No || run < len {
+                continue;
+            }
+            sight.readable.insert(member);
+            if readable == Readable::Yes {
+                sight.preferred.insert(member);
+            }
+        }
+        sight
+    }
+}

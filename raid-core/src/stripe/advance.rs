@@ -1,0 +1,301 @@
+//! The way of a batch through its slot.
+
+use super::list::{List, Task, What};
+use super::slot::{Class, Job, Stage, Wait};
+use super::{Event, Shard, State, Step, Steps};
+use crate::action::{Action, Buf, Token, Way, Work};
+use crate::memory::Memory;
+use crate::plan_write::{self, Aim, Method, Plan};
+use crate::region::{self, Ticket};
+use crate::request::Error;
+use crate::rows::Rows;
+use crate::units::{Columns, Member, Sectors};
+
+impl<M: Memory> Shard<M> {
+    /// Takes a slot as far as it can go.
+    pub(super) fn advance(&mut self, rows: &Rows, slot: usize, steps: &mut Steps) {
+        loop {
+            let going = match self.slots[slot].state {
+                State::Free => false,
+                State::Queued => self.start(rows, slot, steps),
+                State::Marking => self.marking(slot),
+                State::Reading => self.read(rows, slot, steps),
+                State::Computing => self.compute(rows, slot, steps),
+                State::Writing => self.write(rows, slot, steps),
+                State::Settling => self.settle(slot, steps),
+            };
+            if !going {
+                return;
+            }
+            if !steps.has_room() {
+                self.wake(slot);
+                return;
+            }
+        }
+    }
+
+    /// Serves the next batch that waits, or leaves.
+    fn start(&mut self, rows: &Rows, slot: usize, steps: &mut Steps) -> bool {
+        let Some(first) = self.pool.first(&self.slots[slot].waiting) else {
+            self.release(slot);
+            return false;
+        };
+        let mut job = Job { class: class(first.what), band: first.piece.band, ..Job::default() };
+        if job.class == Class::Write && !self.view.broken {
+            let region = self.region_of(self.slots[slot].row);
+            if self.regions.state(region).in_doubt() && self.log_durable < Ticket::FIRST {
+                // The bit was found, which does not mean that every member has it.
+                self.set(slot, Event::Wait);
+                self.slots[slot].wait = Wait::Ticket(Ticket::FIRST);
+                return false;
+            }
+            let state = self.regions.enter(region);
+            if !state.takes_writes() {
+                self.set(slot, Event::Wait);
+                self.slots[slot].wait = Wait::Clearing;
+                if state == region::State::Marking {
+                    self.slots[slot].wait = Wait::Asked;
+                    steps.push(Step::Mark { slot: u16::try_from(slot).unwrap_or(u16::MAX), region });
+                }
+                return false;
+            }
+            job.counted = true;
+        }
+        job.fua = self.gather(slot, first);
+        self.slots[slot].job = job;
+        self.plan(rows, slot)
+    }
+
+    /// Moves the first of those who wait to the batch, with all neighbours right behind it. True if any wants FUA.
+    fn gather(&mut self, slot: usize, first: Task) -> bool {
+        let mut columns = Columns::EMPTY;
+        let mut fua_any = false;
+        let mut batch = List::default();
+        while let Some(next) = self.pool.first(&self.slots[slot].waiting) {
+            let same = next.piece.band == first.piece.band && class(next.what) == class(first.what);
+            let new = columns.insert(next.piece.column);
+            let joins = match next.what {
+                What::Write { .. } => same && new,
+                What::Read(_) => same,
+                What::Heal => batch.is_empty(),
+            };
+            if !joins {
+                break;
+            }
+            fua_any |= matches!(next.what, What::Write { fua: true, .. });
+            self.pool.pop(&mut self.slots[slot].waiting);
+            self.pool.push(&mut batch, next);
+        }
+        self.slots[slot].batch = batch;
+        fua_any
+    }
+
+    /// Plans the batch, or plans it again without those who could not be read.
+    fn plan(&mut self, rows: &Rows, slot: usize) -> bool {
+        let planned = match self.slots[slot].job.class {
+            Class::Write if self.view.broken => Err(Error::Broken),
+            Class::Read | Class::Write | Class::Heal => self.planned(rows, slot),
+        };
+        let event = if planned.is_ok() { Event::Begin } else { Event::Refuse };
+        let job = &mut self.slots[slot].job;
+        job.replan = false;
+        job.seen = self.view.health.epoch();
+        job.needs = job.needs.max(self.view.fence);
+        match planned {
+            Ok(plan) => {
+                job.plan = plan;
+                job.issue = plan.reads.difference(job.have);
+            }
+            Err(error) => job.failure = Some(error),
+        }
+        self.set(slot, event);
+        true
+    }
+
+    fn planned(&self, rows: &Rows, slot: usize) -> Result<Plan, Error> {
+        let entry = &self.slots[slot];
+        let mut sight = rows.sight(entry.row, entry.job.band, &self.view.health);
+        sight.bad = entry.job.bad;
+        sight.doubt = self.regions.state(self.region_of(entry.row)).in_doubt();
+        let columns = || self.pool.iter(&entry.batch).map(|task| task.piece.column).collect();
+        let aim = match entry.job.class {
+            Class::Read => Aim::Fetch(columns()),
+            Class::Write => Aim::Write(columns()),
+            Class::Heal => Aim::Heal,
+        };
+        match rows.stripe(entry.row) {
+            Some(stripe) => plan_write::parity(&stripe, &sight, aim),
+            None => plan_write::copies(&sight, aim),
+        }
+    }
+
+    fn marking(&mut self, slot: usize) -> bool {
+        let region = self.region_of(self.slots[slot].row);
+        let go = match self.slots[slot].wait {
+            Wait::Clearing => self.regions.state(region) != region::State::Clearing,
+            Wait::Ticket(ticket) if ticket <= self.log_durable => {
+                self.regions.happen(region, region::Event::Durable);
+                true
+            }
+            Wait::Ticket(_) => self.view.broken,
+            Wait::Asked => false,
+        };
+        if go {
+            self.set(slot, Event::Go);
+        }
+        go
+    }
+
+    fn read(&mut self, rows: &Rows, slot: usize, steps: &mut Steps) -> bool {
+        if !self.issue(rows, slot, Way::Read, steps) {
+            return false;
+        }
+        if self.slots[slot].job.replan {
+            return self.plan(rows, slot);
+        }
+        self.set(slot, Event::Known);
+        true
+    }
+
+    fn write(&mut self, rows: &Rows, slot: usize, steps: &mut Steps) -> bool {
+        let way = Way::Write { fua: self.slots[slot].job.fua };
+        let answered = self.issue(rows, slot, way, steps);
+        if answered {
+            self.set(slot, Event::Written);
+        }
+        answered
+    }
+
+    /// Sends out what is to be sent. True if all of it is answered.
+    fn issue(&mut self, rows: &Rows, slot: usize, way: Way, steps: &mut Steps) -> bool {
+        let id = self.id(slot);
+        while let Some(member) = self.slots[slot].job.issue.iter().next() {
+            if !steps.has_room() {
+                self.wake(slot);
+                return false;
+            }
+            let buf = self.buffer(rows, slot, member, way);
+            let entry = &mut self.slots[slot];
+            let job = &mut entry.job;
+            job.issue.remove(member);
+            let Some(at) = rows.at(entry.row, job.band, member) else { continue };
+            job.pending = job.pending.saturating_add(1);
+            let token = Token::Slot { slot: id, member, way, seen: job.seen };
+            steps.push(Step::Do(Action::Io { token, way, member, at, len: Sectors(job.band.len.into()), buf }));
+        }
+        self.slots[slot].job.pending == 0
+    }
+
+    /// Parity goes through the slot's buffers; copies are written from where the host has them.
+    fn buffer(&self, rows: &Rows, slot: usize, member: Member, way: Way) -> Buf {
+        let entry = &self.slots[slot];
+        if rows.stripe(entry.row).is_some() {
+            return Buf::Slot { slot: self.id(slot), column: member };
+        }
+        match (way, self.pool.first(&entry.batch).map(|task| task.what)) {
+            (Way::Write { .. }, Some(What::Write { id, .. })) => Buf::Request(id),
+            _ => Buf::Slot { slot: self.id(slot), column: Member(0) },
+        }
+    }
+
+    fn compute(&mut self, rows: &Rows, slot: usize, steps: &mut Steps) -> bool {
+        if self.slots[slot].job.pending > 0 {
+            return false;
+        }
+        let Some(work) = self.next_work(rows, slot) else {
+            self.set(slot, Event::Made);
+            self.slots[slot].job.issue = self.slots[slot].job.plan.writes;
+            return true;
+        };
+        let (id, row) = (self.id(slot), self.slots[slot].row);
+        let job = &mut self.slots[slot].job;
+        job.pending = 1;
+        let (token, stripe, band) = (Token::Compute { slot: id }, rows.stripe_no(row), job.band);
+        steps.push(Step::Do(Action::Compute { token, slot: id, stripe, first: band.first, len: band.len, work }));
+        false
+    }
+
+    /// What is to be computed next; `None` when all is.
+    fn next_work(&mut self, rows: &Rows, slot: usize) -> Option<Work> {
+        let entry = &self.slots[slot];
+        let (batch, class, plan, stripe) = (entry.batch, entry.job.class, entry.job.plan, rows.stripe(entry.row));
+        let is_p = |set: Columns| stripe.is_some_and(|stripe| set.contains(stripe.p()));
+        let is_q = |set: Columns| stripe.and_then(|stripe| stripe.q()).is_some_and(|q| set.contains(q));
+        loop {
+            let (next, work) = match self.slots[slot].job.stage {
+                Stage::Recover => {
+                    let mut lost = plan.recover.iter();
+                    let (p, q) = (is_p(plan.recover_by), is_q(plan.recover_by));
+                    let work = lost.next().map(|first| Work::Recover { lost: first, other: lost.next(), p, q });
+                    (Stage::Task(batch.head()), work)
+                }
+                Stage::Task(place) => match self.pool.at(place) {
+                    None => (Stage::Parity, None),
+                    Some((task, next)) => {
+                        let column = task.piece.column;
+                        let work = match task.what {
+                            What::Read(request) => Some(Work::Give { column, request }),
+                            What::Write { .. } if stripe.is_none() => None,
+                            What::Write { id: request, .. } if plan.method == Method::Modify => {
+                                Some(Work::Delta { column, request, p: is_p(plan.parity), q: is_q(plan.parity) })
+                            }
+                            What::Write { id: request, .. } => Some(Work::Take { column, request }),
+                            What::Heal => None,
+                        };
+                        (Stage::Task(next), work)
+                    }
+                },
+                Stage::Parity => {
+                    let makes = class != Class::Read && plan.method == Method::Reconstruct && !plan.parity.is_empty();
+                    (Stage::Done, makes.then(|| Work::Parity { p: is_p(plan.parity), q: is_q(plan.parity) }))
+                }
+                Stage::Done => return None,
+            };
+            self.slots[slot].job.stage = next;
+            if work.is_some() {
+                return work;
+            }
+        }
+    }
+
+    /// Tells the batch, once that may be believed.
+    fn settle(&mut self, slot: usize, steps: &mut Steps) -> bool {
+        let job = self.slots[slot].job;
+        if job.class == Class::Write && job.failure.is_none() && job.needs > self.view.durable {
+            if !self.view.broken {
+                return false;
+            }
+            self.slots[slot].job.failure = Some(Error::Broken);
+        }
+        let region = self.region_of(self.slots[slot].row);
+        if job.spoiled {
+            self.regions.happen(region, region::Event::Spoil);
+        }
+        let result = self.slots[slot].job.failure.map_or(Ok(()), Err);
+        while !self.slots[slot].batch.is_empty() {
+            if !steps.has_room() {
+                self.wake(slot);
+                return false;
+            }
+            let Some(task) = self.pool.pop(&mut self.slots[slot].batch) else { break };
+            steps.push(match task.what {
+                What::Read(request) | What::Write { id: request, .. } => Step::Do(Action::Complete { request, result }),
+                What::Heal => Step::Healed(result),
+            });
+        }
+        if job.counted {
+            self.regions.leave(region);
+        }
+        self.slots[slot].job = Job::default();
+        self.set(slot, Event::Told);
+        true
+    }
+}
+
+const fn class(what: What) -> Class {
+    match what {
+        What::Read(_) => Class::Read,
+        What::Write { .. } => Class::Write,
+        What::Heal => Class::Heal,
+    }
+}

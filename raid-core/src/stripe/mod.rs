@@ -1,0 +1,366 @@
+//! Shards: rows in flight, one task or one batch of neighbours at a time in each row.
+//!
+//! A shard owns some regions, the slots that work on rows of them, and everybody who waits. A row excludes: whoever comes
+//! for a row that is being worked on waits in its slot, first in first out, and neighbours that wait together (the same band of
+//! different columns) are served together. So a sequential stream becomes full-stripe writes, which read nothing.
+//!
+//! Events from outside only record and wake; [`Shard::step`] alone moves a slot on.
+
+mod advance;
+mod list;
+mod regions;
+mod slot;
+mod state;
+
+pub use list::{Task, What};
+pub use state::{Event, State};
+
+use crate::action::{Action, SlotId, Way};
+use crate::broadcast::{Outcome, Verdict, View};
+use crate::memory::{Memory, OutOfMemory};
+use crate::region::{self, RegionNo, Ticket};
+use crate::request::Error;
+use crate::rows::{RowNo, Rows};
+use crate::units::Member;
+
+use list::{List, Pool};
+use regions::Regions;
+use slot::{Slot, Wait};
+
+/// Steps that one critical section hands out at most.
+const STEPS_MAX: usize = 16;
+
+/// How large the engine's tables are. Nothing grows later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Lock domains.
+    pub shards: u16,
+    /// Rows in flight in each.
+    pub slots: u16,
+    /// Requests in each, in flight or waiting. One more is refused.
+    pub requests: u32,
+    /// Rows under one bit of the region log.
+    pub region_rows: u64,
+    /// Words of 64 bits in a page of the log.
+    pub log_page_words: usize,
+    /// Repaired read errors after which a member fails with the next one.
+    pub read_errors_max: u32,
+    /// Rows that recovery has in flight.
+    pub heal_window: u16,
+}
+
+/// What a shard wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// An action for the host.
+    Do(Action),
+    /// The log must have this region's bit; the slot waits for the ticket.
+    Mark {
+        /// The slot.
+        slot: u16,
+        /// The region.
+        region: RegionNo,
+    },
+    /// A row is healed, or not.
+    Healed(Result<(), Error>),
+}
+
+/// The steps of one critical section.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Steps {
+    steps: [Option<Step>; STEPS_MAX],
+    len: usize,
+}
+
+impl Steps {
+    fn has_room(&self) -> bool {
+        self.len < STEPS_MAX
+    }
+
+    fn push(&mut self, step: Step) {
+        if let Some(place) = self.steps.get_mut(self.len) {
+            *place = Some(step);
+            self.len += 1;
+        }
+    }
+
+    /// The steps, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Step> {
+        self.steps.into_iter().flatten()
+    }
+}
+
+/// One shard.
+pub struct Shard<M: Memory> {
+    number: u16,
+    region_rows: u64,
+    view: View,
+    log_durable: Ticket,
+    regions: Regions<M>,
+    slots: M::Array<Slot>,
+    /// Slots by row: the first of each chain.
+    index: M::Array<Option<u16>>,
+    /// Slots to be advanced: a ring.
+    ready: M::Array<u16>,
+    ready_from: usize,
+    ready_len: usize,
+    pool: Pool<M>,
+    /// Entries that recovery must always find free.
+    reserved: usize,
+    /// Tasks of rows for which there is no slot.
+    queue: List,
+}
+
+impl<M: Memory> Shard<M> {
+    /// Shard `number` of an array of `rows` rows. Regions that `in_doubt` names have redundancy that must be healed.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn new(
+        number: u16,
+        limits: &Limits,
+        rows: u64,
+        view: View,
+        in_doubt: impl Fn(RegionNo) -> bool,
+    ) -> Result<Self, OutOfMemory> {
+        let slots = usize::from(limits.slots.max(1));
+        let region_rows = limits.region_rows.max(1);
+        let window = limits.heal_window.max(1);
+        Ok(Self {
+            number,
+            region_rows,
+            view,
+            log_durable: Ticket(0),
+            regions: Regions::new(number, limits.shards, rows.div_ceil(region_rows), in_doubt)?,
+            slots: M::array(slots, |_| Slot::free())?,
+            index: M::array(slots, |_| None)?,
+            ready: M::array(slots, |_| 0)?,
+            ready_from: 0,
+            ready_len: 0,
+            pool: Pool::new(limits.requests.max(1).saturating_add(window.into()))?,
+            reserved: window.into(),
+            queue: List::default(),
+        })
+    }
+
+    /// Takes a task; false if the table is full. Room for recovery's window is kept.
+    #[must_use]
+    pub fn submit(&mut self, task: Task) -> bool {
+        let kept = if task.what == What::Heal { 0 } else { self.reserved };
+        if self.pool.free() <= kept {
+            return false;
+        }
+        match self.slot_of(task.piece.row) {
+            Some(slot) => {
+                self.pool.push(&mut self.slots[slot].waiting, task);
+                self.wake(slot);
+            }
+            None => {
+                self.pool.push(&mut self.queue, task);
+                self.admit();
+            }
+        }
+        true
+    }
+
+    /// Advances slots until there is nothing to do, or no room in `steps`. True if there may be more to do.
+    pub fn step(&mut self, rows: &Rows, steps: &mut Steps) -> bool {
+        for _ in 0..self.slots.len() {
+            if !steps.has_room() {
+                break;
+            }
+            let Some(slot) = self.next_ready() else { return false };
+            self.advance(rows, slot, steps);
+        }
+        self.ready_len > 0
+    }
+
+    /// A member answered. A failed read is no failure yet: the band is planned again without that member.
+    pub fn done(&mut self, slot: u16, member: Member, way: Way, outcome: Outcome) {
+        let Some(entry) = self.slots.get_mut(usize::from(slot)) else { return };
+        let job = &mut entry.job;
+        job.pending = job.pending.saturating_sub(1);
+        match (way, outcome) {
+            (Way::Read, Outcome::Done) => {
+                job.have.insert(member);
+            }
+            (Way::Read, Outcome::Failed(_)) => {
+                job.bad.insert(member);
+                job.replan = true;
+            }
+            (Way::Write { .. }, Outcome::Done) => {}
+            (Way::Write { .. }, Outcome::Failed(Verdict::Out(epoch))) => job.needs = job.needs.max(epoch),
+            (Way::Write { .. }, Outcome::Failed(Verdict::Broken)) => {
+                job.failure = Some(Error::Broken);
+                job.spoiled = true;
+            }
+        }
+        self.wake(usize::from(slot));
+    }
+
+    /// Arithmetic is done.
+    pub fn computed(&mut self, slot: u16) {
+        if let Some(entry) = self.slots.get_mut(usize::from(slot)) {
+            entry.job.pending = entry.job.pending.saturating_sub(1);
+            self.wake(usize::from(slot));
+        }
+    }
+
+    /// The ticket that a slot asked for.
+    pub fn marked(&mut self, slot: u16, ticket: Ticket) {
+        if let Some(entry) = self.slots.get_mut(usize::from(slot)) {
+            entry.wait = Wait::Ticket(ticket);
+            self.wake(usize::from(slot));
+        }
+    }
+
+    /// A batch of the log is durable.
+    pub fn log_durable(&mut self, ticket: Ticket) {
+        self.log_durable = self.log_durable.max(ticket);
+        self.wake_all(State::Marking);
+    }
+
+    /// Takes news of the members.
+    pub fn set_view(&mut self, view: &View) {
+        self.view.learn(view);
+        self.wake_all(State::Settling);
+        self.wake_all(State::Marking);
+    }
+
+    /// Looks for regions that have been idle for two sweeps. True if there are any: then the members must be flushed.
+    #[must_use]
+    pub fn sweep(&mut self, budget: usize) -> bool {
+        self.regions.sweep(budget)
+    }
+
+    /// The members are flushed, `whole` if that is all of them.
+    pub fn flushed(&mut self, whole: bool) {
+        self.regions.flushed(whole);
+    }
+
+    /// A region whose bit is to be taken out of the log; then [`cleared`](Self::cleared) must say that it was.
+    #[must_use]
+    pub fn next_clear(&mut self) -> Option<RegionNo> {
+        self.regions.next_clear()
+    }
+
+    /// The bit of a region is out of the log.
+    pub fn cleared(&mut self, region: RegionNo) {
+        self.regions.happen(region, region::Event::Cleared);
+        self.wake_all(State::Marking);
+    }
+
+    /// Begins to recover a region, if its redundancy is in doubt.
+    #[must_use]
+    pub fn begin_recovery(&mut self, region: RegionNo) -> bool {
+        self.regions.state(region) == region::State::NoSync
+            && self.regions.happen(region, region::Event::Recover) == region::State::Recovering
+    }
+
+    /// All rows of a region were visited; `healed` if all went well.
+    pub fn end_recovery(&mut self, region: RegionNo, healed: bool) {
+        self.regions.end_recovery(region, healed);
+    }
+
+    /// The state of a region of this shard.
+    #[must_use]
+    pub fn region(&self, region: RegionNo) -> region::State {
+        self.regions.state(region)
+    }
+
+    /// The state of a slot; what a host may check its buffers against.
+    #[must_use]
+    pub fn slot(&self, slot: u16) -> Option<State> {
+        self.slots.get(usize::from(slot)).map(|slot| slot.state)
+    }
+
+    fn id(&self, slot: usize) -> SlotId {
+        SlotId { shard: self.number, slot: u16::try_from(slot).unwrap_or(u16::MAX) }
+    }
+
+    fn bucket(&self, row: RowNo) -> usize {
+        usize::try_from(row.0 % self.index.len() as u64).unwrap_or(0)
+    }
+
+    fn slot_of(&self, row: RowNo) -> Option<usize> {
+        let mut next = self.index[self.bucket(row)];
+        while let Some(slot) = next {
+            let slot = usize::from(slot);
+            if self.slots[slot].row == row {
+                return Some(slot);
+            }
+            next = self.slots[slot].chain;
+        }
+        None
+    }
+
+    /// Gives free slots to the tasks that wait for one, in order. Others for the same row come along.
+    fn admit(&mut self) {
+        while let Some(task) = self.pool.first(&self.queue) {
+            let free = |slot: &Slot| slot.state == State::Free && !slot.ready;
+            let Some(slot) = self.slots.iter().position(free) else { return };
+            let row = task.piece.row;
+            let bucket = self.bucket(row);
+            self.slots[slot] = Slot { row, chain: self.index[bucket], ..Slot::free() };
+            self.index[bucket] = u16::try_from(slot).ok();
+            self.set(slot, Event::Join);
+            let mut rest = List::default();
+            while let Some(task) = self.pool.pop(&mut self.queue) {
+                let list = if task.piece.row == row { &mut self.slots[slot].waiting } else { &mut rest };
+                self.pool.push(list, task);
+            }
+            self.queue = rest;
+            self.wake(slot);
+        }
+    }
+
+    /// Takes a slot from its row.
+    fn release(&mut self, slot: usize) {
+        let bucket = self.bucket(self.slots[slot].row);
+        let (chain, number) = (self.slots[slot].chain.take(), u16::try_from(slot).ok());
+        if self.index[bucket] == number {
+            self.index[bucket] = chain;
+        } else if let Some(before) = self.slots.iter_mut().find(|other| other.chain == number) {
+            before.chain = chain;
+        }
+        self.set(slot, Event::Leave);
+        self.admit();
+    }
+
+    /// The only place where a slot's state changes.
+    fn set(&mut self, slot: usize, event: Event) {
+        let next = self.slots[slot].state.after(event);
+        debug_assert!(next.is_some(), "{:?} cannot meet {event:?}", self.slots[slot].state);
+        if let Some(next) = next {
+            self.slots[slot].state = next;
+        }
+    }
+
+    fn wake(&mut self, slot: usize) {
+        if !core::mem::replace(&mut self.slots[slot].ready, true) {
+            let end = (self.ready_from + self.ready_len) % self.ready.len();
+            self.ready[end] = u16::try_from(slot).unwrap_or(u16::MAX);
+            self.ready_len += 1;
+        }
+    }
+
+    fn wake_all(&mut self, state: State) {
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].state == state {
+                self.wake(slot);
+            }
+        }
+    }
+
+    fn next_ready(&mut self) -> Option<usize> {
+        self.ready_len = self.ready_len.checked_sub(1)?;
+        let slot = usize::from(self.ready[self.ready_from]);
+        self.ready_from = (self.ready_from + 1) % self.ready.len();
+        self.slots[slot].ready = false;
+        Some(slot)
+    }
+
+    fn region_of(&self, row: RowNo) -> RegionNo {
+        RegionNo(row.0 / self.region_rows)
+    }
+}

@@ -1,0 +1,104 @@
+//! What a slot knows of the row it serves.
+
+use super::list::List;
+use super::state::State;
+use crate::health::Epoch;
+use crate::plan_write::Plan;
+use crate::region::Ticket;
+use crate::request::Error;
+use crate::rows::{Band, RowNo};
+use crate::units::Columns;
+
+/// How far the arithmetic of a batch has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Lost columns come first.
+    #[default]
+    Recover,
+    /// Then each task's bytes; at this place of the batch.
+    Task(Option<u32>),
+    /// Then parity.
+    Parity,
+    /// Nothing is left.
+    Done,
+}
+
+/// What a slot waits for while its region takes no writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// The bit is being taken out; then it is set again.
+    #[default]
+    Clearing,
+    /// The log was asked for a ticket.
+    Asked,
+    /// This batch of the log.
+    Ticket(Ticket),
+}
+
+/// What a batch does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Class {
+    #[default]
+    Read,
+    Write,
+    Heal,
+}
+
+/// One slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    pub(super) state: State,
+    pub(super) row: RowNo,
+    /// Next slot in the same bucket of the index by row.
+    pub(super) chain: Option<u16>,
+    /// In the ring of slots to be advanced.
+    pub(super) ready: bool,
+    pub(super) waiting: List,
+    pub(super) wait: Wait,
+    pub(super) batch: List,
+    pub(super) job: Job,
+}
+
+/// What there is to know of the batch being served. Made anew for each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Job {
+    pub(super) class: Class,
+    pub(super) band: Band,
+    pub(super) fua: bool,
+    pub(super) plan: Plan,
+    /// Epoch of the health that the plan was made with.
+    pub(super) seen: Epoch,
+    /// Epoch that must be durable before anybody is told.
+    pub(super) needs: Epoch,
+    /// Columns that the buffers hold.
+    pub(super) have: Columns,
+    /// Members that failed to read.
+    pub(super) bad: Columns,
+    /// A read failed since the plan was made.
+    pub(super) replan: bool,
+    /// Members to be asked still.
+    pub(super) issue: Columns,
+    /// Actions out.
+    pub(super) pending: u16,
+    pub(super) stage: Stage,
+    pub(super) failure: Option<Error>,
+    /// The region counts this write.
+    pub(super) counted: bool,
+    /// A write failed half-way: the row is in doubt.
+    pub(super) spoiled: bool,
+}
+
+impl Slot {
+    pub(super) fn free() -> Self {
+        Self {
+            state: State::Free,
+            row: RowNo(0),
+            chain: None,
+            ready: false,
+            waiting: List::default(),
+            wait: Wait::default(),
+            batch: List::default(),
+            job: Job::default(),
+        }
+    }
+}

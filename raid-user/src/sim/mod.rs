@@ -1,0 +1,272 @@
+//! The simulator: the whole engine in a world made by dice, held against a model that anyone can read.
+//!
+//! A seed and a commit are a replay. A seed makes an array ([`setup`]), disks that cache, tear and reorder ([`disk`]), a host
+//! that lets anything come between any two critical sections ([`world`]), and some lives that end with a power cut at any
+//! moment. What the array answers is held against the [`model`]; what stands on the disks after a cut, against the theorem: if
+//! redundancy does not fit the data, the region's bit is set.
+
+mod bug;
+mod check;
+pub mod cli;
+mod compute;
+mod disk;
+mod life;
+pub mod model;
+mod setup;
+#[cfg(test)]
+mod tests;
+mod world;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::AddAssign;
+
+use fastrand::Rng;
+use raid_core::engine;
+use raid_core::health::{Event, Health, State};
+use raid_core::members::Members;
+use raid_core::region::RegionNo;
+use raid_core::rows::RowNo;
+use raid_core::{Columns, Member};
+
+pub use bug::Bug;
+
+use disk::Disk;
+use life::Life;
+use model::Model;
+use setup::Setup;
+use world::{Outside, World};
+
+/// What was done, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Seeds.
+    pub seeds: u64,
+    /// Writes acknowledged.
+    pub writes: u64,
+    /// Reads acknowledged and compared.
+    pub reads: u64,
+    /// Flushes acknowledged.
+    pub flushes: u64,
+    /// Actions of the core that were done.
+    pub actions: u64,
+    /// Faults.
+    pub faults: u64,
+    /// Members added.
+    pub added: u64,
+    /// Power cuts.
+    pub cuts: u64,
+    /// Requests that were refused rather than guessed, and rightly so.
+    pub doubted: u64,
+    /// Seeds that ended with all members good, all of it read, and read again with as many missing as the array survives.
+    pub whole: u64,
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.seeds += other.seeds;
+        self.writes += other.writes;
+        self.reads += other.reads;
+        self.flushes += other.flushes;
+        self.actions += other.actions;
+        self.faults += other.faults;
+        self.added += other.added;
+        self.cuts += other.cuts;
+        self.doubted += other.doubted;
+        self.whole += other.whole;
+    }
+}
+
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seeds, writes, reads, flushes, actions, faults, added, cuts, doubted, whole } = self;
+        write!(
+            f,
+            "{seeds} seeds ({whole} whole in the end): {writes} writes, {reads} reads, {flushes} flushes, {actions} actions, {faults} faults, \
+             {added} members added, {cuts} power cuts, {doubted} refused in doubt"
+        )
+    }
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// The seed that shows it.
+    pub seed: u64,
+    /// The array.
+    pub array: String,
+    /// What was wrong.
+    pub what: String,
+    /// What happened before, the last line last.
+    pub story: Vec<String>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {} ({})", self.seed, self.array)?;
+        for line in &self.story {
+            writeln!(f, "  {line}")?;
+        }
+        write!(f, "  => {}", self.what)
+    }
+}
+
+/// Runs one seed, with a mistake in it or without.
+///
+/// # Errors
+/// [`Violation`].
+pub fn run(seed: u64, bug: Option<Bug>) -> Result<Totals, Box<Violation>> {
+    let mut rng = Rng::with_seed(seed);
+    let setup = Setup::new(&mut rng);
+    let members = setup.rows.geometry().members();
+    let mut health = Health::new(members).expect("arrays have members");
+    for member in Columns::first(members).iter() {
+        health.apply(member, Event::Admit).expect("a new member is missing before");
+    }
+    let mut disk = Disk::new(setup.sectors, || model::NOTHING);
+    disk.health = Some(health);
+    let disks = vec![disk; usize::from(members)];
+    let outside = Outside { rng, disks, bug, story: VecDeque::new(), actions: 0 };
+    let mut history = History { model: model_of(&setup), totals: Totals { seeds: 1, ..Totals::default() }, next_id: 0 };
+    match history.lives(&setup, outside) {
+        Ok(()) => Ok(history.totals),
+        Err((what, story)) => {
+            Err(Box::new(Violation { seed, array: setup.name, what, story: story.into_iter().collect() }))
+        }
+    }
+}
+
+fn model_of(setup: &Setup) -> Model {
+    Model::new(usize::try_from(setup.rows.geometry().array_size().0).expect("small"))
+}
+
+type Told = (String, VecDeque<String>);
+
+/// What goes on through all lives.
+struct History {
+    model: Model,
+    totals: Totals,
+    next_id: u64,
+}
+
+impl History {
+    fn lives(&mut self, setup: &Setup, mut outside: Outside) -> Result<(), Told> {
+        for life in 0..setup.lives {
+            outside.tell(format!("power on, life {life}"));
+            outside = self.life(setup, outside, life + 1 == setup.lives)?;
+            self.totals.actions += std::mem::take(&mut outside.actions);
+            if life + 1 < setup.lives {
+                outside.tell("power cut".to_owned());
+                self.totals.cuts += 1;
+                self.model.power_cut();
+                if let Err(what) = theorem(setup, &outside.disks) {
+                    return Err((what, outside.story));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One life: assembly, requests and faults, and either a power cut or a last look at everything.
+    fn life(&mut self, setup: &Setup, mut outside: Outside, last: bool) -> Result<Outside, Told> {
+        for disk in &mut outside.disks {
+            // What could not be read may be readable after a rest.
+            disk.unreadable.clear();
+            // Some of those that vanished are back, with what they had.
+            disk.present |= outside.rng.bool();
+        }
+        let Some(mut health) = check::health(&outside.disks) else {
+            return Err(("no disk knows the members".to_owned(), outside.story));
+        };
+        let trusted = check::trusted(&outside.disks, &health);
+        let skip = outside.bug == Some(Bug::SkipResync);
+        let set: Vec<bool> = (0..setup.rows.count().div_ceil(setup.limits.region_rows))
+            .map(|region| !skip && check::bit(&outside.disks, trusted, RegionNo(region), setup.limits.log_page_words))
+            .collect();
+        let doubt = |region: RegionNo| usize::try_from(region.0).is_ok_and(|region| set[region]);
+        believe_too_much(&mut health, &outside);
+        let absent: Vec<Member> = Columns::first(health.members())
+            .iter()
+            .filter(|member| !outside.disks[usize::from(member.0)].is_member())
+            .filter(|member| health.state(*member) != Some(State::Missing))
+            .collect();
+        let members = Members::new(health, setup.limits.read_errors_max).expect("memory is plenty");
+        let chance = setup.chance;
+        let world = World::new(&setup.rows, setup.limits, members, &doubt, outside).expect("memory is plenty");
+        let mut life = Life::new(setup, world, &mut self.model, &mut self.totals, &doubt, &mut self.next_id);
+        for member in absent {
+            life.miss(member);
+        }
+        engine::start(&life.world);
+        let result = life.live().and_then(|()| if last { last_look(&mut life) } else { Ok(()) });
+        let outside = life.world.power_cut(chance);
+        match result {
+            Ok(()) => Ok(outside),
+            Err(what) => Err((what, outside.story)),
+        }
+    }
+}
+
+/// The mistakes that an assembly can make.
+fn believe_too_much(health: &mut Health, outside: &Outside) {
+    for member in Columns::first(health.members()).iter() {
+        let event = match (outside.bug, health.state(member)) {
+            (Some(Bug::TrustAboveMark), Some(State::Rebuilding { .. })) => Event::Finish,
+            (Some(Bug::StaleReturn), Some(State::Missing)) if outside.disks[usize::from(member.0)].present => {
+                Event::Admit
+            }
+            _ => continue,
+        };
+        health.apply(member, event).expect("the state was looked at");
+    }
+}
+
+/// If redundancy does not fit the data on the disks, the region's bit is set on them.
+fn theorem(setup: &Setup, disks: &[Disk]) -> Result<(), String> {
+    let health = check::health(disks).ok_or("no disk knows the members")?;
+    let trusted = check::trusted(disks, &health);
+    let uncovered = |row: &RowNo| {
+        let region = RegionNo(row.0 / setup.limits.region_rows);
+        !check::bit(disks, trusted, region, setup.limits.log_page_words)
+    };
+    match check::inconsistent(&setup.rows, disks, trusted).find(uncovered) {
+        Some(row) => Err(format!("row {} does not fit its redundancy, and its region's bit is not set", row.0)),
+        None => Ok(()),
+    }
+}
+
+/// The end of the last life: all that can be mended is, everything is read, and read again without the members that the
+/// array can spare.
+fn last_look(life: &mut Life<'_>) -> Result<(), String> {
+    life.drain()?;
+    // Twice: reading everything finds what is unreadable, which may be one too many for a member. What only a scrub would have found
+    // is readable then, so that it does not count against the members that are taken away in the end.
+    for _ in 0..2 {
+        for _ in 0..=life.setup.redundancy {
+            life.replace();
+            life.drain()?;
+        }
+        life.flush()?;
+        life.read_all()?;
+        life.world.outside(|out| out.disks.iter_mut().for_each(|disk| disk.unreadable.clear()));
+    }
+    let in_doubt = life.world_failures() > 0;
+    if in_doubt {
+        return Ok(());
+    }
+    life.must_be_whole()?;
+    for _ in 0..3 {
+        life.world.sweep();
+        life.drain()?;
+    }
+    life.must_be_clean()?;
+    for _ in 0..life.setup.redundancy {
+        let members = life.setup.rows.geometry().members();
+        let spared = life.world.outside(|out| out.rng.u8(..u8::try_from(members).unwrap_or(u8::MAX)));
+        life.miss(Member(spared));
+        life.drain()?;
+        life.read_all()?;
+    }
+    life.totals.whole += 1;
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! What an array must do, in words that anyone can check: a list of values per sector.
+//!
+//! A sector remembers every value that was ever written to it, in the order in which the writes were submitted, back to the last
+//! one that must survive. Two places in that list matter. Reads may return nothing older than the newest value whose write
+//! was acknowledged before the read was submitted. After a power cut, nothing older than the newest value that was
+//! acknowledged before a completed flush was submitted (or that was written with FUA) may come back. Newer values may or
+//! may not; values that nobody wrote must not.
+
+/// A value that a test writes: no two writes, and no two sectors of one, share one.
+pub type Value = u64;
+
+/// What a sector holds before anything is written.
+pub const NOTHING: Value = 0;
+
+#[derive(Clone, Debug)]
+struct Sector {
+    values: Vec<Value>,
+    /// Place of the newest acknowledged value.
+    acknowledged: usize,
+    /// Place of the newest value that survives a power cut.
+    durable: usize,
+}
+
+/// The model of an array.
+#[derive(Clone, Debug)]
+pub struct Model {
+    sectors: Vec<Sector>,
+}
+
+/// Where a write's values stand in their sectors' lists.
+#[derive(Clone, Debug)]
+pub struct Written {
+    from: usize,
+    places: Vec<usize>,
+}
+
+/// What was acknowledged when something was submitted, from one sector on.
+#[derive(Clone, Debug)]
+pub struct Then {
+    from: usize,
+    acknowledged: Vec<usize>,
+}
+
+impl Model {
+    /// An array of so many sectors that nobody wrote.
+    #[must_use]
+    pub fn new(sectors: usize) -> Self {
+        Self { sectors: vec![Sector { values: vec![NOTHING], acknowledged: 0, durable: 0 }; sectors] }
+    }
+
+    /// Sectors of the array.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sectors.len()
+    }
+
+    /// True if it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sectors.is_empty()
+    }
+
+    /// A write is submitted.
+    pub fn write(&mut self, from: usize, values: &[Value]) -> Written {
+        let places = values.iter().zip(&mut self.sectors[from..]).map(|(value, sector)| {
+            sector.values.push(*value);
+            sector.values.len() - 1
+        });
+        Written { from, places: places.collect() }
+    }
+
+    /// A write is acknowledged.
+    pub fn written(&mut self, write: &Written, fua: bool) {
+        for (place, sector) in write.places.iter().zip(&mut self.sectors[write.from..]) {
+            sector.acknowledged = sector.acknowledged.max(*place);
+            if fua {
+                sector.durable = sector.durable.max(*place);
+            }
+        }
+    }
+
+    /// What is acknowledged now: to be taken when a read, or a flush of everything, is submitted.
+    #[must_use]
+    pub fn now(&self, from: usize, len: usize) -> Then {
+        Then { from, acknowledged: self.sectors[from..from + len].iter().map(|sector| sector.acknowledged).collect() }
+    }
+
+    /// A flush is acknowledged.
+    pub fn flushed(&mut self, then: &Then) {
+        for (place, sector) in then.acknowledged.iter().zip(&mut self.sectors[then.from..]) {
+            sector.durable = sector.durable.max(*place);
+        }
+    }
+
+    /// A read is acknowledged.
+    ///
+    /// # Errors
+    /// The first wrong sector, in words.
+    pub fn read(&self, then: &Then, values: &[Value]) -> Result<(), String> {
+        for (offset, (value, oldest)) in values.iter().zip(&then.acknowledged).enumerate() {
+            let sector = &self.sectors[then.from + offset];
+            let allowed = &sector.values[*oldest..];
+            if !allowed.contains(value) {
+                let stale = if sector.values[..*oldest].contains(value) { "an older value" } else { "garbage" };
+                return Err(format!(
+                    "sector {} read {stale}: {value:#x}, allowed were {allowed:#x?}",
+                    then.from + offset
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The power fails: what was not durable may be there or not, and nothing is under way any more.
+    pub fn power_cut(&mut self) {
+        for sector in &mut self.sectors {
+            sector.values.drain(..sector.durable);
+            (sector.durable, sector.acknowledged) = (0, 0);
+        }
+    }
+
+    /// All is quiet, redundancy is in order, and this is what a sector reads: from now on it must not change by itself.
+    pub fn settle(&mut self, at: usize, value: Value) {
+        let sector = &mut self.sectors[at];
+        // What is settled in the members' caches need not be durable: the older values stay possible after a power cut.
+        sector.values.push(value);
+        sector.acknowledged = sector.values.len() - 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_flushed_survives_and_what_is_not_may() {
+        let mut model = Model::new(1);
+        let first = model.write(0, &[1]);
+        model.written(&first, false);
+        let then = model.now(0, 1);
+        let second = model.write(0, &[2]);
+        model.written(&second, false);
+        model.flushed(&then);
+        model.power_cut();
+        let now = model.now(0, 1);
+        assert!(model.read(&now, &[1]).is_ok() && model.read(&now, &[2]).is_ok());
+        assert!(model.read(&now, &[NOTHING]).unwrap_err().contains("garbage"));
+    }
+
+    #[test]
+    fn an_acknowledged_value_hides_older_ones() {
+        let mut model = Model::new(2);
+        let write = model.write(0, &[1, 2]);
+        assert!(model.read(&model.now(0, 2), &[NOTHING, 2]).is_ok());
+        model.written(&write, true);
+        assert!(model.read(&model.now(0, 2), &[NOTHING, 2]).unwrap_err().contains("an older value"));
+    }
+}

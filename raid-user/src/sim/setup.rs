@@ -1,0 +1,105 @@
+//! What a seed makes: the array, its limits, and how rough the world is.
+
+use fastrand::Rng;
+use raid_core::geometry::Geometry;
+use raid_core::rows::Rows;
+use raid_core::stripe::Limits;
+use raid_core::{ArrayConfig, FarSets, Level, Raid5Layout, Raid6Layout, Raid10Layout, Sectors, Sizes};
+
+/// The world of one seed.
+#[derive(Clone, Debug)]
+pub(super) struct Setup {
+    pub(super) name: String,
+    pub(super) rows: Rows,
+    pub(super) limits: Limits,
+    /// Members whose loss the array survives, whichever they are.
+    pub(super) redundancy: usize,
+    /// Sectors of each disk.
+    pub(super) sectors: usize,
+    /// Lives: each but the last ends with a power cut.
+    pub(super) lives: u32,
+    /// Turns of the dice in each life at most.
+    pub(super) turns: u32,
+    /// Requests under way at most.
+    pub(super) depth: usize,
+    /// Chance that a cached sector survives a power cut.
+    pub(super) chance: f64,
+    /// The power fails only while all members are good: else arrays with parity are soon full of rows in doubt.
+    pub(super) gentle: bool,
+    /// One fault in so many turns.
+    pub(super) fault_every: u32,
+}
+
+const RAID5: [Raid5Layout; 6] = [
+    Raid5Layout::LeftAsymmetric,
+    Raid5Layout::RightAsymmetric,
+    Raid5Layout::LeftSymmetric,
+    Raid5Layout::RightSymmetric,
+    Raid5Layout::ParityFirst,
+    Raid5Layout::ParityLast,
+];
+
+const RAID6: [Raid6Layout; 8] = [
+    Raid6Layout::LeftAsymmetric,
+    Raid6Layout::LeftSymmetric,
+    Raid6Layout::ParityLast,
+    Raid6Layout::RotatingZeroRestart,
+    Raid6Layout::RotatingNRestart,
+    Raid6Layout::RotatingNContinue,
+    Raid6Layout::LeftSymmetric6,
+    Raid6Layout::ParityFirst6,
+];
+
+impl Setup {
+    /// The world of a seed.
+    pub(super) fn new(rng: &mut Rng) -> Self {
+        let near = |near, far, offset| Level::Raid10(Raid10Layout { near, far, offset, sets: FarSets::All });
+        let (level, members, redundancy) = match rng.u8(..8) {
+            0 | 1 => {
+                let members = rng.u16(2..=3);
+                (Level::Raid1, members, usize::from(members) - 1)
+            }
+            2 => (Level::Raid4, rng.u16(3..=5), 1),
+            3 | 4 => (Level::Raid5(RAID5[rng.usize(..RAID5.len())]), rng.u16(3..=5), 1),
+            5 | 6 => (Level::Raid6(RAID6[rng.usize(..RAID6.len())]), rng.u16(4..=6), 2),
+            _ => match rng.u8(..3) {
+                0 => (near(2, 1, false), rng.u16(3..=5), 1),
+                1 => (near(1, 2, false), rng.u16(3..=4), 1),
+                _ => (near(1, 2, true), rng.u16(3..=4), 1),
+            },
+        };
+        let chunk = 8 << rng.u64(..3);
+        let sectors = 64 * rng.u64(1..=3);
+        let config = ArrayConfig {
+            level,
+            members,
+            chunk: Sectors(chunk),
+            sizes: Sizes::Same(Sectors(sectors)),
+            array_size: None,
+        };
+        let geometry = Geometry::new(&config).expect("the simulator makes arrays that can be");
+        let rows = Rows::new(geometry).expect("no historic far sets are made here");
+        let limits = Limits {
+            shards: rng.u16(1..=3),
+            slots: rng.u16(1..=4),
+            requests: rng.u32(2..=12),
+            region_rows: rng.u64(1..=4),
+            log_page_words: 1,
+            read_errors_max: rng.u32(..6),
+            heal_window: rng.u16(1..=3),
+        };
+        Self {
+            name: format!("{level:?}, {members} members, chunk {chunk}, {sectors} sectors each"),
+            rows,
+            limits,
+            redundancy,
+            sectors: usize::try_from(sectors).expect("small"),
+            lives: rng.u32(1..=4),
+            turns: rng.u32(50..600),
+            depth: rng.usize(1..=8),
+            chance: [0.0, 0.5, 1.0][rng.usize(..3)],
+            gentle: rng.u8(..3) > 0,
+            fault_every: rng.u32(60..400),
+        }
+    }
+}
