@@ -14,6 +14,11 @@ use crate::units::{Columns, Member, Sector, Sectors, StripeNo};
 /// Height of a row in sectors. Chunks of the levels that have rows are multiples of it.
 pub const ROW_SECTORS: u64 = 8;
 
+/// The same, for buffers that are indexed by sector.
+pub const ROW_LEN: usize = 8;
+
+static_assertions::const_assert!(ROW_LEN as u64 == ROW_SECTORS);
+
 /// Number of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowNo(pub u64);

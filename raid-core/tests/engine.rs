@@ -1,5 +1,6 @@
 //! The engine on a host that does everything at once and counts it: what costs how many member I/Os, and stories that a person
 //! would tell. What can go wrong in between is the simulator's (`raid-user/src/sim`).
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

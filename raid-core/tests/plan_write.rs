@@ -1,5 +1,6 @@
 //! Write plans against a checker that knows nothing of how they are made: it follows a plan column by column and asks whether
 //! every step has what it needs, and whether redundancy fits the data in the end. All sights of small arrays, all touched columns.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use raid_core::geometry::{Geometry, StripeMap};
 use raid_core::plan_write::{self, Aim, Method, Plan};

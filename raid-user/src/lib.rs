@@ -7,6 +7,7 @@ pub mod discover;
 pub mod draw;
 #[doc(hidden)]
 pub mod fuzz_bodies;
+pub mod host;
 pub mod make;
 pub mod media;
 pub mod nbd;

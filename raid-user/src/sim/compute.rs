@@ -7,7 +7,7 @@ use raid_core::action::{SlotId, Work};
 use raid_core::geometry::StripeMap;
 use raid_core::parity::{gf, reference};
 use raid_core::request::RequestId;
-use raid_core::rows::{Band, ROW_SECTORS, Rows};
+use raid_core::rows::{Band, ROW_LEN, Rows};
 
 use super::model::Value;
 
@@ -15,7 +15,7 @@ use super::model::Value;
 pub(super) const POISON: Value = 0xDEAD_BEEF_DEAD_BEEF;
 
 /// One column of a slot.
-pub(super) type Column = [Value; ROW_SECTORS as usize];
+pub(super) type Column = [Value; ROW_LEN];
 
 /// All buffers of a host.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ pub(super) struct Buffers {
 
 impl Buffers {
     pub(super) fn column(&mut self, slot: SlotId, column: Member) -> &mut Column {
-        self.slots.entry((slot, column.0)).or_insert([POISON; ROW_SECTORS as usize])
+        self.slots.entry((slot, column.0)).or_insert([POISON; ROW_LEN])
     }
 
     /// Nobody has a right to the slot's buffers any more.

@@ -6,7 +6,7 @@ use raid_core::engine::{self, Host};
 use raid_core::health;
 use raid_core::region::RegionNo;
 use raid_core::request::{Error, Kind, Refused, Request, RequestId};
-use raid_core::rows::{ROW_SECTORS, RowKind};
+use raid_core::rows::{ROW_LEN, ROW_SECTORS, RowKind};
 use raid_core::{Columns, Member, Sector, Sectors};
 
 use super::Totals;
@@ -128,7 +128,7 @@ impl<'a> Life<'a> {
             let crowd = if out.rng.bool() { sectors } else { sectors.min(32) };
             let at = out.rng.usize(..crowd);
             let whole = out.rng.bool();
-            let row = ROW_SECTORS as usize;
+            let row = ROW_LEN;
             if whole { (kind, at / row * row, row) } else { (kind, at, out.rng.usize(1..=row)) }
         });
         if matches!(kind, Kind::Write { .. }) && self.dice(3) {

@@ -18,7 +18,7 @@ use raid_core::recovery::Recovery;
 use raid_core::region::{RegionLog, RegionNo};
 use raid_core::request::{Error, RequestId};
 use raid_core::reshape::Layouts;
-use raid_core::rows::{Band, ROW_SECTORS, Rows};
+use raid_core::rows::{Band, ROW_LEN, Rows};
 use raid_core::stripe::{Limits, Shard, State};
 
 use super::bug::Bug;
@@ -30,9 +30,6 @@ const NESTED_MAX: u32 = 3;
 
 /// The clock of a flush that is a mistake: it covers nothing.
 const NO_FLUSH: u64 = u64::MAX;
-
-/// Sectors of a row.
-const ROW: usize = ROW_SECTORS as usize;
 
 /// Lines of the story that are kept.
 const STORY_MAX: usize = 60;
@@ -302,7 +299,7 @@ impl Inside {
                         self.buffers.requests.insert(request, values);
                     }
                     Buf::Slot { slot, column } => {
-                        let first = at % ROW;
+                        let first = at % ROW_LEN;
                         self.buffers.column(slot, column)[first..first + len].copy_from_slice(&values);
                     }
                 }
@@ -326,7 +323,7 @@ impl Inside {
                 Buf::Request(request) => {
                     self.buffers.requests.get(&request).and_then(|buffer| buffer.get(offset)).copied().unwrap_or(POISON)
                 }
-                Buf::Slot { slot, column } => self.buffers.column(slot, column)[at % ROW + offset],
+                Buf::Slot { slot, column } => self.buffers.column(slot, column)[at % ROW_LEN + offset],
             };
             if self.out.rng.f64() < chance {
                 self.out.disks[usize::from(member.0)].write(at + offset, value, fua);
@@ -387,7 +384,7 @@ impl Host for World {
             Action::Flush { member, .. } => inside.out.disks[usize::from(member.0)].clock(),
             Action::Io { way: Way::Read, at, len, buf: Buf::Slot { slot, column }, .. } => {
                 // The disk may write it from now on: whoever looks before it is done sees nothing good.
-                let (first, len) = (index(at.0) % ROW, index(len.0));
+                let (first, len) = (index(at.0) % ROW_LEN, index(len.0));
                 inside.buffers.column(slot, column)[first..first + len].fill(POISON);
                 0
             }

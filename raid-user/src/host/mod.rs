@@ -1,0 +1,3 @@
+//! The real host: the same core as the simulator's, over real media.
+
+pub mod start;

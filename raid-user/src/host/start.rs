@@ -1,0 +1,69 @@
+//! What a running array is made of: the contract between the host, which moves bytes, and a format, which knows what
+//! the members' metadata must say.
+
+use std::io;
+
+use raid_core::health::Health;
+use raid_core::region::RegionNo;
+use raid_core::rows::Rows;
+use raid_core::{Member, Sector};
+
+use crate::media::SharedMedia;
+
+/// One slot of a running array.
+#[derive(Clone)]
+pub struct Slot {
+    /// Where its data are, or nothing if the member is missing.
+    pub media: Option<SharedMedia>,
+    /// First sector of the array's data on the medium.
+    pub data_at: Sector,
+}
+
+/// All that the host needs to run an array, as a format found it.
+pub struct Start {
+    /// The array's shape.
+    pub rows: Rows,
+    /// Who is in sync, being rebuilt up to a mark, or missing.
+    pub health: Health,
+    /// One for each slot.
+    pub slots: Vec<Slot>,
+    /// Rows under one bit of the region log: what the format's bitmap says, or all rows if it has one dirty flag.
+    pub region_rows: u64,
+    /// Words of 64 bits in a page of the log, so that a page is what the format writes at once.
+    pub log_page_words: usize,
+    /// Regions whose redundancy is in doubt.
+    pub doubt: Vec<RegionNo>,
+    /// Who writes the log and the members' states down.
+    pub store: Box<dyn Store>,
+}
+
+/// The format's side: writes durable metadata when the engine says so, decides nothing.
+///
+/// Every call returns when the medium has it durably. Calls for one member never overlap; those for several may.
+pub trait Store: Send + Sync {
+    /// Writes page `page` of the region log to `member`: `words` as the engine holds them, bit 0 of word 0 being the
+    /// page's first region.
+    ///
+    /// # Errors
+    /// The medium's; the member is failed then.
+    fn write_log(&self, member: Member, page: u32, words: &[u64]) -> io::Result<()>;
+
+    /// Writes the members' states to `member`.
+    ///
+    /// # Errors
+    /// The medium's; the member is failed then.
+    fn write_health(&self, member: Member, health: &Health) -> io::Result<()>;
+
+    /// Gives a new medium to a missing slot, and says where its data will lie. Nothing on it is trusted.
+    /// The store must not write to it before the next `write_health`.
+    ///
+    /// # Errors
+    /// What the medium is too small for, or its own errors.
+    fn admit(&self, member: Member, media: SharedMedia) -> io::Result<Slot>;
+
+    /// The array was stopped in order: `clean` if no region is in doubt and no bit is set. Called last.
+    ///
+    /// # Errors
+    /// The medium's, of the first member that failed.
+    fn stop(&self, health: &Health, clean: bool) -> io::Result<()>;
+}
