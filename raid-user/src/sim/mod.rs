@@ -82,8 +82,8 @@ impl fmt::Display for Totals {
         let Self { seeds, writes, reads, flushes, actions, faults, added, cuts, doubted, whole } = self;
         write!(
             f,
-            "{seeds} seeds ({whole} whole in the end): {writes} writes, {reads} reads, {flushes} flushes, {actions} actions, {faults} faults, \
-             {added} members added, {cuts} power cuts, {doubted} refused in doubt"
+            "{seeds} seeds ({whole} whole in the end): {writes} writes, {reads} reads, {flushes} flushes, {actions} actions, \
+             {faults} faults, {added} members added, {cuts} power cuts, {doubted} refused in doubt"
         )
     }
 }
