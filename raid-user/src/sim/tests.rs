@@ -27,7 +27,6 @@ fn a_seed_is_a_replay() {
 /// Within so many seeds each mistake must be caught. Most need a handful; those that need a crash at one certain moment, more.
 const fn seeds_for(bug: Bug) -> u64 {
     match bug {
-        Bug::IgnoreWriteError => 4000,
         _ => 100,
     }
 }
