@@ -10,7 +10,7 @@ use std::sync::Arc;
 use raid_testkit::{pattern, skipped};
 use raid_user::media::nbd::Uri;
 use raid_user::media::{FaultyMedia, Media, MediaMut, MemMedia, SharedMedia};
-use raid_user::nbd::{Address, Client, Running, ServeOptions, Target, serve};
+use raid_user::nbd::{Address, Client, ClientMut, Running, ServeOptions, Target, serve};
 
 const SECTORS: usize = 16 << 10;
 
@@ -245,25 +245,76 @@ fn fio_verifies_what_it_wrote_through_the_server() {
     must("fio", &[&job[..], &["--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0", "--minimal"]].concat());
 }
 
-#[test]
-fn our_client_reads_nbdkit() {
-    let folder = tempfile::tempdir().unwrap();
-    let (socket, image) = (folder.path().join("kit"), folder.path().join("image"));
-    std::fs::write(&image, content()).unwrap();
-    let spawned = Command::new("nbdkit").args(["-f", "-r", "-U", text(&socket), "file", text(&image)]).spawn();
-    let Ok(mut kit) = spawned else { return skipped("nbdkit") };
+/// Starts nbdkit on an image in a folder; `None` if it is not installed.
+fn nbdkit(folder: &Path, image: &Path, more: &[&str]) -> Option<(std::process::Child, Uri)> {
+    let socket = folder.join("kit");
+    let arguments = [&["-f", "-U", text(&socket)], more, &["file", text(image)]].concat();
+    let Ok(kit) = Command::new("nbdkit").args(arguments).spawn() else {
+        skipped("nbdkit");
+        return None;
+    };
     let waited = (0..200).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(20));
         socket.exists()
     });
-    let uri = Uri::parse(&format!("nbd+unix:///?socket={}", socket.display())).unwrap();
-    let client: Option<SharedMedia> = waited.then(|| Client::connect_shared(&uri).unwrap());
+    assert!(waited, "nbdkit makes its socket");
+    Some((kit, Uri::parse(&format!("nbd+unix:///?socket={}", socket.display())).unwrap()))
+}
+
+#[test]
+fn our_client_reads_nbdkit() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    std::fs::write(&image, content()).unwrap();
+    let Some((mut kit, uri)) = nbdkit(folder.path(), &image, &["-r"]) else { return };
+    let read_only = ClientMut::connect(&uri).err();
+    let client: SharedMedia = Client::connect_shared(&uri).unwrap();
     let mut bytes = vec![0; SECTORS * 512];
-    let read = client.as_ref().map(|client| client.read_at(0, &mut bytes));
+    let read = client.read_at(0, &mut bytes);
     kit.kill().unwrap();
     kit.wait().unwrap();
-    read.expect("nbdkit made its socket").unwrap();
+    read.unwrap();
     assert!(bytes == content());
+    assert!(read_only.unwrap().to_string().contains("read-only"));
+}
+
+/// The same changes to a medium behind a client and to memory, and then both are compared.
+fn change_and_compare(client: &dyn MediaMut) {
+    let plain = MemMedia::new("plain", content());
+    for media in [client, &plain as &dyn MediaMut] {
+        media.write_at(700, &vec![0x5a; 100_000]).unwrap();
+        media.write_zeroes(1 << 20, 70_000, false).unwrap();
+        media.write_zeroes(2 << 20, 1 << 20, true).unwrap();
+        media.flush().unwrap();
+        assert!(media.write_at(media.size_bytes() - 1, &[1, 2]).is_err());
+    }
+    client.discard(5 << 20, 4096).unwrap();
+    let (mut one, mut other) = (vec![0; SECTORS * 512], vec![0; SECTORS * 512]);
+    client.read_at(0, &mut one).unwrap();
+    plain.read_at(0, &mut other).unwrap();
+    one[5 << 20..(5 << 20) + 4096].copy_from_slice(&other[5 << 20..(5 << 20) + 4096]);
+    assert!(one == other);
+}
+
+#[test]
+fn our_client_writes_to_our_server() {
+    let memory: Arc<dyn MediaMut> = Arc::new(MemMedia::new("memory", content()));
+    let served = Served::new(Target::Writable(memory));
+    change_and_compare(&ClientMut::connect(&Uri::parse(&served.uri()).unwrap()).unwrap());
+    let read_only = Served::new(read_only());
+    assert!(ClientMut::connect(&Uri::parse(&read_only.uri()).unwrap()).is_err());
+}
+
+#[test]
+fn our_client_writes_to_nbdkit() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    std::fs::write(&image, content()).unwrap();
+    let Some((mut kit, uri)) = nbdkit(folder.path(), &image, &[]) else { return };
+    let done = std::panic::catch_unwind(|| change_and_compare(&ClientMut::connect(&uri).unwrap()));
+    kit.kill().unwrap();
+    kit.wait().unwrap();
+    done.unwrap();
 }
 
 /// A server that says whatever it likes: first what a good one says, cut or changed at one place, then the end.

@@ -1,11 +1,12 @@
 //! NBD: a server and a client, by the protocol's own document (NetworkBlockDevice `doc/proto.md`).
 //!
 //! [`protocol`] names the numbers, [`machine`] is the server's side of a connection without a socket, [`reply`] makes answers,
-//! [`server`] has the sockets and threads, [`client`] reads other people's exports.
+//! [`server`] has the sockets and threads, [`client`] reads and writes other people's exports.
 //!
 //! Not here: TLS, extended headers (64-bit lengths), the `cache` and `resize` commands.
 
 pub mod client;
+mod link;
 pub mod machine;
 pub mod protocol;
 pub mod reply;
@@ -14,5 +15,5 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use client::Client;
+pub use client::{Client, ClientMut};
 pub use server::{Address, Running, ServeOptions, Target, serve};
