@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod assemble;
+pub mod bios;
 pub mod dump;
 pub mod md;
 pub mod record;

@@ -20,6 +20,24 @@ pub enum Format {
     Md11,
     /// Linux MD 1.2: superblock at 4 KiB.
     Md12,
+    /// Adaptec HostRAID (ASR).
+    Asr,
+    /// HighPoint 37x.
+    Hpt37x,
+    /// HighPoint 45x.
+    Hpt45x,
+    /// JMicron.
+    JMicron,
+    /// LSI MegaRAID, software form.
+    Lsi,
+    /// NVIDIA MediaShield.
+    Nvidia,
+    /// Promise FastTrak.
+    Promise,
+    /// Silicon Image Medley.
+    Sil,
+    /// VIA.
+    Via,
 }
 
 impl Format {
@@ -32,6 +50,15 @@ impl Format {
             Self::Md10 => "md 1.0",
             Self::Md11 => "md 1.1",
             Self::Md12 => "md 1.2",
+            Self::Asr => "asr",
+            Self::Hpt37x => "hpt37x",
+            Self::Hpt45x => "hpt45x",
+            Self::JMicron => "jmicron",
+            Self::Lsi => "lsi",
+            Self::Nvidia => "nvidia",
+            Self::Promise => "promise",
+            Self::Sil => "sil",
+            Self::Via => "via",
         }
     }
 
@@ -40,6 +67,15 @@ impl Format {
     pub const fn family(self) -> Family {
         match self {
             Self::Md090Little | Self::Md090Big | Self::Md10 | Self::Md11 | Self::Md12 => Family::Md,
+            Self::Asr => Family::Asr,
+            Self::Hpt37x => Family::Hpt37x,
+            Self::Hpt45x => Family::Hpt45x,
+            Self::JMicron => Family::JMicron,
+            Self::Lsi => Family::Lsi,
+            Self::Nvidia => Family::Nvidia,
+            Self::Promise => Family::Promise,
+            Self::Sil => Family::Sil,
+            Self::Via => Family::Via,
         }
     }
 }
@@ -49,6 +85,24 @@ impl Format {
 pub enum Family {
     /// Linux MD, all versions.
     Md,
+    /// Adaptec HostRAID (ASR).
+    Asr,
+    /// HighPoint 37x.
+    Hpt37x,
+    /// HighPoint 45x.
+    Hpt45x,
+    /// JMicron.
+    JMicron,
+    /// LSI MegaRAID, software form.
+    Lsi,
+    /// NVIDIA MediaShield.
+    Nvidia,
+    /// Promise FastTrak.
+    Promise,
+    /// Silicon Image Medley.
+    Sil,
+    /// VIA.
+    Via,
 }
 
 /// Identity of an array: 16 bytes, in the order the format prints them.

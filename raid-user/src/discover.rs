@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use raid_core::Sectors;
 use raid_formats::assemble::{Claimant, same_array};
+use raid_formats::bios;
 use raid_formats::md::{self, Fault, ProbeBuffer, Refusal, Superblock, Version};
 use raid_formats::record::{Record, Role};
 use raid_formats::source::Source;
@@ -44,11 +45,19 @@ impl Source for MediaSource<'_> {
 pub struct Found {
     name: String,
     media: SharedMedia,
-    block: Box<[u8; 4096]>,
-    version: Version,
+    meta: Meta,
     record: Record,
     others: Vec<Record>,
     notes: Vec<Note>,
+}
+
+/// The metadata that a member was found by.
+#[derive(Clone)]
+enum Meta {
+    /// A superblock of Linux MD, as it stands on the medium.
+    Md { block: Box<[u8; 4096]>, version: Version },
+    /// A record of a BIOS RAID.
+    Bios(bios::Kind, Box<bios::Member>),
 }
 
 /// Why a medium is no member, place by place.
@@ -92,32 +101,44 @@ impl Found {
     /// [`NoMember`] with the reason for every place looked at.
     pub fn inspect(name: &str, media: SharedMedia) -> Result<Self, NoMember> {
         let mut buffer: Box<ProbeBuffer> = Box::new([[0; 4096]; 4]);
-        let probe = md::probe(&MediaSource(media.as_ref()), &mut buffer);
-        let mut ranked = probe.ranked();
-        let Some(best) = ranked.next() else {
-            let bare = |fault: &Fault<io::Error>| {
-                matches!(fault, Fault::Refused(Refusal::NoMagic { .. } | Refusal::MediumTooSmall { .. }))
-            };
-            let faults = || probe.finds.iter().filter_map(|find| Some((find, find.outcome.as_ref().err()?)));
-            return Err(NoMember {
-                name: name.to_owned(),
-                places: faults().map(|(find, fault)| (find.version.format().name(), fault.to_string())).collect(),
-                damaged: faults().any(|(_, fault)| !bare(fault)),
-            });
+        let source = MediaSource(media.as_ref());
+        let probe = md::probe(&source, &mut buffer);
+        let mut places: Vec<(&'static str, Fault<io::Error>)> = Vec::new();
+        let mut metas: Vec<(Meta, Record)> = probe
+            .ranked()
+            .filter_map(|superblock| {
+                let record = superblock.record();
+                let version = Version::ALL.into_iter().find(|version| version.format() == record.format)?;
+                Some((Meta::Md { block: Box::new(*superblock.emit()), version }, record))
+            })
+            .collect();
+        places.extend(
+            probe.finds.into_iter().filter_map(|find| Some((find.version.format().name(), find.outcome.err()?))),
+        );
+        let bare = |fault: &Fault<io::Error>| {
+            matches!(fault, Fault::Refused(Refusal::NoMagic { .. } | Refusal::MediumTooSmall { .. }))
         };
-        let others = ranked.map(|superblock| superblock.record()).collect();
-        let record = best.record();
-        let version = Version::ALL.into_iter().find(|version| version.format() == record.format);
-        let version = version.unwrap_or(Version::V1_2);
-        Ok(Self {
-            name: name.to_owned(),
-            block: Box::new(*best.emit()),
-            media,
-            version,
-            record,
-            others,
-            notes: Vec::new(),
-        })
+        let mut damaged = places.iter().any(|(_, fault)| !bare(fault));
+        let mut places: Vec<(&'static str, String)> =
+            places.into_iter().map(|(format, fault)| (format, fault.to_string())).collect();
+        // Nine more formats that are hardly ever there: only what is damaged is worth a line.
+        let mut working = Box::new([0; bios::BUFFER_BYTES]);
+        for kind in bios::Kind::all() {
+            match kind.find(&source, &mut working) {
+                Ok(member) => metas.push((Meta::Bios(kind, Box::new(member)), *member.record())),
+                Err(bios::Fault::Refused(bios::Refusal::NoMagic { .. } | bios::Refusal::MediumTooSmall { .. })) => {}
+                Err(fault) => {
+                    damaged = true;
+                    places.insert(0, (kind.format().name(), fault.to_string()));
+                }
+            }
+        }
+        let mut metas = metas.into_iter();
+        let Some((meta, record)) = metas.next() else {
+            return Err(NoMember { name: name.to_owned(), places, damaged });
+        };
+        let others = metas.map(|(_, record)| record).collect();
+        Ok(Self { name: name.to_owned(), media, meta, record, others, notes: Vec::new() })
     }
 
     /// The member as it was given.
@@ -144,13 +165,23 @@ impl Found {
         &self.notes
     }
 
-    /// Calls `look` with the superblock, which borrows this member.
+    /// The superblock of Linux MD, which borrows this member; `None` if it was found by another format.
     ///
     /// # Errors
     /// The refusal, if the medium changed its size since; it was parsed once already.
-    pub fn superblock(&self) -> Result<Superblock<'_>, Refusal> {
+    pub fn superblock(&self) -> Option<Result<Superblock<'_>, Refusal>> {
+        let Meta::Md { block, version } = &self.meta else { return None };
         let medium = Sectors::from_bytes_floor(self.media.size_bytes());
-        Superblock::parse(self.block.as_slice(), self.version, medium)
+        Some(Superblock::parse(block.as_slice(), *version, medium))
+    }
+
+    /// The record of a BIOS RAID, if it was found by one.
+    #[must_use]
+    pub const fn bios(&self) -> Option<(bios::Kind, &bios::Member)> {
+        match &self.meta {
+            Meta::Bios(kind, member) => Some((*kind, member)),
+            Meta::Md { .. } => None,
+        }
     }
 }
 
@@ -160,7 +191,11 @@ impl Claimant for Found {
     }
 
     fn role_of(&self, number: u32) -> Role {
-        self.superblock().map_or(Role::Faulty, |superblock| superblock.role_of(number))
+        match (&self.meta, self.superblock()) {
+            (Meta::Bios(_, member), _) => member.role_of(number),
+            (Meta::Md { .. }, Some(Ok(superblock))) => superblock.role_of(number),
+            (Meta::Md { .. }, _) => Role::Faulty,
+        }
     }
 }
 

@@ -171,7 +171,7 @@ impl Judged {
                     md::journal_state(source, superblock, &mut [0; LOG_BUFFER_BYTES])
                 })
             });
-            match state.transpose()?.flatten() {
+            match state.transpose()?.flatten().flatten() {
                 None => refuse(Warning::JournalMissing, options.ignore_journal, "--ignore-journal")?,
                 Some(state) if state.holds_data() => {
                     refuse(Warning::JournalNotReplayed, options.ignore_journal, "--ignore-journal")?;
@@ -186,7 +186,7 @@ impl Judged {
                 let state = with_superblock(found, |source, superblock| {
                     md::ppl_state(source, superblock, &mut [0; LOG_BUFFER_BYTES])
                 });
-                let state = state?.unwrap_or_default();
+                let state = state?.flatten().unwrap_or_default();
                 entries += u64::from(state.unreplayed(self.lead().sync));
             }
         }
@@ -226,7 +226,9 @@ impl Judged {
         let summary = with_superblock(found, |source, superblock| {
             md::read_bitmap(source, superblock, &mut [0; LOG_BUFFER_BYTES], |chunk| chunks.push(chunk))
         })?;
-        let Some(summary) = summary.filter(|summary| !summary.stale) else { return Ok(DirtyRows::From(from)) };
+        let Some(summary) = summary.flatten().filter(|summary| !summary.stale) else {
+            return Ok(DirtyRows::From(from));
+        };
         let len = summary.chunk;
         let runs = chunks.into_iter().filter_map(|chunk| Some(Extent { at: Sector(chunk.checked_mul(len.0)?), len }));
         Ok(DirtyRows::Runs(runs.fold(Vec::new(), with_run)))
@@ -238,6 +240,7 @@ impl Slot {
         let record = found.record();
         let mut bad = vec![Extent::default(); md::bad_blocks::ENTRIES_MAX];
         let count = with_superblock(found, |source, superblock| md::read_bad_blocks(source, superblock, &mut bad))?;
+        let count = count.unwrap_or(0);
         bad.truncate(count);
         let bad = bad.into_iter().fold(Vec::new(), with_run);
         if !bad.is_empty() {
@@ -258,14 +261,15 @@ impl Slot {
     }
 }
 
-/// Runs a reader of `raid_formats` on a member's superblock; its fault becomes an error with the member's name.
+/// Runs a reader of `raid_formats` on a member's MD superblock, if it has one; its fault becomes an error with the member's name.
 fn with_superblock<T>(
     found: &Found,
     read: impl FnOnce(&MediaSource<'_>, &md::Superblock<'_>) -> Result<T, md::Fault<std::io::Error>>,
-) -> Result<T, OpenError> {
+) -> Result<Option<T>, OpenError> {
     let named = |reason: String| OpenError::Member { member: found.name().to_owned(), reason };
-    let superblock = found.superblock().map_err(|refusal| named(refusal.to_string()))?;
-    read(&MediaSource(found.media().as_ref()), &superblock).map_err(|fault| named(fault.to_string()))
+    let Some(superblock) = found.superblock() else { return Ok(None) };
+    let superblock = superblock.map_err(|refusal| named(refusal.to_string()))?;
+    read(&MediaSource(found.media().as_ref()), &superblock).map(Some).map_err(|fault| named(fault.to_string()))
 }
 
 fn missing(slots: &[Option<Slot>]) -> Columns {

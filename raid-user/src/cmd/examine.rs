@@ -15,7 +15,7 @@ use super::exit::{Exit, Failure};
 use super::open::{media_options, unopened};
 use super::output::{Output, complain};
 use super::text;
-use crate::discover::{Found, Outcome, open_member};
+use crate::discover::{Found, MediaSource, Outcome, open_member};
 use crate::media::Media;
 
 /// Tells every field with its offset and meaning.
@@ -135,11 +135,21 @@ fn examine(found: &Found, look: Look) -> Examined {
         let other = format!("{} of array {} with {} events", other.format.name(), other.array, other.events);
         notes.push(format!("Another superblock also stands here: {other}."));
     }
-    if let (Some(version), Ok(superblock)) = (version, found.superblock()) {
+    if let (Some(version), Some(Ok(superblock))) = (version, found.superblock()) {
         let at = superblock.at();
         push(&mut records, &mut notes, "superblock", at, superblock.emit(), look, |bytes, visit| {
             md::dump::superblock(bytes, version, visit)
         });
+    }
+    if let Some((kind, member)) = found.bios() {
+        let mut bytes = vec![0; kind.len_bytes()];
+        match kind.read(&MediaSource(found.media().as_ref()), member.at(), &mut bytes) {
+            Ok(()) => push(&mut records, &mut notes, "record", member.at(), &bytes, look, |bytes, visit| {
+                kind.dump(bytes).for_each(visit);
+                Ok(())
+            }),
+            Err(fault) => notes.push(fault.to_string()),
+        }
     }
     let mut area = |name, at: Sector, len: usize, dump: Dump<'_>| {
         let mut bytes = vec![0; len];
@@ -158,7 +168,7 @@ fn examine(found: &Found, look: Look) -> Examined {
         }
         WriteLog::Journal { .. } => {}
     }
-    if let (Some(list), Ok(md::Superblock::V1(superblock))) = (record.bad_blocks, found.superblock()) {
+    if let (Some(list), Some(Ok(md::Superblock::V1(superblock)))) = (record.bad_blocks, found.superblock()) {
         let len = usize::try_from(list.len.0 * SECTOR_BYTES).unwrap_or(4096).min(4096);
         let shift = superblock.raw().head.bblog_shift;
         area("bad blocks", list.at, len, &|bytes, visit| {

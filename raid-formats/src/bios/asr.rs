@@ -1,0 +1,195 @@
+//! Adaptec HostRAID: a reserved block in the last sector points to a table of arrays and disks, the same on all disks. Big-endian.
+//!
+//! Source: dmraid's `lib/format/ataraid/asr.h` (Adaptec's own), DragonFly BSD's `sys/dev/disk/nata/ata-raid.h`; checked on an image. An entry for an
+//! array is followed by those of its disks. Arrays of arrays, and how RAID 5 rotates, are not known: both are refused.
+
+use super::claim::{Arrangement, Claim, Refusal, identity, name};
+use super::place::Place;
+use super::vendor::{Plan, Unfit, Vendor, arrangement, byte_sum, checksum, chunk, count, last, magic};
+use crate::record::Format;
+use raid_core::{Sector, Sectors};
+
+const B0: Place = Place::be("rb.b0idcode", 0, 4, "0x37fc4d1e").hex();
+const VERSION: Place = Place::be("rb.resver", 63, 1, "8");
+const DRIVE: Place = Place::be("rb.drivemagic", 64, 4, "this disk's key in the table").hex();
+const DPTM: Place = Place::be("rb.smagic", 256, 4, "\"DPTM\"").hex();
+const TABLE_AT: Place = Place::be("rb.raidtbl", 260, 4, "sector of the table");
+/// The table stands behind the reserved block in the buffer.
+const TABLE: u32 = 512;
+const ID: Place = Place::be("rt.ridcode", TABLE, 4, "0x900765c4").hex();
+const TABLE_VERSION: Place = Place::be("rt.rversion", TABLE + 4, 4, "");
+const MOST: Place = Place::be("rt.maxelm", TABLE + 8, 2, "entries that there is room for");
+const COUNT: Place = Place::be("rt.elmcnt", TABLE + 10, 2, "entries");
+const SIZE: Place = Place::be("rt.elmsize", TABLE + 12, 2, "64");
+const CHECKSUM: Place = Place::be("rt.rchksum", TABLE + 14, 2, "sum of the bytes of the entries").hex();
+const FLAGS: Place = Place::be("rt.raidFlags", TABLE + 24, 4, "").hex();
+const TIME: Place = Place::be("rt.timestamp", TABLE + 28, 4, "");
+const DIRTY: Place = Place::be("rt.dirty", TABLE + 33, 1, "3 dirty");
+const ENTRY: Place = Place::bytes("ent[0]", TABLE + 64, 64, "arrays, each followed by its disks");
+const MEMBERS: Place = Place::be("ent.raidcnt", TABLE + 64, 2, "disks");
+const SEQUENCE: Place = Place::be("ent.raidseq", TABLE + 66, 2, "");
+const KEY: Place = Place::be("ent.raidmagic", TABLE + 68, 4, "identity of the array, key of the disk").hex();
+const LEVEL: Place =
+    Place::be("ent.raidlevel", TABLE + 72, 1, "0 a disk, 1 an array, 2 the system's, 3 an array of arrays");
+const TYPE: Place = Place::be("ent.raidtype", TABLE + 73, 1, "0, 1, 5; 0xfe spare");
+const STATE: Place =
+    Place::be("ent.raidstate", TABLE + 74, 1, "0 in order, 1 degraded, 2 being rebuilt, 3 failed, 4 replaced");
+const HBA: Place = Place::be("ent.raidhba", TABLE + 77, 1, "");
+const CHANNEL: Place = Place::be("ent.raidchnl", TABLE + 78, 1, "");
+const LUN: Place = Place::be("ent.raidlun", TABLE + 79, 1, "");
+const DISK: Place = Place::be("ent.raidid", TABLE + 80, 4, "");
+const OFFSET: Place = Place::be("ent.loffset", TABLE + 84, 4, "first sector of the data");
+const CAPACITY: Place = Place::be("ent.lcapcty", TABLE + 88, 4, "sectors");
+const STRIPE: Place = Place::be("ent.strpsize", TABLE + 92, 2, "sectors of a chunk");
+const NAME: Place = Place::text("ent.name", TABLE + 112, 16, "name of the array");
+
+const FIELDS: [Place; 18] = [
+    B0,
+    VERSION,
+    DRIVE,
+    DPTM,
+    TABLE_AT,
+    ID,
+    TABLE_VERSION,
+    MOST,
+    COUNT,
+    SIZE,
+    CHECKSUM,
+    FLAGS,
+    TIME,
+    DIRTY,
+    ENTRY,
+    ENTRY.at(64),
+    ENTRY.at(128),
+    ENTRY.at(192),
+];
+
+pub(super) const ASR: Vendor = Vendor {
+    format: Format::Asr,
+    head_bytes: 512,
+    rest: Some((TABLE_BYTES, |head| Sector(TABLE_AT.get(head)))),
+    place: last,
+    copies: 1,
+    fields: &FIELDS,
+    parse,
+    make,
+};
+
+pub(super) const TABLE_BYTES: usize = 8192;
+/// Sectors from the table to the end of the disk.
+const TABLE_BEFORE_END: u64 = 17;
+const ENTRY_BYTES: u32 = 64;
+const ENTRIES_MAX: u64 = 127;
+const ARRAY: u64 = 1;
+const SPARE: u64 = 0xfe;
+const REBUILT: u64 = 2;
+const FAILED: u64 = 3;
+const IS_DIRTY: u64 = 3;
+const DISKS_MAX: u16 = 16;
+const LEVELS: [(Arrangement, u64); 2] = [(Arrangement::Stripe, 0), (Arrangement::Mirror, 1)];
+
+/// Where a disk was attached: what disks of an array are ordered by.
+fn location(record: &[u8], by: u32) -> [u64; 4] {
+    [HBA, CHANNEL, LUN, DISK].map(|field| field.at(by).get(record))
+}
+
+fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
+    magic(B0, record, 0x37fc_4d1e)?;
+    magic(DPTM, record, 0x4450_544d)?;
+    magic(ID, record, 0x9007_65c4)?;
+    let entries = COUNT.get(record);
+    if entries > ENTRIES_MAX || SIZE.get(record) != u64::from(ENTRY_BYTES) {
+        return Err(COUNT.refusal(entries, "more entries than there is room for, or entries of another size"));
+    }
+    let first = TABLE as usize + 64;
+    let end = first + usize::try_from(entries).unwrap_or(0) * ENTRY_BYTES as usize;
+    checksum(CHECKSUM, record, byte_sum(record.get(first..end).unwrap_or(&[])) & 0xffff)?;
+    let drive = DRIVE.get(record);
+    let at = |number: u64| u32::try_from(number).unwrap_or(0).saturating_mul(ENTRY_BYTES);
+    let is_disk = |number: &u64| LEVEL.at(at(*number)).get(record) == 0;
+    let own = (0..entries).filter(is_disk).find(|number| KEY.at(at(*number)).get(record) == drive);
+    let own = own.ok_or_else(|| DRIVE.refusal(drive, "no disk of the table has this key"))?;
+    let array = (0..own).rev().find(|number| !is_disk(number));
+    let array = array.ok_or_else(|| COUNT.refusal(own, "the disk's entry follows no array's"))?;
+    let (disk, array) = (at(own), at(array));
+    let level = LEVEL.at(array).get(record);
+    if level != ARRAY {
+        return Err(LEVEL.refusal(level, "an array that is not made of disks"));
+    }
+    let arrangement = arrangement(&LEVELS, TYPE.at(array), record)?;
+    let members = count(MEMBERS, MEMBERS.at(array).get(record), DISKS_MAX)?;
+    let place = location(record, disk);
+    let siblings = (array / ENTRY_BYTES + 1..).map(u64::from).take_while(|number| *number < entries && is_disk(number));
+    let before = siblings.filter(|number| location(record, at(*number)) < place).count();
+    let (index, state) = (u16::try_from(before).unwrap_or(u16::MAX), STATE.at(disk).get(record));
+    let stripe = STRIPE.at(array).get(record);
+    let spare = TYPE.at(disk).get(record) == SPARE || index >= members;
+    Ok(Claim {
+        array: identity(&[KEY.at(array).get(record)]),
+        name: name(NAME.at(array).slice(record)),
+        index: (!spare).then_some(index),
+        failed: state == FAILED,
+        chunk: if arrangement == Arrangement::Mirror { Sectors(0) } else { chunk(STRIPE, stripe)? },
+        data_at: Sector(OFFSET.at(disk).get(record)),
+        used: Sectors(CAPACITY.at(disk).get(record)),
+        events: TIME.get(record),
+        dirty: DIRTY.get(record) == IS_DIRTY,
+        mark: (state == REBUILT).then_some(Sectors(0)),
+        ..Claim::new(Format::Asr, arrangement, members, index)
+    })
+}
+
+fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
+    let spec = plan.spec;
+    if spec.members > DISKS_MAX {
+        return Err(Unfit::Members);
+    }
+    let key = |slot: u16| plan.disk_id(slot) & 0xffff_ffff;
+    let table_at = plan.medium.0.checked_sub(TABLE_BEFORE_END).filter(|at| spec.used.0 <= *at).ok_or(Unfit::Size)?;
+    let used = u32::try_from(spec.used.0).map_err(|_| Unfit::Size)?;
+    let total = u32::try_from(plan.array_sectors()).map_err(|_| Unfit::Size)?;
+    let stripe = u16::try_from(spec.chunk.0).map_err(|_| Unfit::Chunk)?;
+    let entries = u64::from(spec.members) + 1;
+    let numbers = [
+        (B0, 0x37fc_4d1e),
+        (VERSION, 8),
+        (DRIVE, key(plan.slot)),
+        (DPTM, 0x4450_544d),
+        (TABLE_AT, u32::try_from(table_at).map_err(|_| Unfit::Size)?.into()),
+        (ID, 0x9007_65c4),
+        (TABLE_VERSION, 2),
+        (MOST, ENTRIES_MAX),
+        (COUNT, entries),
+        (SIZE, ENTRY_BYTES.into()),
+        (TIME, 1),
+        (MEMBERS, spec.members.into()),
+        (KEY, spec.set),
+        (LEVEL, ARRAY),
+        (TYPE, plan.code(&LEVELS)?),
+        (CAPACITY, total.into()),
+        (STRIPE, stripe.into()),
+    ];
+    for (place, value) in numbers {
+        place.put(record, value);
+    }
+    NAME.fill(record, spec.name.as_bytes());
+    for slot in 0..spec.members {
+        let by = (u32::from(slot) + 1) * ENTRY_BYTES;
+        let disk = [
+            (MEMBERS, 0),
+            (SEQUENCE, slot.into()),
+            (KEY, key(slot)),
+            (TYPE, plan.code(&LEVELS)?),
+            (CHANNEL, slot.into()),
+            (CAPACITY, used.into()),
+            (STRIPE, stripe.into()),
+        ];
+        for (place, value) in disk {
+            place.at(by).put(record, value);
+        }
+    }
+    let first = TABLE as usize + 64;
+    let end = first + (usize::from(spec.members) + 1) * ENTRY_BYTES as usize;
+    CHECKSUM.put(record, byte_sum(record.get(first..end).unwrap_or(&[])));
+    Ok(())
+}

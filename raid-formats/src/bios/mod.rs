@@ -1,0 +1,252 @@
+//! RAID of BIOSes and cheap controllers: Adaptec HostRAID (ASR), HighPoint 37x and 45x, JMicron, LSI MegaRAID, NVIDIA MediaShield, Promise FastTrak,
+//! Silicon Image Medley, VIA. Nine records, one shape: found near an end of the disk, one array, no log, hardly any freshness.
+//!
+//! `docs/formats/bios.md` has the tables. What no source tells, such as how a controller's RAID 5 rotates, is refused and not guessed.
+
+mod asr;
+mod claim;
+mod hpt;
+mod jmicron;
+mod lsi;
+mod nvidia;
+mod place;
+mod promise;
+mod sil;
+#[cfg(test)]
+mod tests;
+mod vendor;
+mod via;
+
+use core::fmt;
+
+use crate::assemble::Claimant;
+use crate::dump::Field;
+use crate::record::{Format, Record, Role};
+use crate::source::Source;
+use raid_core::{SECTOR_BYTES, Sector, Sectors};
+
+pub use claim::{Arrangement, Refusal};
+pub use vendor::{Spec, Unfit};
+
+use vendor::{Plan, Vendor};
+
+/// Working space for one record: the longest with all that belongs to it.
+pub const BUFFER_BYTES: usize = 512 + asr::TABLE_BYTES;
+
+const VENDORS: [&Vendor; 9] = [
+    &asr::ASR,
+    &hpt::HPT37X,
+    &hpt::HPT45X,
+    &jmicron::JMICRON,
+    &lsi::LSI,
+    &nvidia::NVIDIA,
+    &promise::PROMISE,
+    &sil::SIL,
+    &via::VIA,
+];
+
+/// One of the nine formats.
+#[derive(Clone, Copy)]
+pub struct Kind(&'static Vendor);
+
+/// Why there is no record at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault<E> {
+    /// The medium could not be read there.
+    Read {
+        /// First sector of the read.
+        at: Sector,
+        /// What the medium said.
+        error: E,
+    },
+    /// The bytes are not what they should be.
+    Refused(Refusal),
+}
+
+impl<E: fmt::Display> fmt::Display for Fault<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read { at, error } => write!(f, "cannot read sector {at}: {error}"),
+            Self::Refused(refusal) => fmt::Display::fmt(refusal, f),
+        }
+    }
+}
+
+impl<E: fmt::Debug + fmt::Display> core::error::Error for Fault<E> {}
+
+/// A record that passed its checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    record: Record,
+    at: Sector,
+}
+
+impl Member {
+    /// Where the record lies on the medium.
+    #[must_use]
+    pub const fn at(&self) -> Sector {
+        self.at
+    }
+}
+
+/// There is no table of others but the count: who says that he has a slot is believed.
+impl Claimant for Member {
+    fn record(&self) -> &Record {
+        &self.record
+    }
+
+    fn role_of(&self, number: u32) -> Role {
+        match u16::try_from(number) {
+            Ok(slot) if slot < self.record.shape.members => Role::Slot(slot),
+            _ => Role::Spare,
+        }
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.format().name())
+    }
+}
+
+impl Kind {
+    /// All of them, in the order in which they are looked for.
+    pub fn all() -> impl Iterator<Item = Self> {
+        VENDORS.into_iter().map(Self)
+    }
+
+    /// The format's name and family.
+    #[must_use]
+    pub const fn format(self) -> Format {
+        self.0.format
+    }
+
+    /// Bytes of a record in working space.
+    #[must_use]
+    pub fn len_bytes(self) -> usize {
+        self.0.head_bytes + self.0.rest.map_or(0, |(len, _)| len)
+    }
+
+    /// The n-th place where a medium of this size can have it; `None` when there are no more.
+    #[must_use]
+    pub fn place(self, medium: Sectors, index: usize) -> Option<Sector> {
+        (self.0.place)(medium, index)
+    }
+
+    /// Looks at every place in order. The first sound record counts; without one, the reason that says most.
+    ///
+    /// # Errors
+    /// [`Fault`]: damage before absence.
+    pub fn find<S: Source>(self, source: &S, buf: &mut [u8; BUFFER_BYTES]) -> Result<Member, Fault<S::Error>> {
+        let medium = Sectors::from_bytes_floor(source.size_bytes());
+        let needed = self.0.head_bytes as u64 / SECTOR_BYTES;
+        let mut worst = Fault::Refused(Refusal::MediumTooSmall { found: medium.0, needed });
+        let mut index = 0;
+        while let Some(at) = self.place(medium, index) {
+            index += 1;
+            match self.look(source, at, medium, buf) {
+                Ok(member) => return Ok(member),
+                Err(fault) => {
+                    let bare = |fault: &Fault<S::Error>| {
+                        matches!(fault, Fault::Refused(Refusal::NoMagic { .. } | Refusal::MediumTooSmall { .. }))
+                    };
+                    if bare(&worst) {
+                        worst = fault;
+                    }
+                }
+            }
+        }
+        Err(worst)
+    }
+
+    fn look<S: Source>(
+        self,
+        source: &S,
+        at: Sector,
+        medium: Sectors,
+        buf: &mut [u8; BUFFER_BYTES],
+    ) -> Result<Member, Fault<S::Error>> {
+        let bytes = buf.get_mut(..self.len_bytes()).unwrap_or(&mut []);
+        self.read(source, at, bytes)?;
+        self.parse(bytes, medium).map(|record| Member { record, at }).map_err(Fault::Refused)
+    }
+
+    /// Reads the record at `at`, with all that belongs to it, into [`len_bytes`](Self::len_bytes) bytes.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn read<S: Source>(self, source: &S, at: Sector, buf: &mut [u8]) -> Result<(), Fault<S::Error>> {
+        let medium = Sectors::from_bytes_floor(source.size_bytes());
+        let read = |at: Sector, part: &mut [u8]| {
+            let end = at.0.saturating_add(part.len() as u64 / SECTOR_BYTES);
+            let short = Fault::Refused(Refusal::MediumTooSmall { found: medium.0, needed: end });
+            let offset = at.bytes().filter(|_| end <= medium.0).ok_or(short)?;
+            source.read_at(offset, part).map_err(|error| Fault::Read { at, error })
+        };
+        let (head, rest) = buf.split_at_mut(self.0.head_bytes.min(buf.len()));
+        read(at, head)?;
+        rest.fill(0);
+        match self.0.rest {
+            // The head may be anything: what it points to need not exist, and then its own checks say so.
+            Some((_, place)) => match read(place(head), rest) {
+                Err(Fault::Refused(_)) => Ok(()),
+                done => done,
+            },
+            None => Ok(()),
+        }
+    }
+
+    /// The meaning of a record's bytes.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn parse(self, bytes: &[u8], medium: Sectors) -> Result<Record, Refusal> {
+        (self.0.parse)(bytes, medium)?.record(medium)
+    }
+
+    /// Every field of a record, sound or not.
+    pub fn dump(self, bytes: &[u8]) -> impl Iterator<Item = Field<'_>> {
+        self.0.fields.iter().map(|place| place.field(bytes))
+    }
+
+    /// Makes the record of the disk in `slot` of an array, and says what is to be written where; `write` gets each piece.
+    ///
+    /// # Errors
+    /// [`Unfit`]; nothing was given to `write` then.
+    pub fn make(
+        self,
+        spec: &Spec,
+        slot: u16,
+        medium: Sectors,
+        buf: &mut [u8; BUFFER_BYTES],
+        mut write: impl FnMut(Sector, &[u8]),
+    ) -> Result<(), Unfit> {
+        let pairs = matches!(spec.arrangement, Arrangement::StripedPairs | Arrangement::MirroredStripes);
+        let chunked = !matches!(spec.arrangement, Arrangement::Mirror | Arrangement::Span);
+        if slot >= spec.members || spec.members < 2 || pairs && (spec.members < 4 || !spec.members.is_multiple_of(2)) {
+            return Err(Unfit::Members);
+        }
+        if chunked && (!spec.chunk.0.is_power_of_two() || !spec.used.0.is_multiple_of(spec.chunk.0)) {
+            return Err(Unfit::Chunk);
+        }
+        buf.fill(0);
+        (self.0.make)(&Plan { spec, slot, medium }, buf.get_mut(..self.len_bytes()).unwrap_or(&mut []))?;
+        // Never in the data: all but one format have their records at the end.
+        let (head, rest) = buf.split_at(self.0.head_bytes);
+        let lowest = (0..self.0.copies).filter_map(|index| self.place(medium, index)).min().ok_or(Unfit::Size)?;
+        let rest_at = self.0.rest.map(|(len, place)| (place(head), len));
+        let limit = rest_at.map_or(lowest, |(at, _)| at.min(lowest));
+        if limit.0 < spec.used.0 && self.0.format != Format::Hpt37x {
+            return Err(Unfit::Size);
+        }
+        if let Some((at, len)) = rest_at {
+            write(at, rest.get(..len).unwrap_or(&[]));
+        }
+        for index in 0..self.0.copies {
+            if let Some(at) = self.place(medium, index) {
+                write(at, head);
+            }
+        }
+        Ok(())
+    }
+}
