@@ -210,3 +210,18 @@ pub enum Token {
         seen: Epoch,
     },
 }
+
+impl Token {
+    /// The epoch in which an action for a member was decided; `None` for arithmetic.
+    #[must_use]
+    pub const fn seen(&self) -> Option<Epoch> {
+        match self {
+            Self::Compute { .. } => None,
+            Self::Slot { seen, .. }
+            | Self::Direct { seen, .. }
+            | Self::Log { seen, .. }
+            | Self::Health { seen, .. }
+            | Self::Flush { seen, .. } => Some(*seen),
+        }
+    }
+}

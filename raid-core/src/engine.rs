@@ -49,6 +49,9 @@ pub trait Host {
     /// Enters the recovery.
     fn with_recovery<R>(&self, f: impl FnOnce(&mut Recovery) -> R) -> R;
     /// Does something, now or later. It is not entered with a machine.
+    ///
+    /// What was planned for a member that has left must not reach the one that took its slot: an action whose token says
+    /// [`seen`](Token::seen) less than the epoch at which the host put the present medium into the slot (see [`add`]) fails undone.
     fn perform(&self, action: Action);
     /// A shard has work: [`run`] is to be called for it, soon.
     fn wake(&self, shard: u16);
@@ -66,13 +69,48 @@ pub fn submit<H: Host>(host: &H, request: Request) -> Result<(), Refused> {
         drive_flushes(host);
         return if started { Ok(()) } else { Err(Refused::Busy) };
     }
-    let end = request.at.checked_add(request.len).ok_or(Refused::PastTheEnd)?;
-    if request.len.is_zero() || end.0 > host.rows().geometry().array_size().0 {
-        return Err(Refused::PastTheEnd);
-    }
     if direct(host, request)? {
         return Ok(());
     }
+    let task = task_of(host, request)?;
+    host.pause();
+    if submit_task(host, task) { Ok(()) } else { Err(Refused::Busy) }
+}
+
+/// Takes requests in order, those for one shard in one critical section: nobody can begin with a row before its neighbours are
+/// there, so that a long write becomes full-stripe writes. Says how many were taken, and why not the next one.
+///
+/// # Errors
+/// [`Refused`], for the request at that place; it and all behind it are the host's again.
+pub fn submit_many<H: Host>(host: &H, requests: &[Request]) -> Result<(), (usize, Refused)> {
+    let mut from = 0;
+    while let Some(request) = requests.get(from) {
+        let taken = submit_run(host, &requests[from..]).map_err(|refused| (from, refused))?;
+        if taken == 0 {
+            submit(host, *request).map_err(|refused| (from, refused))?;
+        }
+        from += taken.max(1);
+    }
+    Ok(())
+}
+
+/// Takes the writes at the start of `requests` that belong to one shard; zero if the first is none of that kind.
+fn submit_run<H: Host>(host: &H, requests: &[Request]) -> Result<usize, Refused> {
+    let write = |request: &Request| -> Option<Task> {
+        let slotted = matches!(request.kind, Kind::Write { .. }) && host.rows().kind() != RowKind::Plain;
+        task_of(host, *request).ok().filter(|_| slotted)
+    };
+    let Some(shard) = requests.first().and_then(write).map(|task| shard_of(host, task.piece.row)) else { return Ok(0) };
+    let mine = |request: &Request| write(request).filter(|task| shard_of(host, task.piece.row) == shard);
+    let taken = host
+        .with_shard(shard, |machine| requests.iter().map_while(mine).take_while(|task| machine.submit(*task)).count());
+    host.wake(shard);
+    if taken == 0 { Err(Refused::Busy) } else { Ok(taken) }
+}
+
+/// A request that lies inside one row, as a task.
+fn task_of<H: Host>(host: &H, request: Request) -> Result<Task, Refused> {
+    check_range(host, request)?;
     let (piece, taken) = host.rows().piece(request.at, request.len).ok_or(Refused::PastTheEnd)?;
     if taken != request.len {
         return Err(Refused::CrossesRow);
@@ -81,12 +119,18 @@ pub fn submit<H: Host>(host: &H, request: Request) -> Result<(), Refused> {
         Kind::Write { fua } => What::Write { id: request.id, fua },
         Kind::Read | Kind::Flush => What::Read(request.id),
     };
-    host.pause();
-    if submit_task(host, Task { piece, what }) { Ok(()) } else { Err(Refused::Busy) }
+    Ok(Task { piece, what })
+}
+
+fn check_range<H: Host>(host: &H, request: Request) -> Result<(), Refused> {
+    let end = request.at.checked_add(request.len).ok_or(Refused::PastTheEnd)?;
+    let fits = !request.len.is_zero() && end.0 <= host.rows().geometry().array_size().0;
+    if fits { Ok(()) } else { Err(Refused::PastTheEnd) }
 }
 
 /// Does what needs no slot: reads of trusted members, and everything where there is no redundancy. True if it was that.
 fn direct<H: Host>(host: &H, request: Request) -> Result<bool, Refused> {
+    check_range(host, request)?;
     let plain = host.rows().kind() == RowKind::Plain;
     let way = match request.kind {
         Kind::Write { fua } if plain => Way::Write { fua },
@@ -105,6 +149,7 @@ fn direct<H: Host>(host: &H, request: Request) -> Result<bool, Refused> {
         return if plain { Err(Refused::CrossesRow) } else { Ok(false) };
     }
     let token = Token::Direct { request, member: place.member, seen: health.epoch() };
+    host.pause();
     let buf = Buf::Request(request.id);
     host.perform(Action::Io { token, way, member: place.member, at: place.at, len: request.len, buf });
     Ok(true)
@@ -227,7 +272,8 @@ fn carry<H: Host>(host: &H, shard: u16, step: Step) {
     }
 }
 
-/// A new member takes a missing one's slot; recovery fills it.
+/// A new member takes a missing one's slot; recovery fills it. Its medium must be in place before, and the host remembers the epoch of the
+/// members' health at that time, in which the slot was empty: actions with older tokens were meant for another.
 ///
 /// # Errors
 /// [`HealthError`] if the slot is taken, or too many others are being filled.

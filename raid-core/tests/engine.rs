@@ -205,6 +205,42 @@ fn a_sequential_stream_of_4_kib_writes_becomes_full_stripe_writes_without_reads(
     assert_eq!(parities, 8);
 }
 
+/// Two threads: one submits a long write, another runs the shard whenever it can. Piece by piece, the second would begin with
+/// the first piece alone; in one critical section it cannot.
+#[test]
+fn a_long_write_submitted_at_once_is_full_stripes_even_if_shards_run_meanwhile() {
+    let host = Counter::new(array(Level::Raid5(Raid5Layout::LeftSymmetric), 5), false);
+    host.drain();
+    let kind = Kind::Write { fua: false };
+    let request = |id: u64| Request { id: RequestId(id), kind, at: Sector(id * 8), len: Sectors(8) };
+    for stripes in 0..4 {
+        // A region is two stripes of eight pieces, and the other shard's turn comes with the next.
+        let pieces: Vec<Request> = (stripes * 8..stripes * 8 + 8).map(request).collect();
+        engine::submit_many(&host, &pieces).unwrap();
+        for shard in 0..LIMITS.shards {
+            engine::run(&host, shard, 100);
+        }
+    }
+    let actions = host.drain();
+    assert_eq!(completed(&actions).len(), 32);
+    assert_eq!((reads(&actions), writes(&actions)), (0, 32 / 4 * 5));
+}
+
+#[test]
+fn of_many_requests_those_before_the_refused_one_are_taken() {
+    let host = Counter::new(array(Level::Raid1, 2), false);
+    host.drain();
+    let request = |id: u64, at: u64| Request { id: RequestId(id), kind: Kind::Read, at: Sector(at), len: Sectors(8) };
+    let mut many = vec![request(0, 0), request(1, 256), request(2, 8)];
+    many[0].kind = Kind::Write { fua: false };
+    assert_eq!(engine::submit_many(&host, &many), Err((1, Refused::PastTheEnd)));
+    assert_eq!(completed(&host.drain()), [(0, Ok(()))]);
+    let writes: Vec<Request> =
+        (0..100).map(|id| Request { kind: Kind::Write { fua: true }, ..request(id, 0) }).collect();
+    assert_eq!(engine::submit_many(&host, &writes), Err((64, Refused::Busy)));
+    assert_eq!(completed(&host.drain()).len(), 64);
+}
+
 #[test]
 fn a_single_write_modifies_and_a_wide_one_reconstructs() {
     let host = Counter::new(array(Level::Raid6(Raid6Layout::LeftSymmetric), 8), false);

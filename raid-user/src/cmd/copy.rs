@@ -113,6 +113,7 @@ pub(super) fn copy(args: &CopyArgs, output: &Output) -> Result<Exit, Failure> {
 fn exit(error: &CopyError) -> Exit {
     match error {
         CopyError::Exists(_)
+        | CopyError::InUse(_)
         | CopyError::Member(_)
         | CopyError::NothingToResume(_)
         | CopyError::OtherSource { .. }

@@ -8,13 +8,13 @@ use raid_core::region::RegionNo;
 use raid_core::rows::Rows;
 use raid_core::{Member, Sector};
 
-use crate::media::SharedMedia;
+use crate::media::SharedMediaMut;
 
 /// One slot of a running array.
 #[derive(Clone)]
 pub struct Slot {
     /// Where its data are, or nothing if the member is missing.
-    pub media: Option<SharedMedia>,
+    pub media: Option<SharedMediaMut>,
     /// First sector of the array's data on the medium.
     pub data_at: Sector,
 }
@@ -59,7 +59,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// What the medium is too small for, or its own errors.
-    fn admit(&self, member: Member, media: SharedMedia) -> io::Result<Slot>;
+    fn admit(&self, member: Member, media: SharedMediaMut) -> io::Result<Slot>;
 
     /// The array was stopped in order: `clean` if no region is in doubt and no bit is set. Called last.
     ///

@@ -22,6 +22,8 @@ pub(super) struct Disk {
     pub(super) log: Vec<Vec<u64>>,
     pub(super) health: Option<Health>,
     pub(super) present: bool,
+    /// Fails the next write, once, and changes nothing.
+    pub(super) refuses: bool,
     /// Tells a disk from the one that had its slot before.
     pub(super) serial: u64,
 }
@@ -44,6 +46,7 @@ impl Disk {
             log: Vec::new(),
             health: None,
             present: true,
+            refuses: false,
             serial: 0,
         }
     }

@@ -230,7 +230,7 @@ impl<'a> Life<'a> {
         let view = self.world.with_members(|members| members.view());
         let members = Columns::first(self.setup.rows.geometry().members());
         let sick = |member: &Member| {
-            let sick = |disk: &Disk| !disk.present || !disk.unreadable.is_empty();
+            let sick = |disk: &Disk| !disk.present || disk.refuses || !disk.unreadable.is_empty();
             view.health.state(*member) != Some(health::State::InSync)
                 || self.world.outside(|out| sick(&out.disks[usize::from(member.0)]))
         };
@@ -248,7 +248,7 @@ impl<'a> Life<'a> {
         }
         self.totals.faults += 1;
         self.fault_at = *self.next_id;
-        let kind = self.world.outside(|out| out.rng.u8(..5));
+        let kind = self.world.outside(|out| out.rng.u8(..6));
         match kind {
             0 | 1 => {
                 self.tell(format!("member {member} vanishes"));
@@ -257,6 +257,10 @@ impl<'a> Life<'a> {
             2 => {
                 self.tell(format!("member {member} is thrown out"));
                 engine::fail(&self.world, member);
+            }
+            3 => {
+                self.tell(format!("member {member} will fail a write"));
+                self.world.outside(|out| out.disks[usize::from(member.0)].refuses = true);
             }
             _ => self.world.outside(|out| {
                 let disk = &mut out.disks[usize::from(member.0)];
@@ -279,6 +283,7 @@ impl<'a> Life<'a> {
                 *disk = Disk::new(sectors, || out.rng.u64(..));
                 disk.serial = serial;
             }
+            disk.refuses = false;
             disk.unreadable.clear();
             out.tell(format!("member {member}: {} disk is added", if own { "its own" } else { "another" }));
         });

@@ -82,8 +82,8 @@ impl fmt::Display for Totals {
         let Self { seeds, writes, reads, flushes, actions, faults, added, cuts, doubted, whole } = self;
         write!(
             f,
-            "{seeds} seeds ({whole} whole in the end): {writes} writes, {reads} reads, {flushes} flushes, {actions} actions, {faults} faults, \
-             {added} members added, {cuts} power cuts, {doubted} refused in doubt"
+            "{seeds} seeds ({whole} whole in the end): {writes} writes, {reads} reads, {flushes} flushes, {actions} actions, \
+             {faults} faults, {added} members added, {cuts} power cuts, {doubted} refused in doubt"
         )
     }
 }
@@ -170,8 +170,9 @@ impl History {
     /// One life: assembly, requests and faults, and either a power cut or a last look at everything.
     fn life(&mut self, setup: &Setup, mut outside: Outside, last: bool) -> Result<Outside, Told> {
         for disk in &mut outside.disks {
-            // What could not be read may be readable after a rest.
+            // What could not be read, or written, may be so after a rest.
             disk.unreadable.clear();
+            disk.refuses = false;
             // Some of those that vanished are back, with what they had.
             disk.present |= outside.rng.bool();
         }

@@ -307,11 +307,12 @@ impl Inside {
             }
             Way::Write { fua } => {
                 let dropped = self.out.bug == Some(Bug::DropWrite) && self.out.rng.u8(..40) == 0;
-                let present = self.out.disks[usize::from(member.0)].present;
-                if present && !dropped {
+                let disk = &mut self.out.disks[usize::from(member.0)];
+                let well = !std::mem::take(&mut disk.refuses) && disk.present;
+                if well && !dropped {
                     self.write(member, at, len, buf, fua && self.out.bug != Some(Bug::LostFua), 1.0);
                 }
-                present
+                well
             }
         }
     }

@@ -102,6 +102,9 @@ pub enum CopyError {
     /// The output is a member.
     #[error("{0}: is one of the members; nothing is ever written to a member")]
     Member(PathBuf),
+    /// Another copy writes to it.
+    #[error("{0}: another copy writes to it")]
+    InUse(PathBuf),
     /// The output is a directory, a pipe or the like.
     #[error("{0}: is neither a file nor a block device; `raid cat` writes to pipes")]
     Kind(PathBuf),

@@ -1,6 +1,6 @@
 //! The output of a copy: opened only where it may be written, and looked at again before a copy goes on.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -49,8 +49,9 @@ impl Out {
             (Existing::Refuse, _) if has_bytes > 0 => return Err(CopyError::Exists(path.to_owned())),
             (Existing::Resume | Existing::Refuse | Existing::Overwrite, _) => Note::new(identity, source.size_bytes()),
         };
-        out.clear_from(&note).map_err(failed)?;
+        // The note first: an older one beside a file that was just emptied would promise what is gone.
         note.save(path).map_err(failed)?;
+        out.clear_from(&note).map_err(failed)?;
         Ok((out, note))
     }
 
@@ -136,6 +137,11 @@ fn open(path: &Path, options: &CopyOptions) -> Result<(File, bool), CopyError> {
         }
     }
     let file = how.open(path).map_err(failed)?;
+    // Two copies into one output would each believe its own note.
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => CopyError::InUse(path.to_owned()),
+        TryLockError::Error(error) => failed(error),
+    })?;
     // The name may lead elsewhere by now; what is open cannot change.
     let metadata = file.metadata().map_err(failed)?;
     allow(&metadata, path, options)?;

@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::copy::{Bad, CopyError, CopyOptions};
-use crate::media::Media;
+use crate::media::{Media, Run};
 
 /// What an unreadable block is taken apart into.
 const GRAIN_BYTES: usize = 4096;
@@ -66,13 +66,14 @@ impl Readers<'_> {
                 scope.spawn(move || self.read_ahead(window, &sender));
             }
             drop(sender);
-            let done = self.hand_on(&window, &blocks, &mut take);
-            window.stop();
-            done
+            let _stop = StopAtEnd(&window);
+            self.hand_on(&window, &blocks, &mut take)
         })
     }
 
+    /// What one thread does. It ends when there is no more to read, and when the other side is gone.
     fn read_ahead(&self, window: &Window, blocks: &Sender<(u64, Block)>) {
+        let _stop = StopAtEnd(window);
         while let Some((offset_bytes, len_bytes)) = window.next() {
             if blocks.send((offset_bytes, self.read(offset_bytes, len_bytes))).is_err() {
                 return;
@@ -109,8 +110,9 @@ impl Readers<'_> {
 
     /// Reads a block, or as much of it as there is before the first grain that cannot be read.
     fn read(&self, offset_bytes: u64, len_bytes: u64) -> Block {
-        let hole = self.source.allocation(offset_bytes, len_bytes).is_ok_and(|runs| runs.iter().all(|run| run.zero));
-        if hole {
+        // Only what is said to be zeros is: an answer that ends early says nothing of the rest.
+        let zeros = |runs: &Vec<Run>| runs.iter().take_while(|run| run.zero).map(|run| run.len_bytes).sum::<u64>();
+        if self.source.allocation(offset_bytes, len_bytes).is_ok_and(|runs| zeros(&runs) >= len_bytes) {
             return Block { zeros: len_bytes, ..Block::default() };
         }
         let mut block = Block::default();
@@ -193,5 +195,14 @@ impl Window {
 
     fn turn(&self) -> MutexGuard<'_, Turn> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Stops the window when it goes, so that a thread that panics leaves nobody waiting for it.
+struct StopAtEnd<'a>(&'a Window);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }

@@ -71,7 +71,10 @@ pub(super) fn write_whole(path: &Path, document: &impl Serialize) -> io::Result<
     let mut file = File::create(&new)?;
     file.write_all(&serde_json::to_vec_pretty(document).map_err(io::Error::other)?)?;
     file.sync_all()?;
-    fs::rename(&new, path)
+    fs::rename(&new, path)?;
+    // The new name is durable when its folder is.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 /// Removes a file that may be gone already.

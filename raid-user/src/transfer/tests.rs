@@ -284,3 +284,59 @@ proptest! {
         prop_assert!(copied.sha256.is_some() && copied.resumed_at_bytes <= SIZE as u64);
     }
 }
+
+/// Panics when read behind a place, or says nothing at all of what is allocated.
+struct Odd {
+    data: MemMedia,
+    panics_at: u64,
+}
+
+impl Media for Odd {
+    fn size_bytes(&self) -> u64 {
+        self.data.size_bytes()
+    }
+
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> io::Result<()> {
+        assert!(offset_bytes < self.panics_at, "as told");
+        self.data.read_at(offset_bytes, buf)
+    }
+
+    fn allocation(&self, _: u64, _: u64) -> io::Result<Vec<crate::media::Run>> {
+        Ok(Vec::new())
+    }
+
+    fn describe(&self) -> String {
+        "odd".to_owned()
+    }
+}
+
+/// A reader panicked, all others waited for the window to move, and the copy for them: for ever.
+#[test]
+fn a_reader_or_a_listener_that_panics_hangs_nobody() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    let (_folder, path) = out();
+    let panics = Odd { data: memory(), panics_at: 10_000 };
+    assert!(catch_unwind(AssertUnwindSafe(|| copy_of(&panics, &path, &small()))).is_err());
+    let options = CopyOptions { existing: Existing::Overwrite, ..small() };
+    let listener = || copy(&memory(), "array", &path, &options, &mut |_| panic!("as told"));
+    assert!(catch_unwind(AssertUnwindSafe(listener)).is_err());
+}
+
+/// An empty list of runs has no run that is data, and was taken for a hole.
+#[test]
+fn an_answer_about_holes_that_says_nothing_makes_no_hole() {
+    let (_folder, path) = out();
+    copy_of(&Odd { data: memory(), panics_at: u64::MAX }, &path, &small()).unwrap();
+    assert!(fs::read(&path).unwrap() == content());
+}
+
+#[test]
+fn an_output_that_another_copy_writes_to_is_refused() {
+    let (_folder, path) = out();
+    let other = fs::File::create(&path).unwrap();
+    other.lock().unwrap();
+    let options = CopyOptions { existing: Existing::Overwrite, ..small() };
+    assert!(matches!(copy_of(&memory(), &path, &options), Err(CopyError::InUse(_))));
+    drop(other);
+    copy_of(&memory(), &path, &options).unwrap();
+}
