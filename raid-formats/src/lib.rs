@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod assemble;
+pub mod ddf;
 pub mod dump;
 pub mod md;
 pub mod record;

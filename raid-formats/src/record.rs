@@ -20,6 +20,10 @@ pub enum Format {
     Md11,
     /// Linux MD 1.2: superblock at 4 KiB.
     Md12,
+    /// SNIA DDF.
+    Ddf,
+    /// SNIA DDF with every number in the wrong byte order, as some firmware writes it.
+    DdfSwapped,
 }
 
 impl Format {
@@ -32,6 +36,8 @@ impl Format {
             Self::Md10 => "md 1.0",
             Self::Md11 => "md 1.1",
             Self::Md12 => "md 1.2",
+            Self::Ddf => "ddf",
+            Self::DdfSwapped => "ddf (little-endian)",
         }
     }
 
@@ -40,6 +46,7 @@ impl Format {
     pub const fn family(self) -> Family {
         match self {
             Self::Md090Little | Self::Md090Big | Self::Md10 | Self::Md11 | Self::Md12 => Family::Md,
+            Self::Ddf | Self::DdfSwapped => Family::Ddf,
         }
     }
 }
@@ -49,6 +56,8 @@ impl Format {
 pub enum Family {
     /// Linux MD, all versions.
     Md,
+    /// SNIA DDF, both byte orders.
+    Ddf,
 }
 
 /// Identity of an array: 16 bytes, in the order the format prints them.
@@ -163,6 +172,10 @@ bitflags::bitflags! {
         const NUMBER_OUTSIDE_TABLE = 1 << 3;
         /// The table gives slots that the array does not have.
         const SLOT_OUTSIDE_ARRAY = 1 << 4;
+        /// A table's checksum is wrong in every copy (DDF).
+        const DAMAGED_TABLE = 1 << 5;
+        /// The array size that is stated cannot be; the one that follows from the members counts (DDF).
+        const STATED_SIZE_WRONG = 1 << 6;
     }
 }
 
@@ -176,6 +189,10 @@ impl Notes {
             }
             Self::WEAK_CHECKSUM => "The checksum is right only when folded to 16 bits, as old Alpha kernels did.",
             Self::NUMBER_OUTSIDE_TABLE => "The member's number lies outside its own table; it counts as a spare.",
+            Self::DAMAGED_TABLE => {
+                "A table's checksum is wrong in every copy; what the table says was taken as it stands."
+            }
+            Self::STATED_SIZE_WRONG => "The stated size of the array cannot be; the size that its members give counts.",
             _ => "The table gives slots that the array does not have.",
         })
     }
