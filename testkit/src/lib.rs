@@ -2,6 +2,7 @@
 //! fuzz bodies. Test code only, so it panics where a test should fail.
 #![forbid(unsafe_code)]
 
+pub mod array;
 pub mod fixtures;
 pub mod fuzz_bodies;
 pub mod fuzz_plan;
