@@ -18,6 +18,11 @@ const CRC_END: usize = 8;
 static PLAIN: Crc<u32> = Crc::<u32>::new(&Algorithm { init: 0, xorout: 0, check: 0, residue: 0, ..CRC_32_ISO_HDLC });
 static INVERTED: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
+/// The plain sum of `bytes`.
+pub(super) fn plain(bytes: &[u8]) -> u32 {
+    PLAIN.checksum(bytes)
+}
+
 /// What is summed, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {

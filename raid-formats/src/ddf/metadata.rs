@@ -61,9 +61,9 @@ pub struct Metadata<'a> {
 /// A configuration record.
 #[derive(Clone, Copy, Debug)]
 pub enum ConfigRecord<'a> {
-    /// Of a virtual disk.
+    /// Of a virtual disk, with all of its bytes.
     Volume(&'a Config, &'a [u8]),
-    /// Of a spare.
+    /// Of a spare, with the bytes behind the fixed part.
     Spare(&'a SpareHead, &'a [u8]),
     /// Of a vendor, or unknown.
     Other(u32),
@@ -313,7 +313,7 @@ fn magic_of(bytes: &[u8], order: Order) -> Option<u32> {
 fn config_record(bytes: &[u8], order: Order) -> Option<ConfigRecord<'_>> {
     match magic_of(bytes, order)? {
         0 | u32::MAX => None,
-        MAGIC_CONFIG => Config::ref_from_prefix(bytes).ok().map(|(config, rest)| ConfigRecord::Volume(config, rest)),
+        MAGIC_CONFIG => Config::ref_from_prefix(bytes).ok().map(|(config, _)| ConfigRecord::Volume(config, bytes)),
         MAGIC_SPARE => SpareHead::ref_from_prefix(bytes).ok().map(|(head, rest)| ConfigRecord::Spare(head, rest)),
         other => Some(ConfigRecord::Other(other)),
     }

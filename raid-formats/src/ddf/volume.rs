@@ -33,6 +33,7 @@ const STRIP_SHIFT_MAX: u8 = 31;
 /// A configuration record of one element, with the tables behind its fixed part.
 #[derive(Clone, Copy, Debug)]
 struct Element<'a> {
+    bytes: &'a [u8],
     config: &'a Config,
     references: &'a [Full],
     starts: &'a [Wide],
@@ -50,11 +51,12 @@ pub struct Volume<'a> {
 
 impl<'a> Element<'a> {
     /// The tables of a record; `None` if it is too short for them.
-    fn of(config: &'a Config, rest: &'a [u8], max_members: usize, order: Order) -> Option<Self> {
+    fn of(bytes: &'a [u8], max_members: usize, order: Order) -> Option<Self> {
+        let (config, rest) = Config::ref_from_prefix(bytes).ok()?;
         let count = usize::from(config.primary_count.get(order));
         let (references, rest) = <[Full]>::ref_from_prefix_with_elems(rest, max_members).ok()?;
         let (starts, _) = <[Wide]>::ref_from_prefix_with_elems(rest, max_members).ok()?;
-        Some(Self { config, references: references.get(..count)?, starts: starts.get(..count)? })
+        Some(Self { bytes, config, references: references.get(..count)?, starts: starts.get(..count)? })
     }
 
     fn index_of(&self, reference: u32, order: Order) -> Option<u16> {
@@ -102,11 +104,11 @@ impl<'a> Metadata<'a> {
     fn elements(&self) -> impl Iterator<Item = Result<Element<'a>, Refusal>> + use<'a> {
         let (order, max_members) = (self.place().order, self.max_members());
         self.configs().filter_map(move |record| match record {
-            ConfigRecord::Volume(config, rest) => {
+            ConfigRecord::Volume(config, bytes) => {
                 let count = u64::from(config.primary_count.get(order));
                 let field = ("primary_count", 64);
                 let refusal = Refusal::range("configuration record", field, count, 1, max_members as u64);
-                Some(Element::of(config, rest, max_members, order).filter(|_| count > 0).ok_or(refusal))
+                Some(Element::of(bytes, max_members, order).filter(|_| count > 0).ok_or(refusal))
             }
             ConfigRecord::Spare(..) | ConfigRecord::Other(_) => None,
         })
@@ -169,6 +171,12 @@ impl<'a> Volume<'a> {
     #[must_use]
     pub const fn config(&self) -> &'a Config {
         self.element.config
+    }
+
+    /// The bytes of that record, for a disk that becomes a member of the element.
+    #[must_use]
+    pub const fn config_record(&self) -> &'a [u8] {
+        self.element.bytes
     }
 
     /// The volume's line in the table of virtual disks.
