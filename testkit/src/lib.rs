@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod array;
+pub mod ddf_made;
 pub mod fixtures;
 pub mod fuzz_bodies;
 pub mod fuzz_plan;
