@@ -6,10 +6,10 @@
 //!
 //! 1. The secondary set first, then the primary: `mdadm` prefers the primary unless the secondary is newer and closed, so at every moment
 //!    one set is whole, closed, and the one that is chosen, by [`read`](super::read) and by `mdadm`.
-//! 2. In a set: the header, open and with the new number; then the blocks that changed; then the header, closed. Each step is durable before the next
-//!    begins ([`Write::flush`]).
-//! 3. If the two sets do not hold the same at the start (a cut before), the one that was read is copied over the other with its old number first, or,
-//!    if it is the primary, with the new one while the secondary is written anyway.
+//! 2. In a set: the header, open and still with the old number; then the blocks that changed; then the header, closed and with the new number.
+//!    Each step is durable before the next begins ([`Write::flush`]). An open set with the new number could win by it: numbers may jump.
+//! 3. If the two sets do not hold the same at the start (a cut before), all blocks of the other one are written. If the set that was read is the
+//!    secondary, it is copied over the primary first, so that a whole one is there while the secondary is written.
 //! 4. The anchor is not written: it holds nothing that changes.
 //!
 //! A disk with one set only has no such safety, in no implementation. A cut leaves the set open, some of its tables old and some new.
@@ -22,11 +22,12 @@ use super::{
     metadata::{Metadata, Twin},
     patch::{Patch, with_header},
     place::{CLOSED, OPEN, Place, Set},
-    raw::{Condition, DiskKind, DiskState, Init},
+    raw::{Condition, DiskKind, DiskState, Header, Init},
     refusal::Refusal,
-    word::Wide,
+    word::{Full, Wide},
 };
 use raid_core::Sector;
+use zerocopy::FromBytes;
 
 /// Bytes of the largest block.
 const BLOCK_BYTES_MAX: usize = 4096;
@@ -163,7 +164,8 @@ fn of_set(metadata: &Metadata, set: Set) -> Option<Place> {
     Some(Place { set, lba, ..metadata.place() })
 }
 
-/// Writes one set: opens it, writes the blocks that differ from `old` (all of them if that is not known), closes it.
+/// Writes one set: opens it with the number that `place` has, writes the blocks that differ from `old` (all of them if that is not known), closes it with the
+/// number in `bytes`.
 pub(super) fn write_set<E>(
     bytes: &[u8],
     old: Option<&[u8]>,
@@ -174,10 +176,12 @@ pub(super) fn write_set<E>(
     let mut block = [0; BLOCK_BYTES_MAX];
     let (Some(header), Some(first)) = (block.get_mut(..block_bytes), bytes.get(..block_bytes)) else { return Ok(()) };
     header.copy_from_slice(first);
+    let number = Header::read_from_prefix(header).map_or(Full::ABSENT, |(header, _)| header.sequence);
     let mut write_header = |open: u8, write: &mut dyn FnMut(Write) -> Result<(), E>| {
         with_header(header, place.order, |header| {
             header.header_type = place.set as u8;
             header.open_flag = open;
+            header.sequence = if open == OPEN { Full::new(place.order, place.sequence) } else { number };
         });
         write(Write { at: place.at(), bytes: header, flush: true })
     };
