@@ -6,10 +6,13 @@ use raid_core::{
     geometry::{Content, Geometry},
     parity,
 };
-use raid_formats::ddf::{
-    self, CreateParams, Guid, Metadata, NewDisk, Refusal, Volume, VolumeParams,
-    create::{self, create},
-    raw::{DiskKind, DiskState},
+use raid_formats::{
+    ddf::{
+        self, CreateParams, Form, Guid, Metadata, NewDisk, Order, Refusal, Volume, VolumeParams,
+        create::{self, create},
+        raw::{DiskKind, DiskState},
+    },
+    dump::Value,
 };
 
 /// Bytes of each disk: 32 MiB are the records'.
@@ -185,4 +188,75 @@ pub fn with_volumes<T>(disks: &[Vec<u8>], number: usize, check: impl FnOnce(&[(V
         .filter_map(|(disk, buf)| Some((read(disk, buf).volume(guid(b'v', number))?, &disk[..])))
         .collect();
     check(&claims)
+}
+
+/// A whole set with two volumes, as `create` makes it.
+///
+/// # Panics
+/// Never: its shape can be made.
+#[must_use]
+pub fn small() -> Vec<u8> {
+    let table: Vec<NewDisk> = (0..3).map(|number| disk(number, 512)).collect();
+    let members: Vec<_> = (0..3).map(|slot| (reference(slot), Sector(0))).collect();
+    let behind: Vec<_> = (0..2).map(|slot| (reference(slot), Sector(4096))).collect();
+    let volume = |number, level, chunk, members| VolumeParams {
+        guid: guid(b'v', number),
+        name: *b"small\0\0\0\0\0\0\0\0\0\0\0",
+        level,
+        chunk: Sectors(chunk),
+        used: Sectors(4096),
+        members,
+        consistent: true,
+    };
+    let five = Level::Raid5(raid_core::Raid5Layout::LeftSymmetric);
+    let volumes = [volume(0, five, 128, &members[..]), volume(1, Level::Raid1, 0, &behind[..])];
+    let params = CreateParams {
+        medium: Sectors(DISK_BYTES as u64 / 512),
+        block_bytes: 512,
+        container: guid(b'c', 0),
+        controller: guid(b'a', 0),
+        disks: &table,
+        own: 0,
+        volumes: &volumes,
+        created_s: 1_800_000_000,
+    };
+    let mut set = vec![0; create::set_bytes(512)];
+    let header = set.len();
+    let written = create::<Refusal>(&params, &mut set, |_| Ok(()));
+    assert_eq!(written, Ok(()));
+    // What stands at the start now is the anchor, which was written last.
+    set[112] = 1;
+    assert_eq!(set.len(), header);
+    set
+}
+
+/// The same set with every number in the other byte order, as some firmware writes it.
+///
+/// # Panics
+/// If the set has no header.
+#[must_use]
+pub fn swapped(set: &[u8]) -> Vec<u8> {
+    let mut other = set.to_vec();
+    let mut sections = Vec::new();
+    ddf::dump::set(set, Order::Big, 512, |field| {
+        let at = field.offset as usize;
+        let number = !matches!(field.value, Value::Bytes(_) | Value::Text(_));
+        let bytes = &mut other[at..at + field.len as usize];
+        if number && field.len > 1 {
+            bytes.reverse();
+        }
+        if field.name.ends_with("signature") {
+            sections.push(at);
+        }
+    })
+    .expect("a set has a header");
+    sections.push(set.len());
+    for section in sections.windows(2) {
+        // A structure is summed in the form in which it was; what follows the last record of a section is not part of it.
+        let (old, new) = (&set[section[0]..section[1]], &mut other[section[0]..section[1]]);
+        let blocks = (1..=old.len() / 512).rev().map(|blocks| blocks * 512);
+        let form = blocks.filter_map(|len| Form::of(&old[..len], 512, Order::Big).ok()).next();
+        form.expect("a sound structure").seal(new, Order::Little);
+    }
+    other
 }

@@ -21,7 +21,7 @@ use crate::{
     md,
     record::{Format, Name, Notes, Record, Role, Shape, Sync, WriteLog},
 };
-use raid_core::{ArrayConfig, Columns, Extent, Level, Member, Sector, Sectors, Sizes, geometry::Geometry};
+use raid_core::{ArrayConfig, Columns, Extent, Level, MEMBERS_MAX, Member, Sector, Sectors, Sizes, geometry::Geometry};
 use zerocopy::FromBytes;
 
 /// Seconds from 1970 to 1980, where DDF's time starts.
@@ -150,6 +150,10 @@ impl<'a> Volume<'a> {
         let order = metadata.place().order;
         let config = element.config;
         let levels = levels(config, order)?;
+        if usize::from(levels.members) > MEMBERS_MAX {
+            let (found, most) = (u64::from(levels.members), MEMBERS_MAX as u64);
+            return Err(Refusal::range("configuration record", ("primary_count", 64), found, 1, most));
+        }
         let entry = metadata.virtual_of(config.guid);
         let record = Describe { metadata, element, levels, entry, reference }.record()?;
         Ok(Self { metadata, element, entry, levels, record })
@@ -234,6 +238,9 @@ impl Claimant for Volume<'_> {
     }
 
     fn role_of(&self, number: u32) -> Role {
+        if number == self.record.number {
+            return self.record.role;
+        }
         let order = self.metadata.place().order;
         let Some(disk) = self.metadata.physical_of(number) else { return Role::Faulty };
         match self.slot_of(number) {
@@ -248,6 +255,9 @@ impl Claimant for Volume<'_> {
         let known = |element: u16| {
             u8::try_from(element).is_ok_and(|element| self.metadata.element(self.guid(), element).is_some())
         };
+        if number == self.record.number {
+            return false;
+        }
         let complete = (0..self.levels.elements()).all(known);
         let out = is_out(self.metadata.disk_state(number));
         !complete && !out && self.metadata.physical_of(number).is_some() && self.slot_of(number).is_none()
