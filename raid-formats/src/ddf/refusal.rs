@@ -131,6 +131,18 @@ pub enum Fault<E> {
     },
 }
 
+impl<E> Fault<E> {
+    /// True if nothing speaks for there ever having been a DDF: the usual answer of a medium without one.
+    #[must_use]
+    pub const fn is_absence(&self) -> bool {
+        let refusal = match self {
+            Self::Refused(Refusal::Structure { refusal, .. }) => refusal,
+            Self::Read { .. } | Self::Refused(_) | Self::Buffer { .. } => return false,
+        };
+        matches!(refusal, md::Refusal::NoMagic { .. } | md::Refusal::MediumTooSmall { .. })
+    }
+}
+
 impl<E: fmt::Display> fmt::Display for Fault<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
