@@ -1,6 +1,7 @@
 //! A whole array read from its members in memory, by the core's own plans: what a test of a format compares with the hash that Linux gave.
 //!
-//! It is the shortest host there can be: records are judged, the geometry is built, each step of a plan is done. Nothing here knows a format.
+//! It is the shortest host there can be: records are judged, the geometry is built, each step of a plan is done. Nothing here knows a
+//! format.
 
 use raid_core::{
     ArrayConfig, Member, Sector, Sectors, Sizes,

@@ -62,10 +62,9 @@ fn changed(data: &[u8]) {
         open: false,
         medium: raid_core::Sectors(1 << 20),
     };
-    let mut covered = Vec::new();
     let dumped = ddf::dump::set(&set, place.order, 512, |field| {
         assert!(!field.value.to_string().is_empty());
-        covered.push((field.offset, field.len));
+        assert!((field.offset + field.len) as usize <= set.len(), "{} is not within the set", field.name);
     });
     assert_eq!(dumped, Ok(()));
     match Metadata::parse(&set, &place) {
@@ -97,7 +96,7 @@ pub fn small_set() -> Vec<u8> {
 /// A whole medium with two small sets and their anchor, in either byte order: what a fuzzer starts from.
 #[must_use]
 pub fn small_medium(order: Order) -> Vec<u8> {
-    const DATA_BLOCKS: usize = 8192;
+    const DATA_BLOCKS: usize = 128;
     let (secondary, primary) = (DATA_BLOCKS, DATA_BLOCKS + SET_BLOCKS);
     let mut medium = vec![0; DATA_BLOCKS * BLOCK];
     let header = |set: &mut [u8], kind: u8| {

@@ -1,9 +1,9 @@
 //! The checksum that every structure of DDF carries in its second word, in the forms that writers use.
 //!
-//! All are the reflected CRC-32 (polynomial 0xEDB88320) over the structure with the checksum's own bytes taken as FF. `mdadm` (`crc32.c`) and the
-//! firmware whose disks were seen start at zero and do not invert the result; FreeBSD (`md_ddf.c`) starts at all ones and inverts,
-//! as zlib does. And where a block has 4096 bytes, a structure of 512 may be summed alone or with the rest of its block. A changed structure is
-//! sealed in the form in which it was found.
+//! All are the reflected CRC-32 (polynomial 0xEDB88320) over the structure with the checksum's own bytes taken as FF. `mdadm` (`crc32.c`)
+//! and the firmware whose disks were seen start at zero and do not invert the result; FreeBSD (`md_ddf.c`) starts at all ones and
+//! inverts, as zlib does. And where a block has 4096 bytes, a structure of 512 may be summed alone or with the rest of its block. A
+//! changed structure is sealed in the form in which it was found.
 
 use super::word::{Full, Order};
 use crate::md;

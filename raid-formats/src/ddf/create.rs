@@ -1,8 +1,8 @@
 //! New records: a configuration of physical and virtual disks, laid out as `mdadm --create -e ddf` does.
 //!
-//! Source: `mdadm` 4.2, `super-ddf.c` (`init_super_ddf`, `add_to_super_ddf`). The last 32 MiB of a disk are taken: the secondary set at their start, the
-//! primary in their middle, the anchor at their end. Identities and time come from the caller: there is no randomness and no clock here.
-//! Always big-endian, revision 1.2.
+//! Source: `mdadm` 4.2, `super-ddf.c` (`init_super_ddf`, `add_to_super_ddf`). The last 32 MiB of a disk are taken: the secondary set at
+//! their start, the primary in their middle, the anchor at their end. Identities and time come from the caller: there is no randomness
+//! and no clock here. Always big-endian, revision 1.2.
 
 use super::{
     crc::Form,

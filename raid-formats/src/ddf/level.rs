@@ -1,8 +1,9 @@
 //! DDF's levels: primary level and qualifier inside an element, secondary level over the elements.
 //!
-//! Source: SNIA DDF 2.0, section 4 (levels and their layouts); `mdadm`, `super-ddf.c` (`layout_ddf2md`, `rlq_to_layout`). Two readings differ from `mdadm`'s.
-//! RAID 1E "offset" puts a stripe's copy into the next row, shifted by one disk: that is MD's "offset", which was made for DDF (see
-//! `md(4)`), and not the "far" that `mdadm` assembles. And mirrored stripes (RAID 0+1) are RAID 10 with the members in another order.
+//! Source: SNIA DDF 2.0, section 4 (levels and their layouts); `mdadm`, `super-ddf.c` (`layout_ddf2md`, `rlq_to_layout`). Two readings
+//! differ from `mdadm`'s. RAID 1E "offset" puts a stripe's copy into the next row, shifted by one disk: that is MD's "offset", which was
+//! made for DDF (see `md(4)`), and not the "far" that `mdadm` assembles. And mirrored stripes (RAID 0+1) are RAID 10 with the members in
+//! another order.
 
 use super::{raw::Config, refusal::UnknownLevel, word::Order};
 use raid_core::{FarSets, Level, Raid0Layout, Raid5Layout, Raid6Layout, Raid10Layout};

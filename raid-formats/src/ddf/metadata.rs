@@ -1,7 +1,8 @@
 //! One set of DDF's records, read and checked: header, controller, physical and virtual disks, configurations, and which disk this is.
 //!
 //! What is refused makes the set useless: a table without its magic number, a disk that is in no table. A wrong checksum of a table
-//! is [`Damage`]: it makes the other set better, and it is told; if both sets have it, what they say is still a user's only way to the data.
+//! is [`Damage`]: it makes the other set better, and it is told; if both sets have it, what they say is still a user's only way to the
+//! data.
 
 use super::{
     crc::Form,

@@ -1,8 +1,8 @@
 //! SNIA DDF 1.2 and 2.0: what many hardware RAID controllers write, and `mdadm` with `--metadata=ddf`.
 //!
 //! An anchor in the last block points to two sets of records, a primary and a secondary one. Each has a header, and tables of
-//! physical disks, of virtual disks and of configurations; [`read`] takes the set to be believed. Raw structs ([`raw`]) mirror the bytes, in either byte
-//! order; [`Metadata`] is a set that passed the checks, [`Volume`] a virtual disk that this disk holds a part of.
+//! physical disks, of virtual disks and of configurations; [`read`] takes the set to be believed. Raw structs ([`raw`]) mirror the bytes,
+//! in either byte order; [`Metadata`] is a set that passed the checks, [`Volume`] a virtual disk that this disk holds a part of.
 //!
 //! Nothing here judges one disk against another: that is [`crate::assemble`]'s work.
 

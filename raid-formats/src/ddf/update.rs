@@ -6,10 +6,11 @@
 //!
 //! 1. The secondary set first, then the primary: `mdadm` prefers the primary unless the secondary is newer and closed, so at every moment
 //!    one set is whole, closed, and the one that is chosen, by [`read`](super::read) and by `mdadm`.
-//! 2. In a set: the header, open and still with the old number; then the blocks that changed; then the header, closed and with the new number.
-//!    Each step is durable before the next begins ([`Write::flush`]). An open set with the new number could win by it: numbers may jump.
-//! 3. If the two sets do not hold the same at the start (a cut before), all blocks of the other one are written. If the set that was read is the
-//!    secondary, it is copied over the primary first, so that a whole one is there while the secondary is written.
+//! 2. In a set: the header, open and still with the old number; then the blocks that changed; then the header, closed and with the new
+//!    number. Each step is durable before the next begins ([`Write::flush`]). An open set with the new number could win by it: numbers
+//!    may jump.
+//! 3. If the two sets do not hold the same at the start (a cut before), all blocks of the other one are written. If the set that was read
+//!    is the secondary, it is copied over the primary first, so that a whole one is there while the secondary is written.
 //! 4. The anchor is not written: it holds nothing that changes.
 //!
 //! A disk with one set only has no such safety, in no implementation. A cut leaves the set open, some of its tables old and some new.
@@ -164,8 +165,8 @@ fn of_set(metadata: &Metadata, set: Set) -> Option<Place> {
     Some(Place { set, lba, ..metadata.place() })
 }
 
-/// Writes one set: opens it with the number that `place` has, writes the blocks that differ from `old` (all of them if that is not known), closes it with the
-/// number in `bytes`.
+/// Writes one set: opens it with the number that `place` has, writes the blocks that differ from `old` (all of them if that is not
+/// known), closes it with the number in `bytes`.
 pub(super) fn write_set<E>(
     bytes: &[u8],
     old: Option<&[u8]>,

@@ -1,8 +1,8 @@
 //! A virtual disk as this disk tells it, and what this disk is spare for.
 //!
-//! One disk can hold parts of several virtual disks: [`Metadata::volumes`] gives a [`Volume`] for each, with the [`Record`] that all formats share.
-//! A record's `array` is [`Guid::uuid`] of the virtual disk, its `number` the reference of the physical disk, its `events` the sequence
-//! number of the header: every update of any disk's tables raises that on all of them.
+//! One disk can hold parts of several virtual disks: [`Metadata::volumes`] gives a [`Volume`] for each, with the [`Record`] that all
+//! formats share. A record's `array` is [`Guid::uuid`] of the virtual disk, its `number` the reference of the physical disk, its `events`
+//! the sequence number of the header: every update of any disk's tables raises that on all of them.
 //!
 //! A virtual disk of several elements (RAID 10) has a configuration record for each. `mdadm` writes to a disk only the one of
 //! its own element, so a table may know nothing of members elsewhere; [`Claimant::silent_about`] says so.

@@ -1,7 +1,7 @@
 //! A set of DDF's records field by field, in the order of their offsets from its header. Judges nothing.
 //!
-//! Free entries of tables and free configuration records are told as runs of bytes; so is what lies between sections. So all fields together are the
-//! whole set, unless sections overlap.
+//! Free entries of tables and free configuration records are told as runs of bytes; so is what lies between sections. So all fields
+//! together are the whole set, unless sections overlap.
 
 mod config;
 mod fixed;
