@@ -3,6 +3,7 @@
 //! Nothing may panic, and what is asserted here must hold for all bytes. Checksums would keep a fuzzer out, so most bodies try the bytes as
 //! they are and once more with the checksum made right.
 
+pub use crate::fuzz_bios::bios;
 pub use crate::fuzz_ddf::ddf;
 pub use crate::fuzz_plan::core_plan;
 use crate::image::{Image, Sparse};
@@ -20,7 +21,8 @@ use raid_formats::{
 pub type Body = fn(&[u8]);
 
 /// All targets.
-pub const ALL: [(&str, Body); 7] = [
+pub const ALL: [(&str, Body); 8] = [
+    ("bios", bios),
     ("ddf", ddf),
     ("core_plan", core_plan),
     ("md_probe", md_probe),

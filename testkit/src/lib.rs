@@ -5,6 +5,7 @@
 pub mod array;
 pub mod ddf_made;
 pub mod fixtures;
+pub mod fuzz_bios;
 pub mod fuzz_bodies;
 pub mod fuzz_ddf;
 pub mod fuzz_plan;
