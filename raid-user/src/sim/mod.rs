@@ -1,7 +1,7 @@
 //! The simulator: the whole engine in a world made by dice, held against a model that anyone can read.
 //!
-//! A seed and a commit are a replay. A seed makes an array ([`setup`]), disks that cache, tear and reorder ([`disk`]), a host
-//! that lets anything come between any two critical sections ([`world`]), and some lives that end with a power cut at any
+//! A seed and a commit are a replay. A seed makes an array (`setup`), disks that cache, tear and reorder (`disk`), a host
+//! that lets anything come between any two critical sections (`world`), and some lives that end with a power cut at any
 //! moment. What the array answers is held against the [`model`]; what stands on the disks after a cut, against the theorem: if
 //! redundancy does not fit the data, the region's bit is set.
 
