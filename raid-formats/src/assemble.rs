@@ -23,6 +23,13 @@ pub trait Claimant {
 
     /// What its device table says of the member with this permanent number.
     fn role_of(&self, number: u32) -> Role;
+
+    /// True if its table knows that member and does not know its role, as in DDF, whose disks may know only the members of
+    /// their own half of a RAID 10. Then the member is believed about itself.
+    fn silent_about(&self, number: u32) -> bool {
+        let _ = number;
+        false
+    }
 }
 
 impl<C: Claimant + ?Sized> Claimant for &C {
@@ -32,6 +39,10 @@ impl<C: Claimant + ?Sized> Claimant for &C {
 
     fn role_of(&self, number: u32) -> Role {
         (**self).role_of(number)
+    }
+
+    fn silent_about(&self, number: u32) -> bool {
+        (**self).silent_about(number)
     }
 }
 
@@ -244,7 +255,8 @@ fn weigh<C: Claimant>(
     let slots = slots(lead);
     let forced = force.events || force.covers(index);
     if forced {
-        let doubted = behind > 1 || head.role_of(record.number) != Role::Slot(slot);
+        let vouched = head.silent_about(record.number) || head.role_of(record.number) == Role::Slot(slot);
+        let doubted = behind > 1 || !vouched;
         return Ok(in_slot(record, slot, slots, doubted));
     }
     if behind > 1 {
@@ -252,6 +264,9 @@ fn weigh<C: Claimant>(
     }
     if !same_shape(record, lead) {
         return Ok(Verdict::OtherShape);
+    }
+    if head.silent_about(record.number) {
+        return Ok(in_slot(record, slot, slots, false));
     }
     match head.role_of(record.number) {
         Role::Slot(assigned) => Ok(in_slot(record, assigned, slots, false)),

@@ -10,6 +10,7 @@
 
 pub mod assemble;
 pub mod bios;
+pub mod ddf;
 pub mod dump;
 pub mod md;
 pub mod record;

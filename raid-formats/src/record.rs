@@ -38,6 +38,10 @@ pub enum Format {
     Sil,
     /// VIA.
     Via,
+    /// SNIA DDF.
+    Ddf,
+    /// SNIA DDF with every number in the wrong byte order, as some firmware writes it.
+    DdfSwapped,
 }
 
 impl Format {
@@ -59,6 +63,8 @@ impl Format {
             Self::Promise => "promise",
             Self::Sil => "sil",
             Self::Via => "via",
+            Self::Ddf => "ddf",
+            Self::DdfSwapped => "ddf (little-endian)",
         }
     }
 
@@ -76,6 +82,7 @@ impl Format {
             Self::Promise => Family::Promise,
             Self::Sil => Family::Sil,
             Self::Via => Family::Via,
+            Self::Ddf | Self::DdfSwapped => Family::Ddf,
         }
     }
 }
@@ -103,6 +110,8 @@ pub enum Family {
     Sil,
     /// VIA.
     Via,
+    /// SNIA DDF, both byte orders.
+    Ddf,
 }
 
 /// Identity of an array: 16 bytes, in the order the format prints them.
@@ -217,6 +226,10 @@ bitflags::bitflags! {
         const NUMBER_OUTSIDE_TABLE = 1 << 3;
         /// The table gives slots that the array does not have.
         const SLOT_OUTSIDE_ARRAY = 1 << 4;
+        /// A table's checksum is wrong in every copy (DDF).
+        const DAMAGED_TABLE = 1 << 5;
+        /// The array size that is stated cannot be; the one that follows from the members counts (DDF).
+        const STATED_SIZE_WRONG = 1 << 6;
     }
 }
 
@@ -230,6 +243,10 @@ impl Notes {
             }
             Self::WEAK_CHECKSUM => "The checksum is right only when folded to 16 bits, as old Alpha kernels did.",
             Self::NUMBER_OUTSIDE_TABLE => "The member's number lies outside its own table; it counts as a spare.",
+            Self::DAMAGED_TABLE => {
+                "A table's checksum is wrong in every copy; what the table says was taken as it stands."
+            }
+            Self::STATED_SIZE_WRONG => "The stated size of the array cannot be; the size that its members give counts.",
             _ => "The table gives slots that the array does not have.",
         })
     }

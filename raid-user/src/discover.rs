@@ -7,12 +7,14 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use raid_core::Sectors;
 use raid_formats::assemble::{Claimant, same_array};
 use raid_formats::bios;
+use raid_formats::ddf;
 use raid_formats::md::{self, Fault, ProbeBuffer, Refusal, Superblock, Version};
-use raid_formats::record::{Record, Role};
+use raid_formats::record::{Format, Record, Role};
 use raid_formats::source::Source;
 
 use crate::media::{self, Media, MediaSpec, Note, OpenError, Options, SharedMedia};
@@ -56,8 +58,18 @@ pub struct Found {
 enum Meta {
     /// A superblock of Linux MD, as it stands on the medium.
     Md { block: Box<[u8; 4096]>, version: Version },
+    /// A set of DDF records, and which of its virtual disks is meant.
+    Ddf { set: Arc<[u8]>, place: ddf::Place, guid: ddf::Guid },
     /// A record of a BIOS RAID.
     Bios(bios::Kind, Box<bios::Member>),
+}
+
+/// What a look at one medium collects.
+#[derive(Default)]
+struct Look {
+    metas: Vec<(Meta, Record)>,
+    places: Vec<(&'static str, String)>,
+    damaged: bool,
 }
 
 /// Why a medium is no member, place by place.
@@ -95,50 +107,33 @@ impl std::fmt::Display for NoMember {
 impl std::error::Error for NoMember {}
 
 impl Found {
-    /// Looks for superblocks on an open medium.
+    /// Looks for metadata on an open medium: the likeliest, where there are several.
     ///
     /// # Errors
     /// [`NoMember`] with the reason for every place looked at.
     pub fn inspect(name: &str, media: SharedMedia) -> Result<Self, NoMember> {
-        let mut buffer: Box<ProbeBuffer> = Box::new([[0; 4096]; 4]);
-        let source = MediaSource(media.as_ref());
-        let probe = md::probe(&source, &mut buffer);
-        let mut places: Vec<(&'static str, Fault<io::Error>)> = Vec::new();
-        let mut metas: Vec<(Meta, Record)> = probe
-            .ranked()
-            .filter_map(|superblock| {
-                let record = superblock.record();
-                let version = Version::ALL.into_iter().find(|version| version.format() == record.format)?;
-                Some((Meta::Md { block: Box::new(*superblock.emit()), version }, record))
-            })
-            .collect();
-        places.extend(
-            probe.finds.into_iter().filter_map(|find| Some((find.version.format().name(), find.outcome.err()?))),
-        );
-        let bare = |fault: &Fault<io::Error>| {
-            matches!(fault, Fault::Refused(Refusal::NoMagic { .. } | Refusal::MediumTooSmall { .. }))
-        };
-        let mut damaged = places.iter().any(|(_, fault)| !bare(fault));
-        let mut places: Vec<(&'static str, String)> =
-            places.into_iter().map(|(format, fault)| (format, fault.to_string())).collect();
-        // Nine more formats that are hardly ever there: only what is damaged is worth a line.
-        let mut working = Box::new([0; bios::BUFFER_BYTES]);
-        for kind in bios::Kind::all() {
-            match kind.find(&source, &mut working) {
-                Ok(member) => metas.push((Meta::Bios(kind, Box::new(member)), *member.record())),
-                Err(bios::Fault::Refused(bios::Refusal::NoMagic { .. } | bios::Refusal::MediumTooSmall { .. })) => {}
-                Err(fault) => {
-                    damaged = true;
-                    places.insert(0, (kind.format().name(), fault.to_string()));
-                }
-            }
-        }
-        let mut metas = metas.into_iter();
+        let look = Look::at(&MediaSource(media.as_ref()));
+        let mut metas = look.metas.into_iter();
         let Some((meta, record)) = metas.next() else {
-            return Err(NoMember { name: name.to_owned(), places, damaged });
+            return Err(NoMember { name: name.to_owned(), places: look.places, damaged: look.damaged });
         };
         let others = metas.map(|(_, record)| record).collect();
         Ok(Self { name: name.to_owned(), media, meta, record, others, notes: Vec::new() })
+    }
+
+    /// The same medium as a member of each of its volumes, this one first: a DDF disk can hold parts of several.
+    #[must_use]
+    pub fn volumes(self) -> Vec<Self> {
+        let Meta::Ddf { set, place, .. } = &self.meta else { return vec![self] };
+        let mut volumes: Vec<Self> = ddf_volumes(set, place)
+            .into_iter()
+            .filter(|(_, record)| record.array != self.record.array)
+            .map(|(meta, record)| Self { meta, record, others: Vec::new(), ..self.clone() })
+            .collect();
+        let mut own = self;
+        own.others.retain(|other| !volumes.iter().any(|volume| volume.record == *other));
+        volumes.insert(0, own);
+        volumes
     }
 
     /// The member as it was given.
@@ -180,8 +175,23 @@ impl Found {
     pub const fn bios(&self) -> Option<(bios::Kind, &bios::Member)> {
         match &self.meta {
             Meta::Bios(kind, member) => Some((*kind, member)),
-            Meta::Md { .. } => None,
+            Meta::Md { .. } | Meta::Ddf { .. } => None,
         }
+    }
+
+    /// The set of DDF records and where it lies, if it was found by one.
+    #[must_use]
+    pub fn ddf(&self) -> Option<(&[u8], &ddf::Place)> {
+        match &self.meta {
+            Meta::Ddf { set, place, .. } => Some((set, place)),
+            Meta::Md { .. } | Meta::Bios(..) => None,
+        }
+    }
+
+    /// Asks this member's DDF table; `None` if it has none.
+    fn with_ddf<T>(&self, ask: impl FnOnce(&ddf::Volume<'_>) -> T) -> Option<T> {
+        let Meta::Ddf { set, place, guid } = &self.meta else { return None };
+        ddf::Metadata::parse(set, place).ok()?.volume(*guid).as_ref().map(ask)
     }
 }
 
@@ -191,12 +201,95 @@ impl Claimant for Found {
     }
 
     fn role_of(&self, number: u32) -> Role {
-        match (&self.meta, self.superblock()) {
-            (Meta::Bios(_, member), _) => member.role_of(number),
-            (Meta::Md { .. }, Some(Ok(superblock))) => superblock.role_of(number),
-            (Meta::Md { .. }, _) => Role::Faulty,
+        match &self.meta {
+            Meta::Bios(_, member) => member.role_of(number),
+            Meta::Ddf { .. } => self.with_ddf(|volume| volume.role_of(number)).unwrap_or(Role::Faulty),
+            Meta::Md { .. } => match self.superblock() {
+                Some(Ok(superblock)) => superblock.role_of(number),
+                Some(Err(_)) | None => Role::Faulty,
+            },
         }
     }
+
+    fn silent_about(&self, number: u32) -> bool {
+        self.with_ddf(|volume| volume.silent_about(number)).unwrap_or(false)
+    }
+}
+
+impl Look {
+    /// Looks for every format in turn. What is found first is the likeliest: MD is made on top of what was there before.
+    fn at(source: &MediaSource<'_>) -> Self {
+        let mut look = Self::default();
+        look.md(source);
+        look.ddf(source);
+        look.bios(source);
+        look
+    }
+
+    fn md(&mut self, source: &MediaSource<'_>) {
+        let mut buffer: Box<ProbeBuffer> = Box::new([[0; 4096]; 4]);
+        let probe = md::probe(source, &mut buffer);
+        self.metas.extend(probe.ranked().filter_map(|superblock| {
+            let record = superblock.record();
+            let version = Version::ALL.into_iter().find(|version| version.format() == record.format)?;
+            Some((Meta::Md { block: Box::new(*superblock.emit()), version }, record))
+        }));
+        let bare = |fault: &Fault<io::Error>| {
+            matches!(fault, Fault::Refused(Refusal::NoMagic { .. } | Refusal::MediumTooSmall { .. }))
+        };
+        for find in probe.finds {
+            if let Err(fault) = find.outcome {
+                self.damaged |= !bare(&fault);
+                self.places.push((find.version.format().name(), fault.to_string()));
+            }
+        }
+    }
+
+    fn ddf(&mut self, source: &MediaSource<'_>) {
+        let mut damaged = |what: String| {
+            self.damaged = true;
+            self.places.insert(0, (Format::Ddf.name(), what));
+        };
+        let probe = match ddf::probe(source) {
+            Ok(probe) => probe,
+            Err(fault) if fault.is_absence() => return,
+            Err(fault) => return damaged(fault.to_string()),
+        };
+        let mut set = vec![0; probe.len_bytes()];
+        let place = match ddf::read(source, &probe.anchor, &mut set) {
+            Ok(metadata) => metadata.place(),
+            Err(fault) => return damaged(fault.to_string()),
+        };
+        set.truncate(place.len_bytes());
+        let volumes = ddf_volumes(&set.into(), &place);
+        if volumes.is_empty() {
+            damaged("the disk belongs to no volume: a spare, or one that was taken out".to_owned());
+        }
+        self.metas.extend(volumes);
+    }
+
+    /// Nine formats that are hardly ever there: only what is damaged is worth a line.
+    fn bios(&mut self, source: &MediaSource<'_>) {
+        let mut working = Box::new([0; bios::BUFFER_BYTES]);
+        for kind in bios::Kind::all() {
+            match kind.find(source, &mut working) {
+                Ok(member) => self.metas.push((Meta::Bios(kind, Box::new(member)), *member.record())),
+                Err(bios::Fault::Refused(bios::Refusal::NoMagic { .. } | bios::Refusal::MediumTooSmall { .. })) => {}
+                Err(fault) => {
+                    self.damaged = true;
+                    self.places.insert(0, (kind.format().name(), fault.to_string()));
+                }
+            }
+        }
+    }
+}
+
+/// The volumes that a set of DDF records gives this disk a part of.
+fn ddf_volumes(set: &Arc<[u8]>, place: &ddf::Place) -> Vec<(Meta, Record)> {
+    let Ok(metadata) = ddf::Metadata::parse(set, place) else { return Vec::new() };
+    let volumes = metadata.volumes().filter_map(Result::ok);
+    let meta = |volume: &ddf::Volume<'_>| Meta::Ddf { set: Arc::clone(set), place: *place, guid: volume.guid() };
+    volumes.map(|volume| (meta(&volume), *volume.record())).collect()
 }
 
 /// What one name led to.

@@ -1,5 +1,5 @@
-//! Arrays of BIOS RAIDs, made by ourselves by the tables of `docs/formats/bios.md`: each format and arrangement, whole and without each disk that
-//! can be spared; and what `blkid` takes them for.
+//! Arrays of BIOS RAIDs, made by ourselves by the tables of `docs/formats/bios.md`: each format and arrangement, whole and without
+//! each disk that can be spared; and what `blkid` takes them for.
 #![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
 
 use std::process::Command;

@@ -147,6 +147,8 @@ fn trials(name: String) -> Vec<Trial> {
 
 fn main() {
     let arguments = Arguments::from_args();
-    let names = fixtures::list().into_iter().filter(|name| name.starts_with("md-") && !CAUGHT.contains(&name.as_str()));
+    let names = fixtures::list()
+        .into_iter()
+        .filter(|name| (name.starts_with("md-") || name.starts_with("ddf-")) && !CAUGHT.contains(&name.as_str()));
     libtest_mimic::run(&arguments, names.flat_map(trials).collect()).exit();
 }

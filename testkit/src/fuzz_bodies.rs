@@ -3,6 +3,8 @@
 //! Nothing may panic, and what is asserted here must hold for all bytes. Checksums would keep a fuzzer out, so most bodies try the bytes as
 //! they are and once more with the checksum made right.
 
+pub use crate::fuzz_bios::bios;
+pub use crate::fuzz_ddf::ddf;
 pub use crate::fuzz_plan::core_plan;
 use crate::image::{Image, Sparse};
 use raid_core::{Extent, Level, Raid5Layout, Sector, Sectors};
@@ -19,7 +21,9 @@ use raid_formats::{
 pub type Body = fn(&[u8]);
 
 /// All targets.
-pub const ALL: [(&str, Body); 6] = [
+pub const ALL: [(&str, Body); 8] = [
+    ("bios", bios),
+    ("ddf", ddf),
     ("core_plan", core_plan),
     ("md_probe", md_probe),
     ("md_superblock", md_superblock),

@@ -2,8 +2,12 @@
 //! fuzz bodies. Test code only, so it panics where a test should fail.
 #![forbid(unsafe_code)]
 
+pub mod array;
+pub mod ddf_made;
 pub mod fixtures;
+pub mod fuzz_bios;
 pub mod fuzz_bodies;
+pub mod fuzz_ddf;
 pub mod fuzz_plan;
 pub mod image;
 pub mod mdadm;

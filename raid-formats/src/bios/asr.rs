@@ -1,6 +1,6 @@
 //! Adaptec HostRAID: a reserved block in the last sector points to a table of arrays and disks, the same on all disks. Big-endian.
 //!
-//! Source: dmraid's `lib/format/ataraid/asr.h` (Adaptec's own), DragonFly BSD's `sys/dev/disk/nata/ata-raid.h`; checked on an image. An entry for an
+//! Source: dmraid's `lib/format/ataraid/asr.h` (Adaptec's own), DragonFly BSD's `sys/dev/disk/nata/ata-raid.h`. An entry for an
 //! array is followed by those of its disks. Arrays of arrays, and how RAID 5 rotates, are not known: both are refused.
 
 use super::claim::{Arrangement, Claim, Refusal, identity, name};

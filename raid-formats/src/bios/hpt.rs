@@ -1,6 +1,6 @@
 //! HighPoint 37x and 45x: one sector each, the tenth of the disk, and the eleventh from its end.
 //!
-//! Source: DragonFly BSD's `sys/dev/disk/nata/ata-raid.h`, dmraid's `lib/format/ataraid/hpt37x.h` and `hpt45x.h`; checked on images. The older
+//! Source: DragonFly BSD's `sys/dev/disk/nata/ata-raid.h`, dmraid's `lib/format/ataraid/hpt37x.h` and `hpt45x.h`. The older
 //! format leaves its record in front of the data, so the data of all disks but the first start behind it. Which disks of
 //! the older one's stripes of mirrors are the same, and how RAID 5 rotates, is not known: both are refused.
 

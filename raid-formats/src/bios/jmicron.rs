@@ -1,6 +1,6 @@
 //! JMicron: 128 bytes at the start of the last sector.
 //!
-//! Source: FreeBSD's `sys/geom/raid/md_jmicron.c` and dmraid's `lib/format/ataraid/jm.h`; checked on an image. The unit of the
+//! Source: FreeBSD's `sys/geom/raid/md_jmicron.c` and dmraid's `lib/format/ataraid/jm.h`. The unit of the
 //! data's offset is told differently by the two, so an offset is refused; images have none.
 
 use super::claim::{Arrangement, Claim, Refusal, identity, name};

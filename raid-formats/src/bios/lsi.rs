@@ -1,7 +1,7 @@
 //! LSI MegaRAID, the old software form: the last sector of each disk holds a table of arrays and one of disks.
 //!
-//! Source: DragonFly BSD's `sys/dev/disk/nata/ata-raid.h` and dmraid's `lib/format/ataraid/lsi.h`, and images, by which the tables are of variable
-//! length. How stripes and mirrors are combined and how RAID 5 rotates is told nowhere: both are refused.
+//! Source: DragonFly BSD's `sys/dev/disk/nata/ata-raid.h` and dmraid's `lib/format/ataraid/lsi.h`, whose view of the tables is a fixed one:
+//! here they are of variable length. How stripes and mirrors are combined and how RAID 5 rotates is told nowhere: both are refused.
 
 use super::claim::{Arrangement, Claim, Refusal, identity};
 use super::place::Place;

@@ -1,5 +1,6 @@
-//! RAID of BIOSes and cheap controllers: Adaptec HostRAID (ASR), HighPoint 37x and 45x, JMicron, LSI MegaRAID, NVIDIA MediaShield, Promise FastTrak,
-//! Silicon Image Medley, VIA. Nine records, one shape: found near an end of the disk, one array, no log, hardly any freshness.
+//! RAID of BIOSes and cheap controllers: Adaptec HostRAID (ASR), HighPoint 37x and 45x, JMicron, LSI MegaRAID, NVIDIA MediaShield,
+//! Promise FastTrak, Silicon Image Medley, VIA. Nine records, one shape: near an end of the disk, one array, no log, hardly any
+//! freshness.
 //!
 //! `docs/formats/bios.md` has the tables. What no source tells, such as how a controller's RAID 5 rotates, is refused and not guessed.
 
@@ -209,6 +210,27 @@ impl Kind {
         self.0.fields.iter().map(|place| place.field(bytes))
     }
 
+    /// What was made must say what was meant: fields are small, and a number that does not fit comes back as another.
+    fn believes(self, buf: &[u8], spec: &Spec, slot: u16, medium: Sectors) -> Result<(), Unfit> {
+        let record =
+            self.parse(buf.get(..self.len_bytes()).unwrap_or(&[]), medium).map_err(|refusal| match refusal {
+                Refusal::MediumTooSmall { .. } => Unfit::Size,
+                Refusal::NoMagic { .. } | Refusal::Checksum { .. } | Refusal::Field { .. } => Unfit::Members,
+            })?;
+        let chunked = !record.shape.chunk.is_zero();
+        if record.role != Role::Slot(slot) || record.shape.members != spec.members {
+            Err(Unfit::Members)
+        } else if chunked && record.shape.chunk != spec.chunk {
+            Err(Unfit::Chunk)
+        } else if record.used != spec.used {
+            Err(Unfit::Size)
+        } else if record.shape.level != spec.arrangement.level() {
+            Err(Unfit::Arrangement)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Makes the record of the disk in `slot` of an array, and says what is to be written where; `write` gets each piece.
     ///
     /// # Errors
@@ -231,6 +253,7 @@ impl Kind {
         }
         buf.fill(0);
         (self.0.make)(&Plan { spec, slot, medium }, buf.get_mut(..self.len_bytes()).unwrap_or(&mut []))?;
+        self.believes(buf, spec, slot, medium)?;
         // Never in the data: all but one format have their records at the end.
         let (head, rest) = buf.split_at(self.0.head_bytes);
         let lowest = (0..self.0.copies).filter_map(|index| self.place(medium, index)).min().ok_or(Unfit::Size)?;

@@ -1,6 +1,6 @@
 //! NVIDIA MediaShield: one sector, the last but one of each disk.
 //!
-//! Source: the structures that DragonFly BSD's `sys/dev/disk/nata/ata-raid.h` and dmraid's `lib/format/ataraid/nv.h` give; checked on an image.
+//! Source: the structures that DragonFly BSD's `sys/dev/disk/nata/ata-raid.h` and dmraid's `lib/format/ataraid/nv.h` give.
 
 use super::claim::{Arrangement, Claim, Refusal, identity, name};
 use super::place::Place;

@@ -1,7 +1,7 @@
 //! Promise FastTrak: 2048 bytes some sectors before the end of each disk; how many depends on a geometry that BIOSes made up, so a
 //! list of them is tried.
 //!
-//! Source: FreeBSD's `sys/geom/raid/md_promise.c`, dmraid's `lib/format/ataraid/pdc.h`; the checksum is checked on an image.
+//! Source: FreeBSD's `sys/geom/raid/md_promise.c`, dmraid's `lib/format/ataraid/pdc.h`.
 
 use super::claim::{Arrangement, Claim, Refusal, identity, name};
 use super::place::Place;

@@ -1,7 +1,7 @@
 //! Silicon Image Medley: one sector in four copies, 512 sectors apart, the first in the last sector. It begins as the disk's own
 //! identification does.
 //!
-//! Source: FreeBSD's `sys/geom/raid/md_sii.c`, dmraid's `lib/format/ataraid/sil.h`; both checksums are checked on an image.
+//! Source: FreeBSD's `sys/geom/raid/md_sii.c`, dmraid's `lib/format/ataraid/sil.h`.
 
 use super::claim::{Arrangement, Claim, Refusal, identity, name};
 use super::place::Place;

@@ -1,6 +1,6 @@
 //! VIA: 51 bytes at the start of the last sector.
 //!
-//! Source: DragonFly BSD's `sys/dev/disk/nata/ata-raid.h` and dmraid's `lib/format/ataraid/via.h`; checked on an image. How its RAID 5 rotates
+//! Source: DragonFly BSD's `sys/dev/disk/nata/ata-raid.h` and dmraid's `lib/format/ataraid/via.h`. How its RAID 5 rotates
 //! is told nowhere, so that is refused.
 
 use super::claim::{Arrangement, Claim, Refusal, identity};

@@ -1,10 +1,12 @@
 //! `raid examine`: every field of a member's metadata, with its place and meaning.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
 
 use clap::Args;
 use raid_core::{SECTOR_BYTES, Sector};
 use raid_formats::assemble::Claimant;
+use raid_formats::ddf;
 use raid_formats::dump::{Field, Value};
 use raid_formats::md::{self, Refusal, Version};
 use raid_formats::record::{Role, WriteLog};
@@ -141,12 +143,18 @@ fn examine(found: &Found, look: Look) -> Examined {
             md::dump::superblock(bytes, version, visit)
         });
     }
+    if let Some((set, place)) = found.ddf() {
+        let dump = |bytes: &[u8], visit: &mut dyn FnMut(Field)| {
+            ddf::dump::set(bytes, place.order, place.block_bytes, visit).map_err(|refusal| refusal.to_string())
+        };
+        push(&mut records, &mut notes, "set", place.at(), set, look, dump);
+    }
     if let Some((kind, member)) = found.bios() {
         let mut bytes = vec![0; kind.len_bytes()];
         match kind.read(&MediaSource(found.media().as_ref()), member.at(), &mut bytes) {
             Ok(()) => push(&mut records, &mut notes, "record", member.at(), &bytes, look, |bytes, visit| {
                 kind.dump(bytes).for_each(visit);
-                Ok(())
+                Ok::<(), Infallible>(())
             }),
             Err(fault) => notes.push(fault.to_string()),
         }
@@ -185,14 +193,14 @@ fn examine(found: &Found, look: Look) -> Examined {
 }
 
 /// Dumps one record; one that does not parse is a note.
-fn push(
+fn push<E: std::fmt::Display>(
     records: &mut Vec<RecordOut>,
     notes: &mut Vec<String>,
     record: &'static str,
     at: Sector,
     bytes: &[u8],
     look: Look,
-    dump: impl FnOnce(&[u8], &mut dyn FnMut(Field)) -> Result<(), Refusal>,
+    dump: impl FnOnce(&[u8], &mut dyn FnMut(Field)) -> Result<(), E>,
 ) {
     let mut fields: Vec<FieldOut> = Vec::new();
     let mut last_code = None;

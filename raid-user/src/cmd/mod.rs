@@ -11,6 +11,7 @@ mod output;
 mod pages;
 mod scan;
 mod serve;
+mod sim;
 mod text;
 
 use std::io::IsTerminal;
@@ -20,6 +21,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use exit::{EXIT_CODES, Exit, Failure};
 use output::Output;
+
+use crate::sim::cli::SimArgs;
 
 /// Opens RAID arrays from disks and image files, read-only, and says why if it does not.
 #[derive(Parser, Debug)]
@@ -71,6 +74,8 @@ enum Verb {
     Compare(copy::CompareArgs),
     /// Make a RAID 6, lose two members, serve it and prove every byte
     Demo(demo::DemoArgs),
+    /// Crash simulated arrays by dice, and hold the engine to its promises
+    Sim(SimArgs),
     /// Print completions for a shell
     Completions(pages::CompletionsArgs),
     /// Write the man pages
@@ -133,6 +138,7 @@ fn run(verb: &Verb, output: &Output) -> Result<Exit, Failure> {
         Verb::Cat(args) => copy::cat(args, output),
         Verb::Compare(args) => copy::compare(args, output),
         Verb::Demo(args) => demo::run(args, output),
+        Verb::Sim(args) => sim::run(args, output),
         Verb::Completions(args) => pages::completions(args),
         Verb::Man(args) => pages::man(args),
     }

@@ -210,7 +210,7 @@ fn members(names: &[String], follow_references: bool, output: &Output) -> Result
                     let why = format!("{}: the same medium as {}; give each member once", member.name(), twin.name());
                     return Err(Failure::new(Exit::BadInput, why));
                 }
-                found.push(*member);
+                found.extend(member.volumes());
             }
             Outcome::NotAMember(reason) if names.contains(&reason.name) => {
                 return Err(Failure::new(Exit::BadInput, reason));

@@ -72,7 +72,7 @@ pub(super) fn run(args: &ScanArgs, output: &Output) -> Result<Exit, Failure> {
     let mut found = Vec::new();
     for outcome in search(&args.paths, &media_options(args.follow_references)) {
         match outcome {
-            Outcome::Member(member) => found.push(*member),
+            Outcome::Member(member) => found.extend(member.volumes()),
             Outcome::NotAMember(reason) => {
                 let why = if reason.damaged { reason.worst() } else { PLAIN.into() };
                 scan.not_members.push(Named { name: reason.name, reason: why });

@@ -1,6 +1,8 @@
 //! `raid sim`: seeds in a row, or one again with its story.
 
 use std::io::IsTerminal;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -34,32 +36,54 @@ pub struct Report {
     pub violation: Option<Box<Violation>>,
     /// How long it took.
     pub took: Duration,
+    /// On so many threads.
+    pub threads: usize,
 }
 
-/// Runs, with a progress bar on a terminal.
+/// Runs, on as many threads as there are cores, with a progress bar on a terminal. The lowest seed that breaks a promise counts.
 #[must_use]
 pub fn run(args: &SimArgs) -> Report {
     let (first, count) = args.replay.map_or((args.first_seed, args.seeds), |seed| (seed, 1));
+    let end = first.saturating_add(count);
     let style = ProgressStyle::with_template("{bar:30} {pos} of {len} seeds, {per_sec}, {eta} left");
     let bar = match style {
         Ok(style) if std::io::stderr().is_terminal() => ProgressBar::new(count).with_style(style),
         _ => ProgressBar::hidden(),
     };
     let start = Instant::now();
-    let mut totals = Totals::default();
-    let mut violation = None;
-    for seed in first..first.saturating_add(count) {
-        match super::run(seed, args.bug) {
-            Ok(more) => totals += more,
-            Err(found) => {
-                violation = Some(found);
+    // Seeds are handed out in order, so when one fails all lower ones are done or under way.
+    let (next, stop) = (AtomicU64::new(first), AtomicBool::new(false));
+    let work = || {
+        let (mut totals, mut violation) = (Totals::default(), None);
+        while !stop.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
                 break;
             }
+            match super::run(seed, args.bug) {
+                Ok(more) => totals += more,
+                Err(found) => {
+                    violation = Some(found);
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+            bar.inc(1);
         }
-        bar.inc(1);
-    }
+        (totals, violation)
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let done: Vec<(Totals, Option<Box<Violation>>)> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        // A panic in a seed is a bug of the simulator itself: it goes on where it came from.
+        let joined = others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        joined.chain([own]).collect()
+    });
     bar.finish_and_clear();
-    Report { totals, violation, took: start.elapsed() }
+    let mut totals = Totals::default();
+    done.iter().for_each(|(more, _)| totals += *more);
+    let violation = done.into_iter().filter_map(|(_, violation)| violation).min_by_key(|violation| violation.seed);
+    Report { totals, violation, took: start.elapsed(), threads }
 }
 
 impl Report {
@@ -69,12 +93,18 @@ impl Report {
         self.violation.is_none()
     }
 
+    /// Writes that the simulated arrays acknowledged, per second.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.totals.writes as f64 / self.took.as_secs_f64().max(f64::EPSILON)
+    }
+
     /// The story of the violation, if there is one, and a line of totals.
     #[must_use]
     pub fn text(&self) -> String {
         let seconds = self.took.as_secs_f64();
         let line =
-            format!("{}, {:.1} s, {:.0} array writes/s", self.totals, seconds, self.totals.writes as f64 / seconds);
+            format!("{}, {seconds:.1} s on {} threads, {:.0} array writes/s", self.totals, self.threads, self.rate());
         match &self.violation {
             Some(violation) => format!("{violation}\n{line}, 1 violation"),
             None => format!("{line}, 0 violations"),

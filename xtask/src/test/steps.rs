@@ -28,7 +28,7 @@ const fn step(name: &'static str, quick: bool, what: &'static str, run: fn() -> 
 }
 
 /// All steps, the cheap ones first.
-pub(super) const STEPS: [Step; 14] = [
+pub(super) const STEPS: [Step; 15] = [
     step("tools", false, "programs that tests use as peers", tools_for_tests),
     step("fmt", true, "the format of the code", fmt),
     step("tidy", true, "the house rules", || tidy::run().map(|()| Counts::pass())),
@@ -49,6 +49,10 @@ pub(super) const STEPS: [Step; 14] = [
         Ok(Counts::skip(asan::forms_not_run()))
     }),
     step("fuzz", false, "each fuzz target for a few seconds", fuzz_briefly),
+    step("sim", false, "the engine in ten thousand simulated worlds", || {
+        let sim = ["run", "--release", "--package", "raid-user", "--", "sim", "--seeds", "10000"];
+        one(cargo().args(sim))
+    }),
     step("demo", false, "README's first command", demo),
     step("deny", false, "licences and sources of dependencies", deny),
 ];

@@ -1,0 +1,37 @@
+//! `raid sim`: the engine against a model, in as many worlds as there are seeds.
+
+use serde_json::json;
+
+use super::exit::{Exit, Failure};
+use super::output::Output;
+use crate::sim::cli::{self, SimArgs};
+
+/// Runs the verb.
+///
+/// # Errors
+/// Only output's: a broken promise is a result, and an exit status.
+pub(super) fn run(args: &SimArgs, output: &Output) -> Result<Exit, Failure> {
+    let report = cli::run(args);
+    let totals = report.totals;
+    let violation = report.violation.as_ref().map(|violation| {
+        json!({ "seed": violation.seed, "array": violation.array, "what": violation.what, "story": violation.story })
+    });
+    let document = json!({
+        "seeds": totals.seeds,
+        "writes": totals.writes,
+        "reads": totals.reads,
+        "flushes": totals.flushes,
+        "actions": totals.actions,
+        "faults": totals.faults,
+        "members_added": totals.added,
+        "power_cuts": totals.cuts,
+        "refused_in_doubt": totals.doubted,
+        "whole_in_the_end": totals.whole,
+        "seconds": report.took.as_secs_f64(),
+        "threads": report.threads,
+        "writes_per_second": report.rate(),
+        "violation": violation,
+    });
+    output.print("raid.sim/1", document, || format!("{}\n", report.text()))?;
+    Ok(if report.is_clean() { Exit::Ok } else { Exit::No })
+}
