@@ -2,9 +2,9 @@
 
 use std::sync::MutexGuard;
 
+use raid_core::action::{SlotId, Work};
 use raid_core::geometry::StripeMap;
 use raid_core::parity::{self, Lost, Ops, Parity};
-use raid_core::action::{SlotId, Work};
 use raid_core::rows::Rows;
 use raid_core::{Columns, Member};
 
@@ -106,9 +106,8 @@ impl<'a> Desk<'a> {
         let rows = self.data(slot, stripe, Columns::EMPTY);
         let mut p = p.then(|| self.buffers.row(slot, stripe.p())).flatten();
         let mut q = stripe.q().filter(|_| q).and_then(|member| self.buffers.row(slot, member));
-        let wanted = |row: Option<&mut Row>| row.map_or(Parity::Absent, |row| Parity::Wanted(band.of_mut(row)));
         with_slices(&rows, band, usize::from(stripe.columns()), |data| {
-            self.ops.recover(data, Lost::Nothing, wanted_of(&mut p, wanted), wanted_of(&mut q, wanted))
+            self.ops.recover(data, Lost::Nothing, wanted(&mut p, band), wanted(&mut q, band))
         })
     }
 
@@ -124,8 +123,6 @@ impl<'a> Desk<'a> {
         let rows = self.data(slot, stripe, gone);
         let p = p.then(|| self.buffers.row(slot, stripe.p())).flatten();
         let q = stripe.q().filter(|_| q).and_then(|member| self.buffers.row(slot, member));
-        let given = |row: Option<&'_ Held<'_>>| row.map(|row| band.of(row) as *const [u8]).is_some();
-        debug_assert!(given(p.as_ref()) || given(q.as_ref()), "a recovery without parity");
         let (Some(first), Some(mut out)) = (stripe.column(lost), self.buffers.row(slot, lost)) else { return false };
         let second = other.and_then(|other| Some((stripe.column(other)?, self.buffers.row(slot, other)?)));
         with_slices(&rows, band, usize::from(stripe.columns()), |data| {
@@ -142,8 +139,8 @@ impl<'a> Desk<'a> {
     }
 }
 
-fn wanted_of<'r>(row: &'r mut Option<Held<'_>>, wanted: impl Fn(Option<&'r mut Row>) -> Parity<'r>) -> Parity<'r> {
-    wanted(row.as_deref_mut())
+fn wanted<'r>(row: &'r mut Option<Held<'_>>, band: Band) -> Parity<'r> {
+    row.as_deref_mut().map_or(Parity::Absent, |row| Parity::Wanted(band.of_mut(row)))
 }
 
 /// Calls `with` with a slice for each of the first `count` columns; an empty one stands for zeros.

@@ -27,7 +27,8 @@ pub(super) struct Seats {
 impl Seats {
     pub(super) fn new(slots: Vec<Slot>) -> Self {
         let metadata = slots.iter().map(|_| Mutex::default()).collect();
-        let seat = |slot: Slot| RwLock::new(slot.media.map(|media| Seat { media, data_at: slot.data_at, since: Epoch(0) }));
+        let seat =
+            |slot: Slot| RwLock::new(slot.media.map(|media| Seat { media, data_at: slot.data_at, since: Epoch(0) }));
         Self { seats: slots.into_iter().map(seat).collect(), metadata }
     }
 
