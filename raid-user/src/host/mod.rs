@@ -5,4 +5,14 @@
 //! [`seen`](raid_core::action::Token::seen) is older than the medium in its slot fails undone, since it was meant for the
 //! member before.
 
+mod buffers;
+mod calls;
+mod compute;
+mod inner;
+mod jobs;
+mod memory;
+mod running;
+mod seats;
 pub mod start;
+
+pub use running::{Running, Tuning};

@@ -1,0 +1,43 @@
+//! The bytes of slots: a row of each member, for every slot of every shard. Made once.
+//!
+//! A slot's state says who may use its rows: members fill them, or a computation has them, or members take from them, one
+//! after the other. So the lock around each row is never waited for; it is there because the compiler cannot know.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use raid_core::Member;
+use raid_core::action::SlotId;
+use raid_core::memory::{Memory, OutOfMemory};
+use raid_core::rows::ROW_LEN;
+
+use super::memory::Heap;
+
+/// Bytes of a row on one member.
+pub(super) const ROW_BYTES: usize = ROW_LEN * 512;
+
+/// A row of one member, aligned for vector instructions and for devices.
+#[repr(align(4096))]
+pub(super) struct Row(pub(super) [u8; ROW_BYTES]);
+
+/// All slots' rows.
+pub(super) struct Buffers {
+    rows: Box<[Mutex<Row>]>,
+    members: usize,
+    slots: usize,
+}
+
+impl Buffers {
+    pub(super) fn new(shards: u16, slots: u16, members: u16) -> Result<Self, OutOfMemory> {
+        let (slots, members) = (usize::from(slots), usize::from(members));
+        let len = usize::from(shards) * slots * members;
+        let rows = Heap::array(len, |_| Mutex::new(Row([0; ROW_BYTES])))?;
+        Ok(Self { rows, members, slots })
+    }
+
+    /// A member's row of a slot; `None` if there is no such slot.
+    pub(super) fn row(&self, slot: SlotId, member: Member) -> Option<MutexGuard<'_, Row>> {
+        let number = usize::from(slot.shard) * self.slots + usize::from(slot.slot);
+        let row = self.rows.get(number * self.members + usize::from(member.0))?;
+        Some(row.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,121 @@
+//! Requests under way: a table that never grows. A caller takes entries for the pieces of his request, and sleeps until the last is done.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use raid_core::memory::{Memory, OutOfMemory};
+use raid_core::request::{Error, RequestId};
+
+use super::buffers::{ROW_BYTES, Row};
+use super::memory::Heap;
+
+/// What became of a piece.
+pub(super) type Outcome = Result<(), Error>;
+
+struct Entry {
+    row: Mutex<Row>,
+    outcome: Mutex<Option<Outcome>>,
+}
+
+struct State {
+    free: Vec<u32>,
+    /// Callers that wait, for entries or for outcomes.
+    waiting: usize,
+}
+
+/// The table.
+pub(super) struct Calls {
+    entries: Box<[Entry]>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Calls {
+    pub(super) fn new(len: u32) -> Result<Self, OutOfMemory> {
+        let entry = |_| Entry { row: Mutex::new(Row([0; ROW_BYTES])), outcome: Mutex::new(None) };
+        let entries = Heap::array(len as usize, entry)?;
+        let mut free = Vec::new();
+        free.try_reserve_exact(entries.len()).map_err(|_| OutOfMemory)?;
+        free.extend(0..len);
+        Ok(Self { entries, state: Mutex::new(State { free, waiting: 0 }), changed: Condvar::new() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes up to `ids.len()` entries, at least one: waits for that if it must. Says how many.
+    pub(super) fn take(&self, ids: &mut [RequestId]) -> usize {
+        let mut state = self.state();
+        while state.free.is_empty() {
+            state.waiting += 1;
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
+        let mut taken = 0;
+        for id in ids {
+            let Some(entry) = state.free.pop() else { break };
+            *id = RequestId(entry.into());
+            taken += 1;
+        }
+        taken
+    }
+
+    fn entry(&self, id: RequestId) -> Option<&Entry> {
+        self.entries.get(usize::try_from(id.0).ok()?)
+    }
+
+    /// The bytes of a piece, from its first on.
+    pub(super) fn row(&self, id: RequestId) -> Option<MutexGuard<'_, Row>> {
+        self.entry(id).map(|entry| entry.row.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A piece is done.
+    pub(super) fn done(&self, id: RequestId, outcome: Outcome) {
+        let Some(entry) = self.entry(id) else { return };
+        *entry.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        // Under the lock: whoever looked before and found nothing is asleep by now, and counted.
+        if self.state().waiting > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    fn take_outcome(&self, id: RequestId) -> Option<Outcome> {
+        self.entry(id)?.outcome.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Waits until a piece is done.
+    pub(super) fn wait(&self, id: RequestId) -> Outcome {
+        if let Some(outcome) = self.take_outcome(id) {
+            return outcome;
+        }
+        let mut state = self.state();
+        loop {
+            if let Some(outcome) = self.take_outcome(id) {
+                return outcome;
+            }
+            state.waiting += 1;
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
+    }
+
+    /// Waits until any piece of anybody may be done: for whoever was refused because the engine is full.
+    pub(super) fn wait_for_room(&self) {
+        let mut state = self.state();
+        state.waiting += 1;
+        let patience = std::time::Duration::from_millis(1);
+        let (mut state, _) = self.changed.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
+    }
+
+    /// Gives entries back.
+    pub(super) fn give(&self, ids: &[RequestId]) {
+        let mut state = self.state();
+        state.free.extend(ids.iter().filter_map(|id| u32::try_from(id.0).ok()));
+        let waiting = state.waiting > 0;
+        drop(state);
+        if waiting {
+            self.changed.notify_all();
+        }
+    }
+}

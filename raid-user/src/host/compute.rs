@@ -1,0 +1,160 @@
+//! Arithmetic on a slot's rows, by the parity kernels of the CPU.
+
+use std::sync::MutexGuard;
+
+use raid_core::action::{SlotId, Work};
+use raid_core::geometry::StripeMap;
+use raid_core::parity::{self, Lost, Ops, Parity};
+use raid_core::rows::Rows;
+use raid_core::{Columns, Member};
+
+use super::buffers::{Buffers, Row};
+use super::calls::Calls;
+
+/// Most columns that a stripe can have.
+const COLUMNS_MAX: usize = 255;
+
+/// Part of a row, in bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Band {
+    from: usize,
+    to: usize,
+}
+
+impl Band {
+    pub(super) fn new(first: u8, len: u8) -> Self {
+        let from = usize::from(first) * 512;
+        Self { from, to: from + usize::from(len) * 512 }
+    }
+
+    fn of(self, row: &Row) -> &[u8] {
+        &row.0[self.from..self.to]
+    }
+
+    fn of_mut(self, row: &mut Row) -> &mut [u8] {
+        &mut row.0[self.from..self.to]
+    }
+
+    fn len(self) -> usize {
+        self.to - self.from
+    }
+}
+
+/// What arithmetic needs of the host.
+pub(super) struct Desk<'a> {
+    pub(super) ops: &'static Ops,
+    pub(super) buffers: &'a Buffers,
+    pub(super) calls: &'a Calls,
+}
+
+type Held<'a> = MutexGuard<'a, Row>;
+
+impl<'a> Desk<'a> {
+    /// Does it. False if the slot, the request or the stripe is not there: then nothing was done.
+    pub(super) fn work(&self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) -> bool {
+        match work {
+            Work::Take { column, request } => {
+                let (Some(mut row), Some(bytes)) = (self.buffers.row(slot, column), self.calls.row(request)) else {
+                    return false;
+                };
+                band.of_mut(&mut row).copy_from_slice(&bytes.0[..band.len()]);
+                true
+            }
+            Work::Give { column, request } => {
+                let (Some(row), Some(mut bytes)) = (self.buffers.row(slot, column), self.calls.row(request)) else {
+                    return false;
+                };
+                bytes.0[..band.len()].copy_from_slice(band.of(&row));
+                true
+            }
+            Work::Delta { column, request, p, q } => {
+                let Some(stripe) = stripe else { return false };
+                let (Some(mut row), Some(bytes)) = (self.buffers.row(slot, column), self.calls.row(request)) else {
+                    return false;
+                };
+                let (new, old) = (&bytes.0[..band.len()], band.of(&row));
+                let mut p = p.then(|| self.buffers.row(slot, stripe.p())).flatten();
+                let mut q = stripe.q().filter(|_| q).and_then(|member| self.buffers.row(slot, member));
+                let exponent = stripe.exponent(column).unwrap_or(0);
+                let p = p.as_deref_mut().map(|row| band.of_mut(row));
+                let q = q.as_deref_mut().map(|row| band.of_mut(row));
+                let done = self.ops.update(exponent, &[old, new], p, q).is_ok();
+                band.of_mut(&mut row).copy_from_slice(new);
+                done
+            }
+            Work::Parity { p, q } => stripe.is_some_and(|stripe| self.make(slot, stripe, band, p, q)),
+            Work::Recover { lost, other, p, q } => {
+                stripe.is_some_and(|stripe| self.recover(slot, stripe, band, (lost, other), (p, q)))
+            }
+        }
+    }
+
+    /// The rows of the data columns but some, each in its column's place.
+    fn data(&self, slot: SlotId, stripe: &StripeMap, without: Columns) -> [Option<Held<'a>>; COLUMNS_MAX] {
+        let mut rows = [const { None }; COLUMNS_MAX];
+        for member in Rows::data(stripe).difference(without).iter() {
+            if let Some(column) = stripe.column(member)
+                && let Some(place) = rows.get_mut(usize::from(column))
+            {
+                *place = self.buffers.row(slot, member);
+            }
+        }
+        rows
+    }
+
+    fn make(&self, slot: SlotId, stripe: &StripeMap, band: Band, p: bool, q: bool) -> bool {
+        let rows = self.data(slot, stripe, Columns::EMPTY);
+        let mut p = p.then(|| self.buffers.row(slot, stripe.p())).flatten();
+        let mut q = stripe.q().filter(|_| q).and_then(|member| self.buffers.row(slot, member));
+        with_slices(&rows, band, usize::from(stripe.columns()), |data| {
+            self.ops.recover(data, Lost::Nothing, wanted(&mut p, band), wanted(&mut q, band))
+        })
+    }
+
+    fn recover(
+        &self,
+        slot: SlotId,
+        stripe: &StripeMap,
+        band: Band,
+        (lost, other): (Member, Option<Member>),
+        (p, q): (bool, bool),
+    ) -> bool {
+        let gone: Columns = [Some(lost), other].into_iter().flatten().collect();
+        let rows = self.data(slot, stripe, gone);
+        let p = p.then(|| self.buffers.row(slot, stripe.p())).flatten();
+        let q = stripe.q().filter(|_| q).and_then(|member| self.buffers.row(slot, member));
+        let (Some(first), Some(mut out)) = (stripe.column(lost), self.buffers.row(slot, lost)) else { return false };
+        let second = other.and_then(|other| Some((stripe.column(other)?, self.buffers.row(slot, other)?)));
+        with_slices(&rows, band, usize::from(stripe.columns()), |data| {
+            let p = p.as_deref().map_or(Parity::Absent, |row| Parity::Given(band.of(row)));
+            let q = q.as_deref().map_or(Parity::Absent, |row| Parity::Given(band.of(row)));
+            match second {
+                None => self.ops.recover(data, Lost::One(first, band.of_mut(&mut out)), p, q),
+                Some((column, mut row)) => {
+                    let lost = Lost::Two((first, band.of_mut(&mut out)), (column, band.of_mut(&mut row)));
+                    self.ops.recover(data, lost, p, q)
+                }
+            }
+        })
+    }
+}
+
+fn wanted<'r>(row: &'r mut Option<Held<'_>>, band: Band) -> Parity<'r> {
+    row.as_deref_mut().map_or(Parity::Absent, |row| Parity::Wanted(band.of_mut(row)))
+}
+
+/// Calls `with` with a slice for each of the first `count` columns; an empty one stands for zeros.
+fn with_slices(
+    rows: &[Option<Held<'_>>; COLUMNS_MAX],
+    band: Band,
+    count: usize,
+    with: impl FnOnce(&[&[u8]]) -> Result<(), parity::Error>,
+) -> bool {
+    let mut slices: [&[u8]; COLUMNS_MAX] = [&[]; COLUMNS_MAX];
+    for (slice, row) in slices.iter_mut().zip(rows) {
+        if let Some(row) = row {
+            *slice = band.of(row);
+        }
+    }
+    slices.get(..count).is_some_and(|data| with(data).is_ok())
+}

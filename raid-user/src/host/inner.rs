@@ -1,0 +1,211 @@
+//! The host of the engine: machines behind locks that never nest, and hands.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use raid_core::action::{Action, Buf, Token, Way};
+use raid_core::engine::{self, Host};
+use raid_core::flush::Flushes;
+use raid_core::health::Epoch;
+use raid_core::members::Members;
+use raid_core::memory::OutOfMemory;
+use raid_core::parity::Ops;
+use raid_core::recovery::Recovery;
+use raid_core::region::RegionLog;
+use raid_core::reshape::Layouts;
+use raid_core::rows::{ROW_LEN, Rows};
+use raid_core::stripe::{Limits, Shard};
+use raid_core::{Member, Sector, Sectors};
+
+use super::buffers::{Buffers, ROW_BYTES};
+use super::calls::Calls;
+use super::compute::{Band, Desk};
+use super::jobs::{Job, Jobs};
+use super::memory::Heap;
+use super::seats::{Seat, Seats};
+use super::start::{Start, Store};
+
+/// Critical sections of a shard that one turn of a worker runs: then others get theirs.
+const BUDGET: u32 = 64;
+
+/// Everything that workers and callers share.
+pub(super) struct Inner {
+    rows: Rows,
+    layouts: Layouts,
+    limits: Limits,
+    shards: Box<[Mutex<Shard<Heap>>]>,
+    log: Mutex<RegionLog<Heap>>,
+    members: Mutex<Members<Heap>>,
+    flushes: Mutex<Flushes>,
+    recovery: Mutex<Recovery>,
+    /// Room for a page of the log, for each member: copied there under the log's lock, written without it.
+    pages: Box<[Mutex<Vec<u64>>]>,
+    ops: &'static Ops,
+    buffers: Buffers,
+    pub(super) seats: Seats,
+    pub(super) calls: Calls,
+    pub(super) jobs: Jobs,
+    pub(super) store: Box<dyn Store>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    pub(super) fn new(start: Start, limits: Limits, calls: u32) -> Result<Self, OutOfMemory> {
+        let Start { rows, health, slots, store, doubt, .. } = start;
+        let members = Members::new(health, limits.read_errors_max)?;
+        let (view, count, width) = (members.view(), rows.count(), health.members());
+        let in_doubt = |region| doubt.contains(&region);
+        let shard = |number| Shard::new(number, &limits, count, view, in_doubt).map(Mutex::new);
+        let regions = count.div_ceil(limits.region_rows.max(1));
+        let page = |_| Mutex::new(Vec::with_capacity(limits.log_page_words));
+        // Each slot has a computation or as many I/Os as members out; flushes, pages and states come beside them.
+        let slots_all = usize::from(limits.shards) * usize::from(limits.slots);
+        let capacity = (slots_all + 20) * usize::from(width) + usize::from(limits.shards) + calls as usize;
+        Ok(Self {
+            shards: (0..limits.shards).map(shard).collect::<Result<_, _>>()?,
+            log: Mutex::new(RegionLog::new(regions, limits.log_page_words, view, in_doubt)?),
+            members: Mutex::new(members),
+            flushes: Mutex::new(Flushes::new(view)),
+            recovery: Mutex::new(Recovery::new(view, &limits, count, !doubt.is_empty())),
+            pages: (0..width).map(page).collect(),
+            ops: raid_core::parity::detect(),
+            buffers: Buffers::new(limits.shards, limits.slots, width)?,
+            seats: Seats::new(slots),
+            calls: Calls::new(calls)?,
+            jobs: Jobs::new(limits.shards, capacity),
+            layouts: Layouts::one(rows.geometry().clone()),
+            rows,
+            limits,
+            store,
+        })
+    }
+
+    /// What a worker does.
+    pub(super) fn work(&self) {
+        self.jobs.work(|job| match job {
+            Job::Run(shard) => {
+                if engine::run(self, shard, BUDGET) {
+                    self.jobs.wake(shard);
+                }
+            }
+            Job::Do(action) => self.act(action),
+        });
+    }
+
+    /// Does what a member takes time for, and says how it went.
+    fn act(&self, action: Action) {
+        let (token, done) = match action {
+            Action::Io { token, way, member, at, len, buf } => {
+                (token, self.seat(member, &token).and_then(|seat| self.io(&seat, way, at, len, buf)))
+            }
+            Action::Flush { token, member } => (token, self.seat(member, &token).and_then(|seat| seat.media.flush())),
+            Action::WriteLog { token, member, page } => (token, self.write_page(token, member, page)),
+            Action::WriteHealth { token, member } => {
+                let health = self.with_members(|members| members.persisting());
+                let write = |_| self.seats.metadata(member, || self.store.write_health(member, &health));
+                (token, self.seat(member, &token).and_then(write))
+            }
+            // These two take no time, and are done where they are asked for.
+            Action::Compute { .. } | Action::Complete { .. } => return,
+        };
+        engine::complete(self, token, done.is_ok());
+    }
+
+    fn seat(&self, member: Member, token: &Token) -> io::Result<Seat> {
+        let seat = self.seats.at(member, token.seen().unwrap_or(Epoch(0)));
+        seat.ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the member for which this was meant is gone"))
+    }
+
+    fn write_page(&self, token: Token, member: Member, page: u32) -> io::Result<()> {
+        self.seat(member, &token)?;
+        let Some(words) = self.pages.get(usize::from(member.0)) else { return Err(gone()) };
+        let mut words = lock(words);
+        self.with_log(|log| {
+            words.clear();
+            words.extend_from_slice(log.page(page));
+        });
+        self.seats.metadata(member, || self.store.write_log(member, page, &words))
+    }
+
+    fn io(&self, seat: &Seat, way: Way, at: Sector, len: Sectors, buf: Buf) -> io::Result<()> {
+        let offset = seat.data_at.checked_add(Sectors(at.0)).and_then(Sector::bytes).ok_or_else(gone)?;
+        let len = usize::try_from(len.0).map_or(ROW_BYTES, |len| len.saturating_mul(512));
+        let (mut row, from) = match buf {
+            // A band lies in the row's buffer where it lies in the row.
+            Buf::Slot { slot, column } => {
+                let first = usize::try_from(at.0 % ROW_LEN as u64).unwrap_or(0);
+                (self.buffers.row(slot, column).ok_or_else(gone)?, first * 512)
+            }
+            Buf::Request(request) => (self.calls.row(request).ok_or_else(gone)?, 0),
+        };
+        let bytes = row.0.get_mut(from..from + len).ok_or_else(gone)?;
+        match way {
+            Way::Read => seat.media.read_at(offset, bytes),
+            Way::Write { fua } => {
+                seat.media.write_at(offset, bytes)?;
+                if fua { seat.media.flush() } else { Ok(()) }
+            }
+        }
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("the engine asks for what there is not")
+}
+
+impl Host for Inner {
+    type Memory = Heap;
+
+    fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    fn layouts(&self) -> &Layouts {
+        &self.layouts
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn with_shard<R>(&self, shard: u16, f: impl FnOnce(&mut Shard<Heap>) -> R) -> R {
+        f(&mut lock(&self.shards[usize::from(shard)]))
+    }
+
+    fn with_log<R>(&self, f: impl FnOnce(&mut RegionLog<Heap>) -> R) -> R {
+        f(&mut lock(&self.log))
+    }
+
+    fn with_members<R>(&self, f: impl FnOnce(&mut Members<Heap>) -> R) -> R {
+        f(&mut lock(&self.members))
+    }
+
+    fn with_flushes<R>(&self, f: impl FnOnce(&mut Flushes) -> R) -> R {
+        f(&mut lock(&self.flushes))
+    }
+
+    fn with_recovery<R>(&self, f: impl FnOnce(&mut Recovery) -> R) -> R {
+        f(&mut lock(&self.recovery))
+    }
+
+    fn perform(&self, action: Action) {
+        match action {
+            Action::Complete { request, result } => self.calls.done(request, result),
+            Action::Compute { token, slot, stripe, first, len, work } => {
+                let desk = Desk { ops: self.ops, buffers: &self.buffers, calls: &self.calls };
+                let stripe = self.rows.geometry().stripe(stripe);
+                let done = desk.work(slot, stripe.as_ref(), Band::new(first, len), work);
+                debug_assert!(done, "arithmetic on what there is not: {work:?}");
+                engine::complete(self, token, done);
+            }
+            action => self.jobs.push(Job::Do(action)),
+        }
+    }
+
+    fn wake(&self, shard: u16) {
+        self.jobs.wake(shard);
+    }
+}

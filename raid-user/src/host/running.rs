@@ -1,0 +1,398 @@
+//! A running array: bytes in, bytes out, while members fail and come.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use raid_core::engine::{self, Host as _};
+use raid_core::health::{Health, State};
+use raid_core::memory::OutOfMemory;
+use raid_core::plan::{self, How};
+use raid_core::request::{Error, Kind, Refused, Request, RequestId};
+use raid_core::rows::RowKind;
+use raid_core::stripe::Limits;
+use raid_core::{Member, SECTOR_BYTES, Sector, Sectors};
+
+use super::inner::Inner;
+use super::start::Start;
+use crate::media::{Media, MediaMut, SharedMediaMut};
+
+/// Pieces of one request that are under way at a time.
+const BATCH: usize = 256;
+
+/// How an array runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    /// Threads that do I/O and arithmetic.
+    pub threads: usize,
+    /// Lock domains.
+    pub shards: u16,
+    /// Rows in flight in each.
+    pub slots: u16,
+    /// Pieces of requests under way in all.
+    pub pieces: u32,
+    /// Rows that recovery has in flight.
+    pub heal_window: u16,
+    /// Repaired read errors that a member is forgiven.
+    pub read_errors_max: u32,
+    /// How often idle regions are looked at.
+    pub sweep_every: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            threads: 8,
+            shards: 4,
+            slots: 64,
+            pieces: 1024,
+            heal_window: 16,
+            read_errors_max: 20,
+            sweep_every: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The array. Dropping it is pulling the plug: members keep what reached them, and the next start heals the rest.
+pub struct Running {
+    inner: Arc<Inner>,
+    workers: Vec<JoinHandle<()>>,
+    clock: Option<(Sender<()>, JoinHandle<()>)>,
+    /// Held while part of a sector is changed: whoever else does that could overwrite the other part with what it was.
+    edges: Mutex<()>,
+    sectors: Sectors,
+}
+
+impl Running {
+    /// Starts the array, and what recovery is due.
+    ///
+    /// # Errors
+    /// No memory, or no threads.
+    pub fn start(start: Start, tuning: &Tuning) -> io::Result<Self> {
+        let limits = Limits {
+            shards: tuning.shards.max(1),
+            slots: tuning.slots.max(1),
+            requests: tuning.pieces.max(1),
+            region_rows: start.region_rows,
+            log_page_words: start.log_page_words,
+            read_errors_max: tuning.read_errors_max,
+            heal_window: tuning.heal_window.max(1),
+        };
+        let sectors = start.rows.geometry().array_size();
+        let out_of_memory = |OutOfMemory| io::Error::from(io::ErrorKind::OutOfMemory);
+        let inner = Arc::new(Inner::new(start, limits, tuning.pieces.max(1)).map_err(out_of_memory)?);
+        let mut running = Self { inner, workers: Vec::new(), clock: None, edges: Mutex::default(), sectors };
+        for _ in 0..tuning.threads.max(1) {
+            let inner = Arc::clone(&running.inner);
+            running.workers.push(std::thread::Builder::new().name("raid".into()).spawn(move || inner.work())?);
+        }
+        let (stop, stopped) = channel();
+        let (inner, every) = (Arc::clone(&running.inner), tuning.sweep_every);
+        let clock = std::thread::Builder::new().name("raid-clock".into());
+        running.clock = Some((stop, clock.spawn(move || tick(&inner, &stopped, every))?));
+        engine::start(&*running.inner);
+        Ok(running)
+    }
+
+    /// Who is in sync, being rebuilt, or missing.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.inner.with_members(|members| members.view().health)
+    }
+
+    /// True if more failed than the array survives: it takes no writes any more.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.inner.with_members(|members| members.view().broken)
+    }
+
+    /// Waits until nothing is under way and recovery has nothing left to do.
+    pub fn wait_until_quiet(&self) {
+        self.inner.jobs.wait_until_quiet();
+    }
+
+    /// Throws a member out.
+    pub fn fail(&self, member: Member) {
+        engine::fail(&*self.inner, member);
+    }
+
+    /// Gives a missing member's slot to a medium, and fills it.
+    ///
+    /// # Errors
+    /// The slot is taken; the medium does not do.
+    pub fn add(&self, member: Member, media: SharedMediaMut) -> io::Result<()> {
+        let health = self.health();
+        if health.state(member) != Some(State::Missing) {
+            return Err(io::Error::other(format!("slot {member} is not empty")));
+        }
+        let slot = self.inner.store.admit(member, media)?;
+        self.inner.seats.give(member, slot, health.epoch());
+        engine::add(&*self.inner, member).map_err(io::Error::other)
+    }
+
+    /// Stops in order: what was written is durable, bits of quiet regions are taken back, and the members say so.
+    ///
+    /// # Errors
+    /// A flush or the members' metadata failed; the array is stopped all the same.
+    pub fn stop(mut self) -> io::Result<()> {
+        let flushed = self.flush();
+        if let Some((stop, clock)) = self.clock.take() {
+            drop(stop);
+            drop(clock.join());
+        }
+        self.inner.jobs.wait_until_quiet();
+        // Regions are taken back when they were idle for two sweeps; the log's pages follow.
+        for _ in 0..3 {
+            engine::sweep(&*self.inner, usize::MAX);
+            self.inner.jobs.wait_until_quiet();
+        }
+        let regions = self.inner.rows().count().div_ceil(self.inner.limits().region_rows.max(1));
+        let clean =
+            self.inner.with_log(|log| (0..regions).all(|region| !log.is_set(raid_core::region::RegionNo(region))));
+        let health = self.health();
+        self.join(false);
+        let stopped = self.inner.store.stop(&health, clean && flushed.is_ok());
+        flushed.and(stopped)
+    }
+
+    fn join(&mut self, at_once: bool) {
+        self.inner.jobs.stop(at_once);
+        for worker in self.workers.drain(..) {
+            drop(worker.join());
+        }
+    }
+
+    /// Reads whole sectors: straight into `buf` where a trusted member has them, by the engine where not.
+    fn read_sectors(&self, mut at: Sector, mut buf: &mut [u8]) -> io::Result<()> {
+        while !buf.is_empty() {
+            let left = Sectors::from_bytes_floor(buf.len() as u64);
+            let health = self.health();
+            let step = plan::read(self.inner.layouts(), &health, at, left).map_err(io::Error::other)?;
+            let len = usize::try_from(step.len.0 * SECTOR_BYTES).unwrap_or(buf.len());
+            let (part, rest) = buf.split_at_mut(len);
+            let direct = match step.how {
+                How::Direct { place } => self.inner.seats.at(place.member, health.epoch()).is_some_and(|seat| {
+                    let offset = seat.data_at.checked_add(Sectors(place.at.0)).and_then(Sector::bytes);
+                    offset.is_some_and(|offset| seat.media.read_at(offset, part).is_ok())
+                }),
+                _ => false,
+            };
+            if !direct {
+                self.by_the_engine(Kind::Read, at, Bytes::Into(part))?;
+            }
+            at = Sector(at.0 + step.len.0);
+            buf = rest;
+        }
+        Ok(())
+    }
+
+    /// Sends pieces of whole sectors through the engine, as many at a time as there is room for.
+    fn by_the_engine(&self, kind: Kind, mut at: Sector, mut bytes: Bytes<'_>) -> io::Result<()> {
+        let mut ids = [RequestId(0); BATCH];
+        while bytes.len() > 0 {
+            let wanted = bytes.len().div_ceil(512).min(BATCH);
+            let taken = self.inner.calls.take(&mut ids[..wanted]);
+            let done = self.batch(kind, &mut at, &mut bytes, &ids[..taken]);
+            self.inner.calls.give(&ids[..taken]);
+            done?;
+        }
+        Ok(())
+    }
+
+    fn batch(&self, kind: Kind, at: &mut Sector, bytes: &mut Bytes<'_>, ids: &[RequestId]) -> io::Result<()> {
+        let none = Request { id: RequestId(0), kind, at: *at, len: Sectors(0) };
+        let mut requests = [none; BATCH];
+        let (mut count, mut from) = (0, *at);
+        for (id, request) in ids.iter().zip(&mut requests) {
+            let left = Sectors((bytes.len() / 512) as u64 - (from.0 - at.0));
+            if left.is_zero() {
+                break;
+            }
+            let Some((_, len)) = self.inner.rows().piece(from, left) else { return Err(past_the_end()) };
+            *request = Request { id: *id, kind, at: from, len };
+            bytes.copy_to(from.0 - at.0, len, self.inner.calls.row(*id).as_deref_mut().map(|row| &mut row.0[..]));
+            from = Sector(from.0 + len.0);
+            count += 1;
+        }
+        let requests = &requests[..count];
+        let submitted = self.submit_all(requests);
+        let mut outcome = Ok(());
+        for request in &requests[..submitted.as_ref().map_or_else(|(taken, _)| *taken, |()| count)] {
+            if let Err(error) = self.inner.calls.wait(request.id) {
+                outcome = Err(failed(error));
+            }
+        }
+        submitted.map_err(|(_, refused)| io::Error::other(refused))?;
+        outcome?;
+        for request in requests {
+            let row = self.inner.calls.row(request.id);
+            bytes.copy_from(request.at.0 - at.0, request.len, row.as_deref().map(|row| &row.0[..]));
+        }
+        bytes.skip(from.0 - at.0);
+        *at = from;
+        Ok(())
+    }
+
+    /// Submits all; waits where the engine is full. Says how many were taken if it will not take the next.
+    fn submit_all(&self, requests: &[Request]) -> Result<(), (usize, Refused)> {
+        let mut done = 0;
+        while done < requests.len() {
+            match engine::submit_many(&*self.inner, &requests[done..]) {
+                Ok(()) => return Ok(()),
+                Err((taken, Refused::Busy)) => {
+                    done += taken;
+                    self.inner.calls.wait_for_room();
+                }
+                Err((taken, refused)) => return Err((done + taken, refused)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes bytes that need not be whole sectors: those at the edges are read first.
+    fn write_edges(&self, offset_bytes: u64, buf: &[u8]) -> io::Result<()> {
+        let _alone = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
+        let (first, end) = (offset_bytes / SECTOR_BYTES, (offset_bytes + buf.len() as u64).div_ceil(SECTOR_BYTES));
+        let mut whole = vec![0; usize::try_from((end - first) * SECTOR_BYTES).unwrap_or(0)];
+        self.read_sectors(Sector(first), &mut whole)?;
+        let skip = usize::try_from(offset_bytes % SECTOR_BYTES).unwrap_or(0);
+        whole[skip..skip + buf.len()].copy_from_slice(buf);
+        self.by_the_engine(Kind::Write { fua: false }, Sector(first), Bytes::From(&whole))
+    }
+}
+
+/// Sweeps until told to stop.
+fn tick(inner: &Inner, stopped: &Receiver<()>, every: Duration) {
+    while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+        engine::sweep(inner, 4096);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.clock.take().map(|(stop, clock)| {
+            drop(stop);
+            clock.join()
+        }));
+        self.join(true);
+    }
+}
+
+/// A caller's bytes.
+enum Bytes<'a> {
+    From(&'a [u8]),
+    Into(&'a mut [u8]),
+}
+
+impl Bytes<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::From(bytes) => bytes.len(),
+            Self::Into(bytes) => bytes.len(),
+        }
+    }
+
+    fn copy_to(&self, skip_sectors: u64, len: Sectors, row: Option<&mut [u8]>) {
+        if let (Self::From(bytes), Some(row)) = (self, row) {
+            let range = range(skip_sectors, len);
+            row[..range.len()].copy_from_slice(&bytes[range]);
+        }
+    }
+
+    fn copy_from(&mut self, skip_sectors: u64, len: Sectors, row: Option<&[u8]>) {
+        if let (Self::Into(bytes), Some(row)) = (self, row) {
+            let range = range(skip_sectors, len);
+            let len = range.len();
+            bytes[range].copy_from_slice(&row[..len]);
+        }
+    }
+
+    fn skip(&mut self, sectors: u64) {
+        let len = range(0, Sectors(sectors)).len();
+        match self {
+            Self::From(bytes) => *bytes = &bytes[len..],
+            Self::Into(bytes) => *bytes = &mut std::mem::take(bytes)[len..],
+        }
+    }
+}
+
+fn range(skip_sectors: u64, len: Sectors) -> std::ops::Range<usize> {
+    let bytes = |sectors: u64| usize::try_from(sectors.saturating_mul(SECTOR_BYTES)).unwrap_or(usize::MAX);
+    bytes(skip_sectors)..bytes(skip_sectors.saturating_add(len.0))
+}
+
+fn failed(error: Error) -> io::Error {
+    io::Error::other(error)
+}
+
+fn past_the_end() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "past the end of the array")
+}
+
+impl Media for Running {
+    fn size_bytes(&self) -> u64 {
+        self.sectors.0.saturating_mul(SECTOR_BYTES)
+    }
+
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> io::Result<()> {
+        crate::media::check_range(self.size_bytes(), offset_bytes, buf.len() as u64)?;
+        if offset_bytes.is_multiple_of(SECTOR_BYTES) && (buf.len() as u64).is_multiple_of(SECTOR_BYTES) {
+            return self.read_sectors(Sector(offset_bytes / SECTOR_BYTES), buf);
+        }
+        let (first, end) = (offset_bytes / SECTOR_BYTES, (offset_bytes + buf.len() as u64).div_ceil(SECTOR_BYTES));
+        let mut whole = vec![0; range(0, Sectors(end - first)).len()];
+        self.read_sectors(Sector(first), &mut whole)?;
+        let skip = usize::try_from(offset_bytes % SECTOR_BYTES).unwrap_or(0);
+        buf.copy_from_slice(&whole[skip..skip + buf.len()]);
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        "a running array".to_owned()
+    }
+}
+
+impl MediaMut for Running {
+    fn write_at(&self, offset_bytes: u64, buf: &[u8]) -> io::Result<()> {
+        crate::media::check_range(self.size_bytes(), offset_bytes, buf.len() as u64)?;
+        if !offset_bytes.is_multiple_of(SECTOR_BYTES) || !(buf.len() as u64).is_multiple_of(SECTOR_BYTES) {
+            return self.write_edges(offset_bytes, buf);
+        }
+        self.by_the_engine(Kind::Write { fua: false }, Sector(offset_bytes / SECTOR_BYTES), Bytes::From(buf))
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        if self.inner.rows().kind() == RowKind::Plain && self.is_broken() {
+            return Err(failed(Error::Broken));
+        }
+        let mut ids = [RequestId(0)];
+        self.inner.calls.take(&mut ids);
+        let request = Request { id: ids[0], kind: Kind::Flush, at: Sector(0), len: Sectors(0) };
+        let submitted = self.submit_all(&[request]);
+        let outcome = match submitted {
+            Ok(()) => self.inner.calls.wait(ids[0]).map_err(failed),
+            Err((_, refused)) => Err(io::Error::other(refused)),
+        };
+        self.inner.calls.give(&ids);
+        outcome
+    }
+
+    fn write_zeroes(&self, offset_bytes: u64, len_bytes: u64, _: bool) -> io::Result<()> {
+        crate::media::check_range(self.size_bytes(), offset_bytes, len_bytes)?;
+        let zeros = vec![0; usize::try_from(len_bytes.min(1 << 20)).unwrap_or(1 << 20)];
+        let mut done = 0;
+        while done < len_bytes {
+            let len = (len_bytes - done).min(zeros.len() as u64);
+            self.write_at(offset_bytes + done, &zeros[..usize::try_from(len).unwrap_or(zeros.len())])?;
+            done += len;
+        }
+        Ok(())
+    }
+
+    /// Nothing: a member that forgets its part would no longer fit the others.
+    fn discard(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<()> {
+        crate::media::check_range(self.size_bytes(), offset_bytes, len_bytes)
+    }
+}

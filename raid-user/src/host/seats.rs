@@ -1,0 +1,54 @@
+//! The media in the array's slots, and since when each is there.
+
+use std::sync::{Mutex, PoisonError, RwLock};
+
+use raid_core::health::Epoch;
+use raid_core::{Member, Sector};
+
+use super::start::Slot;
+use crate::media::SharedMediaMut;
+
+/// A medium in its slot.
+#[derive(Clone)]
+pub(super) struct Seat {
+    pub(super) media: SharedMediaMut,
+    pub(super) data_at: Sector,
+    /// What was decided before was meant for whoever was here before.
+    since: Epoch,
+}
+
+/// All slots.
+pub(super) struct Seats {
+    seats: Box<[RwLock<Option<Seat>>]>,
+    /// One for each: metadata of a member are written by one at a time.
+    metadata: Box<[Mutex<()>]>,
+}
+
+impl Seats {
+    pub(super) fn new(slots: Vec<Slot>) -> Self {
+        let metadata = slots.iter().map(|_| Mutex::default()).collect();
+        let seat =
+            |slot: Slot| RwLock::new(slot.media.map(|media| Seat { media, data_at: slot.data_at, since: Epoch(0) }));
+        Self { seats: slots.into_iter().map(seat).collect(), metadata }
+    }
+
+    /// Whoever has the slot, if he was there when `seen` was the epoch.
+    pub(super) fn at(&self, member: Member, seen: Epoch) -> Option<Seat> {
+        let seat = self.seats.get(usize::from(member.0))?.read().unwrap_or_else(PoisonError::into_inner);
+        seat.as_ref().filter(|seat| seen >= seat.since).cloned()
+    }
+
+    /// Gives a slot to another medium. `since`: the members' epoch, in which the slot is empty.
+    pub(super) fn give(&self, member: Member, slot: Slot, since: Epoch) {
+        let Some(seat) = self.seats.get(usize::from(member.0)) else { return };
+        let mut seat = seat.write().unwrap_or_else(PoisonError::into_inner);
+        *seat = slot.media.map(|media| Seat { media, data_at: slot.data_at, since });
+    }
+
+    /// Runs `write` while nobody else writes metadata of this member.
+    pub(super) fn metadata<R>(&self, member: Member, write: impl FnOnce() -> R) -> R {
+        let lock = self.metadata.get(usize::from(member.0));
+        let _held = lock.map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner));
+        write()
+    }
+}

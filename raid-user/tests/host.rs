@@ -1,0 +1,189 @@
+//! The real host: threads, media in memory, a store that only remembers. What is read back is what was written, whatever fails meanwhile.
+#![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use raid_core::geometry::Geometry;
+use raid_core::health::{Event, Health, State};
+use raid_core::region::RegionNo;
+use raid_core::rows::Rows;
+use raid_core::{
+    ArrayConfig, Columns, FarSets, Level, Member, Raid5Layout, Raid6Layout, Raid10Layout, Sector, Sectors, Sizes,
+};
+use raid_user::host::start::{Slot, Start, Store};
+use raid_user::host::{Running, Tuning};
+use raid_user::media::{Media, MediaMut, MemMedia, SharedMediaMut};
+
+const MEMBER_SECTORS: u64 = 2048;
+
+/// What the members' metadata would say.
+#[derive(Default)]
+struct Notes {
+    healths: Vec<(u8, Health)>,
+    pages: Vec<(u8, u32, Vec<u64>)>,
+    stopped: Option<bool>,
+}
+
+#[derive(Clone, Default)]
+struct Remembers(Arc<Mutex<Notes>>);
+
+impl Store for Remembers {
+    fn write_log(&self, member: Member, page: u32, words: &[u64]) -> io::Result<()> {
+        self.0.lock().unwrap().pages.push((member.0, page, words.to_vec()));
+        Ok(())
+    }
+
+    fn write_health(&self, member: Member, health: &Health) -> io::Result<()> {
+        self.0.lock().unwrap().healths.push((member.0, *health));
+        Ok(())
+    }
+
+    fn admit(&self, _: Member, media: SharedMediaMut) -> io::Result<Slot> {
+        Ok(Slot { media: Some(media), data_at: Sector(8) })
+    }
+
+    fn stop(&self, _: &Health, clean: bool) -> io::Result<()> {
+        self.0.lock().unwrap().stopped = Some(clean);
+        Ok(())
+    }
+}
+
+fn medium(name: &str) -> SharedMediaMut {
+    Arc::new(MemMedia::new(name, vec![0; usize::try_from((MEMBER_SECTORS + 8) * 512).unwrap()]))
+}
+
+struct Case {
+    media: Vec<SharedMediaMut>,
+    notes: Remembers,
+    running: Running,
+}
+
+fn rows(level: Level, members: u16) -> Rows {
+    let config = ArrayConfig {
+        level,
+        members,
+        chunk: if level == Level::Raid1 { Sectors(0) } else { Sectors(32) },
+        sizes: Sizes::Same(Sectors(MEMBER_SECTORS)),
+        array_size: None,
+    };
+    Rows::new(Geometry::new(&config).unwrap()).unwrap()
+}
+
+fn started(level: Level, media: &[SharedMediaMut], missing: Columns, notes: &Remembers) -> Running {
+    let rows = rows(level, u16::try_from(media.len()).unwrap());
+    let mut health = Health::new(u16::try_from(media.len()).unwrap()).unwrap();
+    for member in Columns::first(health.members()).difference(missing).iter() {
+        health.apply(member, Event::Admit).unwrap();
+    }
+    let slot = |(number, medium): (usize, &SharedMediaMut)| Slot {
+        media: (!missing.contains(Member(u8::try_from(number).unwrap()))).then(|| medium.clone()),
+        data_at: Sector(8),
+    };
+    let slots = media.iter().enumerate().map(slot).collect();
+    let start = Start {
+        rows,
+        health,
+        slots,
+        region_rows: 16,
+        log_page_words: 1,
+        doubt: Vec::<RegionNo>::new(),
+        store: Box::new(notes.clone()),
+    };
+    let tuning =
+        Tuning { threads: 3, slots: 8, pieces: 64, sweep_every: Duration::from_millis(20), ..Tuning::default() };
+    Running::start(start, &tuning).unwrap()
+}
+
+impl Case {
+    fn new(level: Level, members: usize) -> Self {
+        let media: Vec<SharedMediaMut> = (0..members).map(|member| medium(&format!("d{member}"))).collect();
+        let notes = Remembers::default();
+        let running = started(level, &media, Columns::EMPTY, &notes);
+        Self { media, notes, running }
+    }
+}
+
+/// Random writes of any offset and length by several threads, each in its own part, held against plain memory.
+fn write_a_lot(running: &Running, seed: u64) -> Vec<u8> {
+    let size = usize::try_from(running.size_bytes()).unwrap();
+    let parts = 3;
+    let share = size / parts;
+    let mut expected = vec![0; size];
+    running.read_at(0, &mut expected).unwrap();
+    std::thread::scope(|scope| {
+        for (number, part) in expected.chunks_mut(share).take(parts).enumerate() {
+            scope.spawn(move || {
+                let mut rng = fastrand::Rng::with_seed(seed + number as u64);
+                for _ in 0..150 {
+                    let at = rng.usize(..part.len());
+                    let len = rng.usize(1..=part.len().min(40_000)).min(part.len() - at);
+                    let (at, len) = if rng.bool() {
+                        (at, len)
+                    } else {
+                        (at / 4096 * 4096, 4096.min(part.len() - at / 4096 * 4096))
+                    };
+                    let bytes: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(len).collect();
+                    running.write_at((number * share + at) as u64, &bytes).unwrap();
+                    part[at..at + len].copy_from_slice(&bytes);
+                    if rng.u8(..20) == 0 {
+                        running.flush().unwrap();
+                    }
+                }
+            });
+        }
+    });
+    expected
+}
+
+fn content(media: &dyn Media) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(media.size_bytes()).unwrap()];
+    media.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+const TEN: Level = Level::Raid10(Raid10Layout { near: 2, far: 1, offset: false, sets: FarSets::All });
+const LEVELS: [(Level, usize, u32); 5] = [
+    (Level::Raid1, 3, 2),
+    (Level::Raid4, 4, 1),
+    (Level::Raid5(Raid5Layout::LeftSymmetric), 4, 1),
+    (Level::Raid6(Raid6Layout::LeftSymmetric), 5, 2),
+    (TEN, 4, 1),
+];
+
+#[test]
+fn what_was_written_reads_back_whole_after_a_restart_and_without_each_member() {
+    for (level, members, _) in LEVELS {
+        let Case { media, notes, running } = Case::new(level, members);
+        let expected = write_a_lot(&running, members as u64);
+        assert!(content(&running) == expected, "{level:?}");
+        running.stop().unwrap();
+        assert_eq!(notes.0.lock().unwrap().stopped, Some(true), "{level:?}: no bit is left");
+        for missing in (0..members).map(|member| Columns::one(Member(u8::try_from(member).unwrap()))) {
+            let running = started(level, &media, missing, &notes);
+            assert!(content(&running) == expected, "{level:?} without {missing:?}");
+        }
+    }
+}
+
+#[test]
+fn a_member_fails_under_load_and_another_is_filled_while_writes_go_on() {
+    for (level, members, _) in LEVELS {
+        let Case { mut media, notes, running } = Case::new(level, members);
+        write_a_lot(&running, 7);
+        running.fail(Member(1));
+        let degraded = write_a_lot(&running, 8);
+        assert!(content(&running) == degraded, "{level:?} degraded");
+        let spare = medium("spare");
+        spare.write_at(0, &vec![0xee; 1 << 20]).unwrap();
+        running.add(Member(1), spare.clone()).unwrap();
+        let expected = write_a_lot(&running, 9);
+        running.wait_until_quiet();
+        assert_eq!(running.health().state(Member(1)), Some(State::InSync), "{level:?}");
+        running.stop().unwrap();
+        media[1] = spare;
+        let running = started(level, &media, Columns::one(Member(0)), &notes);
+        assert!(content(&running) == expected, "{level:?} by the new member");
+    }
+}
