@@ -2,6 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use raid_core::{Level, Raid0Layout, Raid5Layout, Raid6Layout};
+use raid_formats::ddf::{
+    DiskChange, Refusal, RunningState, VolumeState,
+    raw::{Condition, DiskState},
+    update,
+};
 use raid_testkit::{
     array,
     ddf_made::{self, Made, Shape, ten},
@@ -85,4 +90,55 @@ cases! {
     raid6_n_restart: Level::Raid6(Raid6Layout::RotatingNRestart), 4;
     raid6_n_continue: Level::Raid6(Raid6Layout::RotatingNContinue), 6;
     raid10: ten(2), 6;
+}
+
+/// `mdadm` reads what `update` wrote: a failed member, a degraded volume, and the content without that member.
+#[test]
+fn a_volume_that_we_degraded_is_degraded_for_mdadm() {
+    let folder = tempfile::tempdir().unwrap();
+    let level = Level::Raid5(Raid5Layout::LeftSymmetric);
+    let mut made = Made::new(&[Shape { level, members: 3, chunk: 128, used: 8192 }], 3, 512);
+    let state = RunningState {
+        sequence: 2,
+        updated_s: 1_800_000_001,
+        volumes: &[VolumeState {
+            guid: ddf_made::guid(b'v', 0),
+            condition: Condition::Degraded,
+            consistent: true,
+            init: None,
+        }],
+        disks: &[DiskChange { reference: ddf_made::reference(1), state: DiskState::ONLINE | DiskState::FAILED }],
+        ..RunningState::default()
+    };
+    for own in [0, 2] {
+        let before = made.disks[own].clone();
+        let mut buf = Vec::new();
+        let metadata = ddf_made::read(&before, &mut buf);
+        let mut next = vec![0; metadata.emit().len()];
+        let disk = &mut made.disks[own];
+        let updated = update::<Refusal>(&metadata, &mut next, &state, |write| {
+            let at = usize::try_from(write.at.0 * 512).unwrap();
+            disk[at..at + write.bytes.len()].copy_from_slice(write.bytes);
+            Ok(())
+        });
+        assert!(updated.is_ok());
+    }
+    let disks: Vec<PathBuf> = (0..3).map(|disk| folder.path().join(format!("disk{disk}"))).collect();
+    for (path, bytes) in disks.iter().zip(&made.disks) {
+        fs::write(path, bytes).unwrap();
+    }
+    let script = "export MDADM_NO_SYSTEMCTL=1 MDADM_NO_MDMON=1
+mdadm --examine /dev/ubdb 2>&1
+mdadm --assemble /dev/md127 -e ddf /dev/ubdb /dev/ubdc /dev/ubdd 2>&1
+mdadm --incremental /dev/md127 --run 2>&1
+cat /proc/mdstat
+echo DEGRADED $(cat /sys/block/md126/md/degraded)
+echo CONTENT $(sha256sum < /dev/md126)
+mdadm --stop --scan 2>&1";
+    let Some(guest) = uml::run(folder.path(), script, &disks) else { return };
+    assert!(guest.contains("Degraded, Consistent"), "{guest}");
+    let failed = guest.lines().find(|line| line.contains("a0000002")).unwrap_or_default();
+    assert!(failed.contains("Failed"), "{guest}");
+    assert_eq!(said(&guest, "DEGRADED"), "1", "{guest}");
+    assert_eq!(said(&guest, "CONTENT").split(' ').next().unwrap(), hash(&made.contents[0]), "{guest}");
 }
