@@ -12,6 +12,7 @@ pub mod assemble;
 pub mod bios;
 pub mod ddf;
 pub mod dump;
+pub mod fault;
 pub mod md;
 pub mod record;
 pub mod source;

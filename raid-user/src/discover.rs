@@ -13,7 +13,7 @@ use raid_core::Sectors;
 use raid_formats::assemble::{Claimant, same_array};
 use raid_formats::bios;
 use raid_formats::ddf;
-use raid_formats::md::{self, Fault, ProbeBuffer, Refusal, Superblock, Version};
+use raid_formats::md::{self, ProbeBuffer, Refusal, Superblock, Version};
 use raid_formats::record::{Format, Record, Role};
 use raid_formats::source::Source;
 
@@ -234,12 +234,9 @@ impl Look {
             let version = Version::ALL.into_iter().find(|version| version.format() == record.format)?;
             Some((Meta::Md { block: Box::new(*superblock.emit()), version }, record))
         }));
-        let bare = |fault: &Fault<io::Error>| {
-            matches!(fault, Fault::Refused(Refusal::NoMagic { .. } | Refusal::MediumTooSmall { .. }))
-        };
         for find in probe.finds {
             if let Err(fault) = find.outcome {
-                self.damaged |= !bare(&fault);
+                self.damaged |= !fault.is_absence();
                 self.places.push((find.version.format().name(), fault.to_string()));
             }
         }
@@ -274,7 +271,7 @@ impl Look {
         for kind in bios::Kind::all() {
             match kind.find(source, &mut working) {
                 Ok(member) => self.metas.push((Meta::Bios(kind, Box::new(member)), *member.record())),
-                Err(bios::Fault::Refused(bios::Refusal::NoMagic { .. } | bios::Refusal::MediumTooSmall { .. })) => {}
+                Err(fault) if fault.is_absence() => {}
                 Err(fault) => {
                     self.damaged = true;
                     self.places.insert(0, (kind.format().name(), fault.to_string()));

@@ -67,7 +67,7 @@ const FIELDS: [Place; 18] = [
 pub(super) const ASR: Vendor = Vendor {
     format: Format::Asr,
     head_bytes: 512,
-    rest: Some((TABLE_BYTES, |head| Sector(TABLE_AT.get(head)))),
+    rest: Some((TABLE_BYTES, |head| (B0.get(head) == B0_MAGIC).then(|| Sector(TABLE_AT.get(head))))),
     place: last,
     copies: 1,
     fields: &FIELDS,
@@ -76,6 +76,7 @@ pub(super) const ASR: Vendor = Vendor {
 };
 
 pub(super) const TABLE_BYTES: usize = 8192;
+const B0_MAGIC: u64 = 0x37fc_4d1e;
 /// Sectors from the table to the end of the disk.
 const TABLE_BEFORE_END: u64 = 17;
 const ENTRY_BYTES: u32 = 64;
@@ -94,7 +95,7 @@ fn location(record: &[u8], by: u32) -> [u64; 4] {
 }
 
 fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
-    magic(B0, record, 0x37fc_4d1e)?;
+    magic(B0, record, B0_MAGIC)?;
     magic(DPTM, record, 0x4450_544d)?;
     magic(ID, record, 0x9007_65c4)?;
     let entries = COUNT.get(record);
@@ -151,7 +152,7 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
     let stripe = u16::try_from(spec.chunk.0).map_err(|_| Unfit::Chunk)?;
     let entries = u64::from(spec.members) + 1;
     let numbers = [
-        (B0, 0x37fc_4d1e),
+        (B0, B0_MAGIC),
         (VERSION, 8),
         (DRIVE, key(plan.slot)),
         (DPTM, 0x4450_544d),

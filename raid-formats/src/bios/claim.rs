@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::fault::Refuse;
 use crate::record::{Format, Name, Notes, Record, Role, Shape, Sync, Uuid, WriteLog};
 use raid_core::{Columns, Extent, FarSets, Level, Raid0Layout, Raid5Layout, Raid10Layout, Sector, Sectors};
 
@@ -109,6 +110,12 @@ pub enum Refusal {
         /// Sectors that are needed.
         needed: u64,
     },
+}
+
+impl Refuse for Refusal {
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::NoMagic { .. } | Self::MediumTooSmall { .. })
+    }
 }
 
 impl fmt::Display for Refusal {

@@ -22,6 +22,7 @@ use core::fmt;
 
 use crate::assemble::Claimant;
 use crate::dump::Field;
+use crate::fault;
 use crate::record::{Format, Record, Role};
 use crate::source::Source;
 use raid_core::{SECTOR_BYTES, Sector, Sectors};
@@ -51,29 +52,7 @@ const VENDORS: [&Vendor; 9] = [
 pub struct Kind(&'static Vendor);
 
 /// Why there is no record at a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault<E> {
-    /// The medium could not be read there.
-    Read {
-        /// First sector of the read.
-        at: Sector,
-        /// What the medium said.
-        error: E,
-    },
-    /// The bytes are not what they should be.
-    Refused(Refusal),
-}
-
-impl<E: fmt::Display> fmt::Display for Fault<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read { at, error } => write!(f, "cannot read sector {at}: {error}"),
-            Self::Refused(refusal) => fmt::Display::fmt(refusal, f),
-        }
-    }
-}
-
-impl<E: fmt::Debug + fmt::Display> core::error::Error for Fault<E> {}
+pub type Fault<E> = fault::Fault<E, Refusal>;
 
 /// A record that passed its checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,10 +127,7 @@ impl Kind {
             match self.look(source, at, medium, buf) {
                 Ok(member) => return Ok(member),
                 Err(fault) => {
-                    let bare = |fault: &Fault<S::Error>| {
-                        matches!(fault, Fault::Refused(Refusal::NoMagic { .. } | Refusal::MediumTooSmall { .. }))
-                    };
-                    if bare(&worst) {
+                    if worst.is_absence() {
                         worst = fault;
                     }
                 }
@@ -181,19 +157,19 @@ impl Kind {
         let read = |at: Sector, part: &mut [u8]| {
             let end = at.0.saturating_add(part.len() as u64 / SECTOR_BYTES);
             let short = Fault::Refused(Refusal::MediumTooSmall { found: medium.0, needed: end });
-            let offset = at.bytes().filter(|_| end <= medium.0).ok_or(short)?;
-            source.read_at(offset, part).map_err(|error| Fault::Read { at, error })
+            if end > medium.0 {
+                return Err(short);
+            }
+            fault::read(source, at, part)
         };
         let (head, rest) = buf.split_at_mut(self.0.head_bytes.min(buf.len()));
         read(at, head)?;
         rest.fill(0);
-        match self.0.rest {
-            // The head may be anything: what it points to need not exist, and then its own checks say so.
-            Some((_, place)) => match read(place(head), rest) {
-                Err(Fault::Refused(_)) => Ok(()),
-                done => done,
-            },
-            None => Ok(()),
+        let Some(rest_at) = self.0.rest.and_then(|(_, place)| place(head)) else { return Ok(()) };
+        match read(rest_at, rest) {
+            // What a damaged head points to need not exist; then its own checks say so.
+            Err(Fault::Refused(_)) => Ok(()),
+            done => done,
         }
     }
 
@@ -257,7 +233,7 @@ impl Kind {
         // Never in the data: all but one format have their records at the end.
         let (head, rest) = buf.split_at(self.0.head_bytes);
         let lowest = (0..self.0.copies).filter_map(|index| self.place(medium, index)).min().ok_or(Unfit::Size)?;
-        let rest_at = self.0.rest.map(|(len, place)| (place(head), len));
+        let rest_at = self.0.rest.and_then(|(len, place)| Some((place(head)?, len)));
         let limit = rest_at.map_or(lowest, |(at, _)| at.min(lowest));
         if limit.0 < spec.used.0 && self.0.format != Format::Hpt37x {
             return Err(Unfit::Size);

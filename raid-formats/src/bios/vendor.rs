@@ -7,8 +7,8 @@ use super::place::Place;
 use crate::record::{Format, Name};
 use raid_core::{Sector, Sectors};
 
-/// Where the rest lies, by what the head says.
-pub(super) type Pointer = fn(&[u8]) -> Sector;
+/// Where the rest lies, by what the head says; `None` if it is no head of this format, and nothing is worth a read.
+pub(super) type Pointer = fn(&[u8]) -> Option<Sector>;
 
 /// A vendor's format.
 pub(super) struct Vendor {

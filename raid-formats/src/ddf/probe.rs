@@ -10,7 +10,7 @@ use super::{
     refusal::{Fault, Refusal},
     word::Order,
 };
-use crate::{md, source::Source};
+use crate::{fault, md, source::Source};
 use raid_core::{Sector, Sectors};
 use zerocopy::FromBytes;
 
@@ -85,9 +85,8 @@ pub fn read<'b, S: Source>(source: &S, anchor: &Anchor, buf: &'b mut [u8]) -> Re
 /// # Errors
 /// The medium fails, `buf` is too small, or the set is refused.
 pub fn read_set<'b, S: Source>(source: &S, place: &Place, buf: &'b mut [u8]) -> Result<Metadata<'b>, Fault<S::Error>> {
-    let (found, expected) = (buf.len(), place.len_bytes());
-    let bytes = buf.get_mut(..expected).ok_or(Fault::Buffer { found, expected })?;
-    fill(source, place.at(), bytes)?;
+    let (bytes, _) = fault::part(buf, place.len_bytes())?;
+    fault::read(source, place.at(), bytes)?;
     Metadata::parse(bytes, place).map_err(Fault::Refused)
 }
 
@@ -105,14 +104,14 @@ fn twin<S: Source>(source: &S, anchor: &Anchor, mine: &Place, buf: &mut [u8]) ->
 /// `None` if a read fails.
 fn same_set<S: Source>(source: &S, mine: &Place, theirs: &Place, buf: &mut [u8]) -> Option<bool> {
     let bytes = buf.get_mut(..mine.len_bytes())?;
-    fill(source, mine.at(), bytes).ok()?;
+    fault::read::<_, Refusal>(source, mine.at(), bytes).ok()?;
     let mut piece = [0; BLOCK_BYTES_MAX];
     if theirs.len_blocks != mine.len_blocks {
         return Some(false);
     }
     for (index, block) in (0..).zip(bytes.chunks(usize::try_from(mine.block_bytes).ok()?)) {
         let other = piece.get_mut(..block.len())?;
-        fill(source, theirs.sector(index), other).ok()?;
+        fault::read::<_, Refusal>(source, theirs.sector(index), other).ok()?;
         let same = if index == 0 { same_header(block, other, mine.order)? } else { block == other };
         if !same {
             return Some(false);
@@ -169,13 +168,7 @@ fn with_block<S: Source, T>(
     parse: impl FnOnce(&[u8]) -> Result<T, Refusal>,
 ) -> Result<T, Fault<S::Error>> {
     let mut block = [0; BLOCK_BYTES_MAX];
-    let expected = usize::try_from(block_bytes).unwrap_or(usize::MAX);
-    let bytes = block.get_mut(..expected).ok_or(Fault::Buffer { found: BLOCK_BYTES_MAX, expected })?;
-    fill(source, at, bytes)?;
+    let (bytes, _) = fault::part(&mut block, usize::try_from(block_bytes).unwrap_or(usize::MAX))?;
+    fault::read(source, at, bytes)?;
     parse(bytes).map_err(Fault::Refused)
-}
-
-fn fill<S: Source>(source: &S, at: Sector, bytes: &mut [u8]) -> Result<(), Fault<S::Error>> {
-    // A sector beyond the end of u64 bytes lies beyond any medium; the source's own end-of-medium error is the right one.
-    source.read_at(at.bytes().unwrap_or(u64::MAX), bytes).map_err(|error| Fault::Read { at, error })
 }

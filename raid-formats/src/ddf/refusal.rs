@@ -1,8 +1,7 @@
 //! Why something is no DDF, or not one that can be used.
 
-use crate::md;
+use crate::{fault::Refuse, md};
 use core::fmt;
-use raid_core::Sector;
 
 /// The first thing about a set of records that cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,53 +109,11 @@ impl From<UnknownLevel> for Refusal {
     }
 }
 
+impl Refuse for Refusal {
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::Structure { refusal, .. } if refusal.is_absence())
+    }
+}
+
 /// Why DDF could not be read from a medium.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault<E> {
-    /// The medium could not be read there.
-    Read {
-        /// First sector of the read.
-        at: Sector,
-        /// What the medium said.
-        error: E,
-    },
-    /// The bytes are not what they should be.
-    Refused(Refusal),
-    /// The caller's buffer is too small.
-    Buffer {
-        /// Bytes given.
-        found: usize,
-        /// Bytes needed.
-        expected: usize,
-    },
-}
-
-impl<E> Fault<E> {
-    /// True if nothing speaks for there ever having been a DDF: the usual answer of a medium without one.
-    #[must_use]
-    pub const fn is_absence(&self) -> bool {
-        let refusal = match self {
-            Self::Refused(Refusal::Structure { refusal, .. }) => refusal,
-            Self::Read { .. } | Self::Refused(_) | Self::Buffer { .. } => return false,
-        };
-        matches!(refusal, md::Refusal::NoMagic { .. } | md::Refusal::MediumTooSmall { .. })
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for Fault<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read { at, error } => write!(f, "cannot read sector {at}: {error}"),
-            Self::Refused(refusal) => fmt::Display::fmt(refusal, f),
-            Self::Buffer { found, expected } => write!(f, "a buffer of {found} bytes, {expected} are needed"),
-        }
-    }
-}
-
-impl<E: fmt::Debug + fmt::Display> core::error::Error for Fault<E> {}
-
-impl<E> From<Refusal> for Fault<E> {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
+pub type Fault<E> = crate::fault::Fault<E, Refusal>;

@@ -8,7 +8,6 @@ pub mod bitmap;
 pub mod checksum;
 pub mod create;
 pub mod dump;
-mod fault;
 pub mod journal;
 pub mod level;
 pub mod place;
@@ -26,7 +25,6 @@ mod version;
 pub use bad_blocks::read_bad_blocks;
 pub use bitmap::{Bitmap, BitmapSummary, bitmap_summary, read_bitmap};
 pub use create::{BitmapParams, CreateParams, create};
-pub use fault::Fault;
 pub use journal::{JournalBlock, JournalState, journal_state};
 pub use level::{UnknownLevel, level_from_md, level_to_md};
 pub use place::{SUPERBLOCK_SECTORS, superblock_at};
@@ -38,3 +36,8 @@ pub use update::{RunningState, TableEntry, Write, update};
 pub use v0::Superblock0;
 pub use v1::{MAGIC, ROLE_FAULTY, ROLE_JOURNAL, ROLE_SPARE, Superblock1, role_from_word, role_to_word};
 pub use version::Version;
+
+use crate::fault;
+
+/// Why MD metadata could not be read from a medium.
+pub type Fault<E> = fault::Fault<E, Refusal>;

@@ -1,6 +1,6 @@
 //! Why bytes are not the MD record they were taken for: what stood where, and what should have.
 
-use crate::md::level::UnknownLevel;
+use crate::{fault::Refuse, md::level::UnknownLevel};
 use core::fmt;
 
 /// One reason to refuse a record. Offsets are bytes from the start of the record.
@@ -102,6 +102,12 @@ impl Refusal {
     /// A number out of its range.
     pub(crate) fn range(field: &'static str, offset: u32, found: impl Into<i128>, least: u64, most: u64) -> Self {
         Self::Range { field, offset, found: found.into(), least, most }
+    }
+}
+
+impl Refuse for Refusal {
+    fn is_absence(&self) -> bool {
+        matches!(self, Self::NoMagic { .. } | Self::MediumTooSmall { .. })
     }
 }
 
