@@ -69,6 +69,7 @@ pub fn submit<H: Host>(host: &H, request: Request) -> Result<(), Refused> {
         drive_flushes(host);
         return if started { Ok(()) } else { Err(Refused::Busy) };
     }
+    check_range(host, request)?;
     if direct(host, request)? {
         return Ok(());
     }
@@ -98,7 +99,7 @@ pub fn submit_many<H: Host>(host: &H, requests: &[Request]) -> Result<(), (usize
 fn submit_run<H: Host>(host: &H, requests: &[Request]) -> Result<usize, Refused> {
     let write = |request: &Request| -> Option<Task> {
         let slotted = matches!(request.kind, Kind::Write { .. }) && host.rows().kind() != RowKind::Plain;
-        task_of(host, *request).ok().filter(|_| slotted)
+        check_range(host, *request).and_then(|()| task_of(host, *request)).ok().filter(|_| slotted)
     };
     let Some(shard) = requests.first().and_then(write).map(|task| shard_of(host, task.piece.row)) else { return Ok(0) };
     let mine = |request: &Request| write(request).filter(|task| shard_of(host, task.piece.row) == shard);
@@ -108,9 +109,8 @@ fn submit_run<H: Host>(host: &H, requests: &[Request]) -> Result<usize, Refused>
     if taken == 0 { Err(Refused::Busy) } else { Ok(taken) }
 }
 
-/// A request that lies inside one row, as a task.
+/// A request that lies inside one row of the array, as a task.
 fn task_of<H: Host>(host: &H, request: Request) -> Result<Task, Refused> {
-    check_range(host, request)?;
     let (piece, taken) = host.rows().piece(request.at, request.len).ok_or(Refused::PastTheEnd)?;
     if taken != request.len {
         return Err(Refused::CrossesRow);
@@ -130,7 +130,6 @@ fn check_range<H: Host>(host: &H, request: Request) -> Result<(), Refused> {
 
 /// Does what needs no slot: reads of trusted members, and everything where there is no redundancy. True if it was that.
 fn direct<H: Host>(host: &H, request: Request) -> Result<bool, Refused> {
-    check_range(host, request)?;
     let plain = host.rows().kind() == RowKind::Plain;
     let way = match request.kind {
         Kind::Write { fua } if plain => Way::Write { fua },

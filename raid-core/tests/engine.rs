@@ -3,32 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::ops::Deref;
+use std::rc::Rc;
 
-use raid_core::action::{Action, Token, Way, Work};
-use raid_core::engine::{self, Host};
-use raid_core::flush::Flushes;
+use raid_core::action::{Action, Way, Work};
+use raid_core::engine;
 use raid_core::geometry::Geometry;
 use raid_core::health::{Event, Health, State};
 use raid_core::members::Members;
-use raid_core::memory::{Memory, OutOfMemory};
-use raid_core::recovery::Recovery;
 use raid_core::region::{LogStep, RegionLog, RegionNo, Ticket};
 use raid_core::request::{Error, Kind, Refused, Request, RequestId};
-use raid_core::reshape::Layouts;
-use raid_core::rows::Rows;
-use raid_core::stripe::{Limits, Shard};
+use raid_core::stripe::Limits;
 use raid_core::{ArrayConfig, Columns, Level, Member, Raid5Layout, Raid6Layout, Sector, Sectors, Sizes};
-
-struct Heap;
-
-impl Memory for Heap {
-    type Array<T> = Box<[T]>;
-
-    fn array<T>(len: usize, init: impl FnMut(usize) -> T) -> Result<Box<[T]>, OutOfMemory> {
-        Ok((0..len).map(init).collect())
-    }
-}
+use raid_testkit::null_host::{Heap, NullHost, receipt};
 
 const LIMITS: Limits = Limits {
     shards: 2,
@@ -40,18 +27,23 @@ const LIMITS: Limits = Limits {
     heal_window: 2,
 };
 
+/// Notes what is asked of it.
+type Watch = Box<dyn Fn(&Action)>;
+
 struct Counter {
-    rows: Rows,
-    layouts: Layouts,
-    shards: Vec<RefCell<Shard<Heap>>>,
-    log: RefCell<RegionLog<Heap>>,
-    members: RefCell<Members<Heap>>,
-    flushes: RefCell<Flushes>,
-    recovery: RefCell<Recovery>,
-    out: RefCell<VecDeque<Action>>,
-    seen: RefCell<Vec<Action>>,
+    host: NullHost<Watch>,
+    seen: Rc<RefCell<Vec<Action>>>,
     /// A member that fails whatever it is asked.
     broken: RefCell<Columns>,
+}
+
+/// The machines, and what the engine is given.
+impl Deref for Counter {
+    type Target = NullHost<Watch>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.host
+    }
 }
 
 fn array(level: Level, members: u16) -> Geometry {
@@ -61,55 +53,26 @@ fn array(level: Level, members: u16) -> Geometry {
 
 impl Counter {
     fn new(geometry: Geometry, doubt: bool) -> Self {
-        let mut health = Health::new(geometry.members()).unwrap();
-        for member in Columns::first(geometry.members()).iter() {
-            health.apply(member, Event::Admit).unwrap();
-        }
-        let members = Members::new(health, LIMITS.read_errors_max).unwrap();
-        let view = members.view();
-        let rows = Rows::new(geometry.clone()).unwrap();
-        let count = rows.count();
-        let host = Self {
-            shards: (0..LIMITS.shards)
-                .map(|number| RefCell::new(Shard::new(number, &LIMITS, count, view, |_| doubt).unwrap()))
-                .collect(),
-            log: RefCell::new(RegionLog::new(count.div_ceil(LIMITS.region_rows), 1, view, |_| doubt).unwrap()),
-            members: RefCell::new(members),
-            flushes: RefCell::new(Flushes::new(view)),
-            recovery: RefCell::new(Recovery::new(view, &LIMITS, count, doubt)),
-            layouts: Layouts::one(geometry),
-            rows,
-            out: RefCell::default(),
-            seen: RefCell::default(),
-            broken: RefCell::default(),
-        };
-        engine::start(&host);
-        host
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let notes = Rc::clone(&seen);
+        let watch: Watch = Box::new(move |action| notes.borrow_mut().push(*action));
+        Self { host: NullHost::new(geometry, LIMITS, doubt, watch), seen, broken: RefCell::default() }
     }
 
     /// Does one action.
     fn turn(&self) -> bool {
-        let Some(action) = self.out.borrow_mut().pop_front() else { return false };
-        let well = |member: Member| !self.broken.borrow().contains(member);
-        let (token, well): (Token, bool) = match action {
-            Action::Io { token, member, .. }
-            | Action::Flush { token, member }
-            | Action::WriteLog { token, member, .. }
-            | Action::WriteHealth { token, member } => (token, well(member)),
-            Action::Compute { token, .. } => (token, true),
-            Action::Complete { .. } => return true,
-        };
-        engine::complete(self, token, well);
+        let Some(action) = self.next() else { return false };
+        if let Some((token, member)) = receipt(&action) {
+            let well = member.is_none_or(|member| !self.broken.borrow().contains(member));
+            engine::complete(&self.host, token, well);
+        }
         true
     }
 
     /// Lets everything run, and says what was done.
     fn drain(&self) -> Vec<Action> {
         loop {
-            let mut more = false;
-            for shard in 0..LIMITS.shards {
-                more |= engine::run(self, shard, 100);
-            }
+            let more = self.run(100);
             if !self.turn() && !more {
                 return self.seen.take();
             }
@@ -118,55 +81,12 @@ impl Counter {
 
     fn write(&self, id: u64, at: u64, len: u64) -> Result<(), Refused> {
         let kind = Kind::Write { fua: false };
-        engine::submit(self, Request { id: RequestId(id), kind, at: Sector(at), len: Sectors(len) })
+        engine::submit(&self.host, Request { id: RequestId(id), kind, at: Sector(at), len: Sectors(len) })
     }
 
     fn state(&self, member: u8) -> State {
         self.members.borrow().view().health.state(Member(member)).unwrap()
     }
-}
-
-impl Host for Counter {
-    type Memory = Heap;
-
-    fn rows(&self) -> &Rows {
-        &self.rows
-    }
-
-    fn layouts(&self) -> &Layouts {
-        &self.layouts
-    }
-
-    fn limits(&self) -> &Limits {
-        &LIMITS
-    }
-
-    fn with_shard<R>(&self, shard: u16, f: impl FnOnce(&mut Shard<Heap>) -> R) -> R {
-        f(&mut self.shards[usize::from(shard)].borrow_mut())
-    }
-
-    fn with_log<R>(&self, f: impl FnOnce(&mut RegionLog<Heap>) -> R) -> R {
-        f(&mut self.log.borrow_mut())
-    }
-
-    fn with_members<R>(&self, f: impl FnOnce(&mut Members<Heap>) -> R) -> R {
-        f(&mut self.members.borrow_mut())
-    }
-
-    fn with_flushes<R>(&self, f: impl FnOnce(&mut Flushes) -> R) -> R {
-        f(&mut self.flushes.borrow_mut())
-    }
-
-    fn with_recovery<R>(&self, f: impl FnOnce(&mut Recovery) -> R) -> R {
-        f(&mut self.recovery.borrow_mut())
-    }
-
-    fn perform(&self, action: Action) {
-        self.seen.borrow_mut().push(action);
-        self.out.borrow_mut().push_back(action);
-    }
-
-    fn wake(&self, _: u16) {}
 }
 
 fn reads(actions: &[Action]) -> usize {
@@ -216,10 +136,8 @@ fn a_long_write_submitted_at_once_is_full_stripes_even_if_shards_run_meanwhile()
     for stripes in 0..4 {
         // A region is two stripes of eight pieces, and the other shard's turn comes with the next.
         let pieces: Vec<Request> = (stripes * 8..stripes * 8 + 8).map(request).collect();
-        engine::submit_many(&host, &pieces).unwrap();
-        for shard in 0..LIMITS.shards {
-            engine::run(&host, shard, 100);
-        }
+        engine::submit_many(&host.host, &pieces).unwrap();
+        host.run(100);
     }
     let actions = host.drain();
     assert_eq!(completed(&actions).len(), 32);
@@ -233,11 +151,11 @@ fn of_many_requests_those_before_the_refused_one_are_taken() {
     let request = |id: u64, at: u64| Request { id: RequestId(id), kind: Kind::Read, at: Sector(at), len: Sectors(8) };
     let mut many = vec![request(0, 0), request(1, 256), request(2, 8)];
     many[0].kind = Kind::Write { fua: false };
-    assert_eq!(engine::submit_many(&host, &many), Err((1, Refused::PastTheEnd)));
+    assert_eq!(engine::submit_many(&host.host, &many), Err((1, Refused::PastTheEnd)));
     assert_eq!(completed(&host.drain()), [(0, Ok(()))]);
     let writes: Vec<Request> =
         (0..100).map(|id| Request { kind: Kind::Write { fua: true }, ..request(id, 0) }).collect();
-    assert_eq!(engine::submit_many(&host, &writes), Err((64, Refused::Busy)));
+    assert_eq!(engine::submit_many(&host.host, &writes), Err((64, Refused::Busy)));
     assert_eq!(completed(&host.drain()).len(), 64);
 }
 
@@ -278,10 +196,10 @@ fn a_bit_is_taken_back_after_two_sweeps_and_a_flush_of_all_members() {
     host.drain();
     host.write(1, 0, 8).unwrap();
     host.drain();
-    engine::sweep(&host, 100);
+    engine::sweep(&host.host, 100);
     assert_eq!(host.drain(), []);
     assert!(host.log.borrow().is_set(RegionNo(0)));
-    engine::sweep(&host, 100);
+    engine::sweep(&host.host, 100);
     let actions = host.drain();
     let flushed: Columns = actions
         .iter()
@@ -349,13 +267,11 @@ fn a_mirror_in_the_middle_of_a_resync_gets_another_member() {
     let in_doubt =
         || (0..8).filter(|region| host.shards[region % 2].borrow().region(RegionNo(*region as u64)).in_doubt()).count();
     while in_doubt() > 4 {
-        for shard in 0..LIMITS.shards {
-            engine::run(&host, shard, 100);
-        }
+        host.run(100);
         host.turn();
     }
-    engine::fail(&host, Member(2));
-    engine::add(&host, Member(2)).unwrap();
+    engine::fail(&host.host, Member(2));
+    engine::add(&host.host, Member(2)).unwrap();
     host.seen.take();
     let actions = host.drain();
     assert_eq!((host.state(2), in_doubt()), (State::InSync, 0));
@@ -382,11 +298,11 @@ fn a_mirror_in_the_middle_of_a_resync_gets_another_member() {
 fn raid_6_rebuilds_two_members_in_one_pass() {
     let host = Counter::new(array(Level::Raid6(Raid6Layout::LeftSymmetric), 6), false);
     host.drain();
-    engine::fail(&host, Member(1));
-    engine::fail(&host, Member(4));
+    engine::fail(&host.host, Member(1));
+    engine::fail(&host.host, Member(4));
     host.drain();
-    engine::add(&host, Member(1)).unwrap();
-    engine::add(&host, Member(4)).unwrap();
+    engine::add(&host.host, Member(1)).unwrap();
+    engine::add(&host.host, Member(4)).unwrap();
     let actions = host.drain();
     assert_eq!((host.state(1), host.state(4)), (State::InSync, State::InSync));
     // 32 rows. Each is read once from the four others; the first region is visited again if the second member came during it.

@@ -11,6 +11,7 @@ pub mod fuzz_ddf;
 pub mod fuzz_plan;
 pub mod image;
 pub mod mdadm;
+pub mod null_host;
 pub mod pattern;
 pub mod skip;
 pub mod uml;

@@ -131,7 +131,7 @@ impl Inner {
     }
 
     fn io(&self, seat: &Seat, way: Way, at: Sector, len: Sectors, buf: Buf) -> io::Result<()> {
-        let offset = seat.data_at.checked_add(Sectors(at.0)).and_then(Sector::bytes).ok_or_else(gone)?;
+        let offset = seat.offset_bytes(at).ok_or_else(gone)?;
         let len = usize::try_from(len.0).map_or(ROW_BYTES, |len| len.saturating_mul(512));
         let (mut row, from) = match buf {
             // A band lies in the row's buffer where it lies in the row.

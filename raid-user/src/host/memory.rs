@@ -4,7 +4,7 @@ use raid_core::memory::{Memory, OutOfMemory};
 
 /// Memory of the process. What there is no room for is an error, not an abort.
 #[derive(Debug)]
-pub(super) struct Heap;
+pub(crate) struct Heap;
 
 impl Memory for Heap {
     type Array<T> = Box<[T]>;

@@ -10,7 +10,7 @@ mod calls;
 mod compute;
 mod inner;
 mod jobs;
-mod memory;
+pub(crate) mod memory;
 mod running;
 mod seats;
 pub mod start;

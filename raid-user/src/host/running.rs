@@ -11,7 +11,7 @@ use raid_core::health::{Health, State};
 use raid_core::memory::OutOfMemory;
 use raid_core::plan::{self, How};
 use raid_core::request::{Error, Kind, Refused, Request, RequestId};
-use raid_core::rows::RowKind;
+use raid_core::rows::ROW_LEN;
 use raid_core::stripe::Limits;
 use raid_core::{Member, SECTOR_BYTES, Sector, Sectors};
 
@@ -138,10 +138,7 @@ impl Running {
     /// A flush or the members' metadata failed; the array is stopped all the same.
     pub fn stop(mut self) -> io::Result<()> {
         let flushed = self.flush();
-        if let Some((stop, clock)) = self.clock.take() {
-            drop(stop);
-            drop(clock.join());
-        }
+        self.stop_clock();
         self.inner.jobs.wait_until_quiet();
         // Regions are taken back when they were idle for two sweeps; the log's pages follow.
         for _ in 0..3 {
@@ -155,6 +152,13 @@ impl Running {
         self.join(false);
         let stopped = self.inner.store.stop(&health, clean && flushed.is_ok());
         flushed.and(stopped)
+    }
+
+    fn stop_clock(&mut self) {
+        if let Some((stop, clock)) = self.clock.take() {
+            drop(stop);
+            drop(clock.join());
+        }
     }
 
     fn join(&mut self, at_once: bool) {
@@ -174,8 +178,7 @@ impl Running {
             let (part, rest) = buf.split_at_mut(len);
             let direct = match step.how {
                 How::Direct { place } => self.inner.seats.at(place.member, health.epoch()).is_some_and(|seat| {
-                    let offset = seat.data_at.checked_add(Sectors(place.at.0)).and_then(Sector::bytes);
-                    offset.is_some_and(|offset| seat.media.read_at(offset, part).is_ok())
+                    seat.offset_bytes(place.at).is_some_and(|offset| seat.media.read_at(offset, part).is_ok())
                 }),
                 _ => false,
             };
@@ -192,7 +195,8 @@ impl Running {
     fn by_the_engine(&self, kind: Kind, mut at: Sector, mut bytes: Bytes<'_>) -> io::Result<()> {
         let mut ids = [RequestId(0); BATCH];
         while bytes.len() > 0 {
-            let wanted = bytes.len().div_ceil(512).min(BATCH);
+            // A range that begins inside of a row has one piece more than it fills rows.
+            let wanted = (bytes.len().div_ceil(512).div_ceil(ROW_LEN) + 1).min(BATCH);
             let taken = self.inner.calls.take(&mut ids[..wanted]);
             let done = self.batch(kind, &mut at, &mut bytes, &ids[..taken]);
             self.inner.calls.give(&ids[..taken]);
@@ -251,15 +255,20 @@ impl Running {
         Ok(())
     }
 
+    /// Reads the whole sectors that bytes lie in: the first sector, all bytes, and how many of them come before.
+    fn read_around(&self, offset_bytes: u64, len: usize) -> io::Result<(Sector, Vec<u8>, usize)> {
+        let (first, end) = (offset_bytes / SECTOR_BYTES, (offset_bytes + len as u64).div_ceil(SECTOR_BYTES));
+        let mut whole = vec![0; range(0, Sectors(end - first)).len()];
+        self.read_sectors(Sector(first), &mut whole)?;
+        Ok((Sector(first), whole, usize::try_from(offset_bytes % SECTOR_BYTES).unwrap_or(0)))
+    }
+
     /// Changes bytes that need not be whole sectors: those at the edges are read first.
     fn write_edges(&self, offset_bytes: u64, buf: &[u8]) -> io::Result<()> {
         let _alone = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
-        let (first, end) = (offset_bytes / SECTOR_BYTES, (offset_bytes + buf.len() as u64).div_ceil(SECTOR_BYTES));
-        let mut whole = vec![0; usize::try_from((end - first) * SECTOR_BYTES).unwrap_or(0)];
-        self.read_sectors(Sector(first), &mut whole)?;
-        let skip = usize::try_from(offset_bytes % SECTOR_BYTES).unwrap_or(0);
+        let (first, mut whole, skip) = self.read_around(offset_bytes, buf.len())?;
         whole[skip..skip + buf.len()].copy_from_slice(buf);
-        self.by_the_engine(Kind::Write { fua: false }, Sector(first), Bytes::From(&whole))
+        self.by_the_engine(Kind::Write { fua: false }, first, Bytes::From(&whole))
     }
 }
 
@@ -272,10 +281,7 @@ fn tick(inner: &Inner, stopped: &Receiver<()>, every: Duration) {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        drop(self.clock.take().map(|(stop, clock)| {
-            drop(stop);
-            clock.join()
-        }));
+        self.stop_clock();
         self.join(true);
     }
 }
@@ -341,10 +347,7 @@ impl Media for Running {
         if offset_bytes.is_multiple_of(SECTOR_BYTES) && (buf.len() as u64).is_multiple_of(SECTOR_BYTES) {
             return self.read_sectors(Sector(offset_bytes / SECTOR_BYTES), buf);
         }
-        let (first, end) = (offset_bytes / SECTOR_BYTES, (offset_bytes + buf.len() as u64).div_ceil(SECTOR_BYTES));
-        let mut whole = vec![0; range(0, Sectors(end - first)).len()];
-        self.read_sectors(Sector(first), &mut whole)?;
-        let skip = usize::try_from(offset_bytes % SECTOR_BYTES).unwrap_or(0);
+        let (_, whole, skip) = self.read_around(offset_bytes, buf.len())?;
         buf.copy_from_slice(&whole[skip..skip + buf.len()]);
         Ok(())
     }
@@ -364,9 +367,6 @@ impl MediaMut for Running {
     }
 
     fn flush(&self) -> io::Result<()> {
-        if self.inner.rows().kind() == RowKind::Plain && self.is_broken() {
-            return Err(failed(Error::Broken));
-        }
         let mut ids = [RequestId(0)];
         self.inner.calls.take(&mut ids);
         let request = Request { id: ids[0], kind: Kind::Flush, at: Sector(0), len: Sectors(0) };
@@ -381,14 +381,7 @@ impl MediaMut for Running {
 
     fn write_zeroes(&self, offset_bytes: u64, len_bytes: u64, _: bool) -> io::Result<()> {
         crate::media::check_range(self.size_bytes(), offset_bytes, len_bytes)?;
-        let zeros = vec![0; usize::try_from(len_bytes.min(1 << 20)).unwrap_or(1 << 20)];
-        let mut done = 0;
-        while done < len_bytes {
-            let len = (len_bytes - done).min(zeros.len() as u64);
-            self.write_at(offset_bytes + done, &zeros[..usize::try_from(len).unwrap_or(zeros.len())])?;
-            done += len;
-        }
-        Ok(())
+        crate::media::zero_plainly(self, offset_bytes, len_bytes)
     }
 
     /// Nothing: a member that forgets its part would no longer fit the others.

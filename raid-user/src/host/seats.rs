@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use raid_core::health::Epoch;
-use raid_core::{Member, Sector};
+use raid_core::{Member, Sector, Sectors};
 
 use super::start::Slot;
 use crate::media::SharedMediaMut;
@@ -12,9 +12,16 @@ use crate::media::SharedMediaMut;
 #[derive(Clone)]
 pub(super) struct Seat {
     pub(super) media: SharedMediaMut,
-    pub(super) data_at: Sector,
+    data_at: Sector,
     /// What was decided before was meant for whoever was here before.
     since: Epoch,
+}
+
+impl Seat {
+    /// Where a sector of the array's data lies on the medium.
+    pub(super) fn offset_bytes(&self, at: Sector) -> Option<u64> {
+        self.data_at.checked_add(Sectors(at.0)).and_then(Sector::bytes)
+    }
 }
 
 /// All slots.

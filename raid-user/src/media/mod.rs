@@ -160,6 +160,22 @@ impl<M: MediaMut + ?Sized> MediaMut for Arc<M> {
     }
 }
 
+/// Zeros that are written at a time where nobody can make them without writing.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
+/// Writes zeros as any other bytes: for media that have no better way. The range must have been checked.
+pub(crate) fn zero_plainly(media: &dyn MediaMut, offset_bytes: u64, len_bytes: u64) -> io::Result<()> {
+    let end_bytes = offset_bytes.saturating_add(len_bytes);
+    let mut here_bytes = offset_bytes;
+    while here_bytes < end_bytes {
+        let piece_bytes = len_of(&ZEROS).min(end_bytes.saturating_sub(here_bytes));
+        let piece = usize::try_from(piece_bytes).ok().and_then(|len| ZEROS.get(..len)).unwrap_or(&ZEROS);
+        media.write_at(here_bytes, piece)?;
+        here_bytes = here_bytes.saturating_add(piece_bytes);
+    }
+    Ok(())
+}
+
 /// Refuses a range that does not lie within a medium of `size_bytes`.
 ///
 /// # Errors

@@ -11,9 +11,6 @@ use rustix::io::Errno;
 
 use super::{Media, MediaId, MediaMut, OpenError, Run, at, check_range, len_of, runs};
 
-/// Zeros are written this many bytes at a time where the file system cannot make them itself.
-static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-
 /// Marks a [`RawFile`] opened `O_RDONLY`. It has no way to write.
 #[derive(Debug)]
 pub enum ReadOnly {}
@@ -180,15 +177,7 @@ impl MediaMut for RawFile<Writable> {
         {
             return Ok(());
         }
-        let end_bytes = offset_bytes.saturating_add(len_bytes);
-        let mut here_bytes = offset_bytes;
-        while here_bytes < end_bytes {
-            let piece_bytes = len_of(&ZEROS).min(end_bytes.saturating_sub(here_bytes));
-            let piece = usize::try_from(piece_bytes).ok().and_then(|len| ZEROS.get(..len)).unwrap_or(&ZEROS);
-            self.write_at(here_bytes, piece)?;
-            here_bytes = here_bytes.saturating_add(piece_bytes);
-        }
-        Ok(())
+        super::zero_plainly(self, offset_bytes, len_bytes)
     }
 
     /// Punches a hole. A file system that cannot keeps the data, as a discard may.

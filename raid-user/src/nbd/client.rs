@@ -215,14 +215,7 @@ impl MediaMut for ClientMut {
             return self.ranges((Command::WriteZeroes, flags), offset_bytes, len_bytes);
         }
         crate::media::check_range(self.0.size_bytes, offset_bytes, len_bytes)?;
-        let zeros = vec![0; usize::try_from(len_bytes.min(1 << 20)).unwrap_or(1 << 20)];
-        let mut done = 0;
-        while done < len_bytes {
-            let len = (len_bytes - done).min(zeros.len() as u64);
-            self.write_at(offset_bytes + done, &zeros[..usize::try_from(len).unwrap_or(zeros.len())])?;
-            done += len;
-        }
-        Ok(())
+        crate::media::zero_plainly(self, offset_bytes, len_bytes)
     }
 
     fn discard(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<()> {

@@ -13,7 +13,7 @@ use raid_core::action::{Action, Buf, SlotId, Token, Way, Work};
 use raid_core::engine::{self, Host};
 use raid_core::flush::Flushes;
 use raid_core::members::Members;
-use raid_core::memory::{Memory, OutOfMemory};
+use raid_core::memory::OutOfMemory;
 use raid_core::recovery::Recovery;
 use raid_core::region::{RegionLog, RegionNo};
 use raid_core::request::{Error, RequestId};
@@ -24,6 +24,7 @@ use raid_core::stripe::{Limits, Shard, State};
 use super::bug::Bug;
 use super::compute::{Buffers, POISON};
 use super::disk::Disk;
+use crate::host::memory::Heap;
 
 /// How deep the dice may go: something comes between two critical sections of something that came between.
 const NESTED_MAX: u32 = 3;
@@ -33,18 +34,6 @@ const NO_FLUSH: u64 = u64::MAX;
 
 /// Lines of the story that are kept.
 const STORY_MAX: usize = 60;
-
-/// Boxes.
-#[derive(Debug)]
-pub(super) struct Heap;
-
-impl Memory for Heap {
-    type Array<T> = Box<[T]>;
-
-    fn array<T>(len: usize, init: impl FnMut(usize) -> T) -> Result<Box<[T]>, OutOfMemory> {
-        Ok((0..len).map(init).collect())
-    }
-}
 
 /// What outlives a power cut, and what the dice need.
 pub(super) struct Outside {

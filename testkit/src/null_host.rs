@@ -1,0 +1,146 @@
+//! A host of the engine that has no bytes, no disks and no threads: whoever holds it takes the actions one by one and answers them.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use raid_core::Columns;
+use raid_core::action::{Action, Token};
+use raid_core::engine::{self, Host};
+use raid_core::flush::Flushes;
+use raid_core::geometry::Geometry;
+use raid_core::health::{Event, Health};
+use raid_core::members::Members;
+use raid_core::memory::{Memory, OutOfMemory};
+use raid_core::recovery::Recovery;
+use raid_core::region::RegionLog;
+use raid_core::reshape::Layouts;
+use raid_core::rows::Rows;
+use raid_core::stripe::{Limits, Shard};
+
+/// Boxes.
+#[derive(Debug)]
+pub struct Heap;
+
+impl Memory for Heap {
+    type Array<T> = Box<[T]>;
+
+    fn array<T>(len: usize, init: impl FnMut(usize) -> T) -> Result<Box<[T]>, OutOfMemory> {
+        Ok((0..len).map(init).collect())
+    }
+}
+
+/// The host. `W` sees every action when it is asked for.
+pub struct NullHost<W> {
+    rows: Rows,
+    layouts: Layouts,
+    limits: Limits,
+    /// The shards.
+    pub shards: Vec<RefCell<Shard<Heap>>>,
+    /// The region log.
+    pub log: RefCell<RegionLog<Heap>>,
+    /// The members.
+    pub members: RefCell<Members<Heap>>,
+    flushes: RefCell<Flushes>,
+    recovery: RefCell<Recovery>,
+    actions: RefCell<VecDeque<Action>>,
+    watch: W,
+}
+
+impl<W: Fn(&Action)> NullHost<W> {
+    /// A started array with all members in sync; with `doubt`, all its regions were found dirty.
+    ///
+    /// # Panics
+    /// If there is no such array.
+    pub fn new(geometry: Geometry, limits: Limits, doubt: bool, watch: W) -> Self {
+        let mut health = Health::new(geometry.members()).expect("a geometry has members");
+        for member in Columns::first(geometry.members()).iter() {
+            health.apply(member, Event::Admit).expect("a new member is missing before");
+        }
+        let members: Members<Heap> = Members::new(health, limits.read_errors_max).expect("memory is plenty");
+        let view = members.view();
+        let rows = Rows::new(geometry.clone()).expect("no historic far sets here");
+        let count = rows.count();
+        let shard = |number| Shard::new(number, &limits, count, view, |_| doubt).expect("memory is plenty");
+        let regions = count.div_ceil(limits.region_rows);
+        let host = Self {
+            shards: (0..limits.shards).map(shard).map(RefCell::new).collect(),
+            log: RegionLog::new(regions, limits.log_page_words, view, |_| doubt).expect("memory is plenty").into(),
+            members: RefCell::new(members),
+            flushes: RefCell::new(Flushes::new(view)),
+            recovery: RefCell::new(Recovery::new(view, &limits, count, doubt)),
+            layouts: Layouts::one(geometry),
+            rows,
+            limits,
+            actions: RefCell::default(),
+            watch,
+        };
+        engine::start(&host);
+        host
+    }
+
+    /// Lets every shard go on. True if any has more to do.
+    pub fn run(&self, budget: u32) -> bool {
+        (0..self.limits.shards).fold(false, |more, shard| engine::run(self, shard, budget) | more)
+    }
+
+    /// The next action, in the order in which they were asked for.
+    pub fn next(&self) -> Option<Action> {
+        self.actions.borrow_mut().pop_front()
+    }
+}
+
+/// The receipt of an action that waits for an answer, and the member that it is for.
+#[must_use]
+pub fn receipt(action: &Action) -> Option<(Token, Option<raid_core::Member>)> {
+    match *action {
+        Action::Io { token, member, .. }
+        | Action::Flush { token, member }
+        | Action::WriteLog { token, member, .. }
+        | Action::WriteHealth { token, member } => Some((token, Some(member))),
+        Action::Compute { token, .. } => Some((token, None)),
+        Action::Complete { .. } => None,
+    }
+}
+
+impl<W: Fn(&Action)> Host for NullHost<W> {
+    type Memory = Heap;
+
+    fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    fn layouts(&self) -> &Layouts {
+        &self.layouts
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn with_shard<R>(&self, shard: u16, f: impl FnOnce(&mut Shard<Heap>) -> R) -> R {
+        f(&mut self.shards[usize::from(shard)].borrow_mut())
+    }
+
+    fn with_log<R>(&self, f: impl FnOnce(&mut RegionLog<Heap>) -> R) -> R {
+        f(&mut self.log.borrow_mut())
+    }
+
+    fn with_members<R>(&self, f: impl FnOnce(&mut Members<Heap>) -> R) -> R {
+        f(&mut self.members.borrow_mut())
+    }
+
+    fn with_flushes<R>(&self, f: impl FnOnce(&mut Flushes) -> R) -> R {
+        f(&mut self.flushes.borrow_mut())
+    }
+
+    fn with_recovery<R>(&self, f: impl FnOnce(&mut Recovery) -> R) -> R {
+        f(&mut self.recovery.borrow_mut())
+    }
+
+    fn perform(&self, action: Action) {
+        (self.watch)(&action);
+        self.actions.borrow_mut().push_back(action);
+    }
+
+    fn wake(&self, _: u16) {}
+}
