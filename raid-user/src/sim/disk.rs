@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use fastrand::Rng;
-use raid_core::health::Health;
+use raid_core::health::{Epoch, Health};
 
 use super::model::Value;
 
@@ -24,8 +24,8 @@ pub(super) struct Disk {
     pub(super) present: bool,
     /// Fails the next write, once, and changes nothing.
     pub(super) refuses: bool,
-    /// Tells a disk from the one that had its slot before.
-    pub(super) serial: u64,
+    /// The members' epoch when it got its slot: what was decided before was meant for another.
+    pub(super) since: Epoch,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,7 @@ impl Disk {
             health: None,
             present: true,
             refuses: false,
-            serial: 0,
+            since: Epoch(0),
         }
     }
 

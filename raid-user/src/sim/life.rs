@@ -273,18 +273,17 @@ impl<'a> Life<'a> {
 
     /// Missing members get another disk, or their own again.
     pub(super) fn replace(&mut self) {
-        let missing = self.world.with_members(|members| members.view().health.missing());
-        let Some(member) = missing.iter().next() else { return };
+        let health = self.world.with_members(|members| members.view().health);
+        let Some(member) = health.missing().iter().next() else { return };
         self.world.outside(|out| {
             let disk = &mut out.disks[usize::from(member.0)];
             let own = disk.present && out.rng.bool();
             if !own {
-                let (sectors, serial) = (disk.len(), disk.serial + 1);
-                *disk = Disk::new(sectors, || out.rng.u64(..));
-                disk.serial = serial;
+                *disk = Disk::new(disk.len(), || out.rng.u64(..));
             }
             disk.refuses = false;
             disk.unreadable.clear();
+            disk.since = health.epoch();
             out.tell(format!("member {member}: {} disk is added", if own { "its own" } else { "another" }));
         });
         self.totals.added += 1;

@@ -23,7 +23,7 @@ use std::ops::AddAssign;
 
 use fastrand::Rng;
 use raid_core::engine;
-use raid_core::health::{Event, Health, State};
+use raid_core::health::{Epoch, Event, Health, State};
 use raid_core::members::Members;
 use raid_core::region::RegionNo;
 use raid_core::rows::RowNo;
@@ -173,6 +173,7 @@ impl History {
             // What could not be read, or written, may be so after a rest.
             disk.unreadable.clear();
             disk.refuses = false;
+            disk.since = Epoch(0);
             // Some of those that vanished are back, with what they had.
             disk.present |= outside.rng.bool();
         }

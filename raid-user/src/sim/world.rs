@@ -54,13 +54,11 @@ impl Outside {
     }
 }
 
-/// An action that is not done yet. A flush knows what it must cover. An action belongs to the disk that had the slot when it
-/// was performed: it fails if there is another now.
+/// An action that is not done yet. A flush knows what it must cover.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
     action: Action,
     clock: u64,
-    serial: u64,
 }
 
 struct Inside {
@@ -189,11 +187,10 @@ impl World {
         for pending in pending {
             let arrives = inside.out.rng.f64() < chance;
             match pending.action {
-                Action::Io { way: Way::Write { .. }, member, at, len, buf, .. } => {
-                    let disk = &inside.out.disks[usize::from(member.0)];
-                    if disk.present && disk.serial == pending.serial {
-                        inside.write(member, index(at.0), index(len.0), buf, false, chance);
-                    }
+                Action::Io { token, way: Way::Write { .. }, member, at, len, buf }
+                    if inside.out.disks[usize::from(member.0)].present && inside.is_meant(member, &token) =>
+                {
+                    inside.write(member, index(at.0), index(len.0), buf, false, chance);
                 }
                 Action::WriteLog { .. } | Action::WriteHealth { .. } if arrives => {
                     let _ = inside.done(pending, &self);
@@ -211,10 +208,15 @@ impl World {
 }
 
 impl Inside {
+    /// False if the action was decided before the present disk got the slot.
+    fn is_meant(&self, member: Member, token: &Token) -> bool {
+        token.seen().is_none_or(|seen| seen >= self.out.disks[usize::from(member.0)].since)
+    }
+
     /// Does an action. What it is answered with.
     fn done(&mut self, pending: Pending, world: &World) -> (Token, bool) {
         match target(&pending.action) {
-            Some((member, token)) if self.out.disks[usize::from(member.0)].serial != pending.serial => (token, false),
+            Some((member, token)) if !self.is_meant(member, &token) => (token, false),
             _ => self.done_by_its_disk(pending, world),
         }
     }
@@ -380,8 +382,7 @@ impl Host for World {
             }
             _ => 0,
         };
-        let serial = target(&action).map_or(0, |(member, _)| inside.out.disks[usize::from(member.0)].serial);
-        inside.pending.push(Pending { action, clock, serial });
+        inside.pending.push(Pending { action, clock });
     }
 
     fn wake(&self, shard: u16) {
