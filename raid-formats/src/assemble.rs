@@ -169,7 +169,7 @@ impl fmt::Display for Refusal {
 /// True if both say that they belong to one array.
 #[must_use]
 pub fn same_array(one: &Record, other: &Record) -> bool {
-    one.array == other.array && one.format.family() == other.format.family()
+    one.array == other.array && one.format.is_kin(other.format)
 }
 
 /// Judges `claims`, which all belong to one array. `verdicts` gets one entry for each.

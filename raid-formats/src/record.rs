@@ -68,50 +68,14 @@ impl Format {
         }
     }
 
-    /// Records of one family may belong to one array; those of two never do.
+    /// Formats that share identities and rules: their records may belong to one array, those of others never do.
     #[must_use]
-    pub const fn family(self) -> Family {
-        match self {
-            Self::Md090Little | Self::Md090Big | Self::Md10 | Self::Md11 | Self::Md12 => Family::Md,
-            Self::Asr => Family::Asr,
-            Self::Hpt37x => Family::Hpt37x,
-            Self::Hpt45x => Family::Hpt45x,
-            Self::JMicron => Family::JMicron,
-            Self::Lsi => Family::Lsi,
-            Self::Nvidia => Family::Nvidia,
-            Self::Promise => Family::Promise,
-            Self::Sil => Family::Sil,
-            Self::Via => Family::Via,
-            Self::Ddf | Self::DdfSwapped => Family::Ddf,
-        }
+    pub fn is_kin(self, other: Self) -> bool {
+        const MD: [Format; 5] = [Format::Md090Little, Format::Md090Big, Format::Md10, Format::Md11, Format::Md12];
+        const DDF: [Format; 2] = [Format::Ddf, Format::DdfSwapped];
+        let both = |kin: &[Self]| kin.contains(&self) && kin.contains(&other);
+        self == other || both(&MD) || both(&DDF)
     }
-}
-
-/// Formats that share identities and rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// Linux MD, all versions.
-    Md,
-    /// Adaptec HostRAID (ASR).
-    Asr,
-    /// HighPoint 37x.
-    Hpt37x,
-    /// HighPoint 45x.
-    Hpt45x,
-    /// JMicron.
-    JMicron,
-    /// LSI MegaRAID, software form.
-    Lsi,
-    /// NVIDIA MediaShield.
-    Nvidia,
-    /// Promise FastTrak.
-    Promise,
-    /// Silicon Image Medley.
-    Sil,
-    /// VIA.
-    Via,
-    /// SNIA DDF, both byte orders.
-    Ddf,
 }
 
 /// Identity of an array: 16 bytes, in the order the format prints them.

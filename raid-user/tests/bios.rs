@@ -5,13 +5,12 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use raid_core::geometry::{Geometry, Part};
-use raid_core::parity::reference;
-use raid_core::{ArrayConfig, Columns, Level, Member, Raid5Layout, Sector, Sectors, Sizes, StripeNo};
+use raid_core::geometry::Geometry;
+use raid_core::{ArrayConfig, Level, Raid5Layout, Sector, Sectors, Sizes};
 use raid_formats::assemble::Claimant;
 use raid_formats::bios::{Arrangement, BUFFER_BYTES, Kind, Spec, Unfit};
 use raid_formats::record::Name;
-use raid_testkit::{pattern, tool};
+use raid_testkit::{array, pattern, tool};
 use raid_user::array::{Array, OpenOptions};
 use raid_user::discover::{Found, group};
 use raid_user::media::{Media, MemMedia};
@@ -48,35 +47,15 @@ fn geometry(spec: &Spec) -> Geometry {
     Geometry::new(&ArrayConfig { level, members: spec.members, chunk: spec.chunk, sizes, array_size: None }).unwrap()
 }
 
-/// The disks' data, laid out sector by sector; parity by the reference.
-fn data(spec: &Spec) -> Vec<Vec<u8>> {
-    let geometry = geometry(spec);
-    let mut disks = vec![vec![0; usize::try_from(spec.used.0 * 512).unwrap()]; usize::from(spec.members)];
-    let place = |at: Sector| usize::try_from(at.0 * 512).unwrap();
-    for at in (0..geometry.array_size().0).map(Sector) {
-        let bytes = pattern::sectors(at.0, 1);
-        for copy in geometry.copies(at) {
-            disks[usize::from(copy.member.0)][place(copy.at)..place(copy.at) + 512].copy_from_slice(&bytes);
-        }
-    }
-    let stripes = if geometry.stripe(StripeNo(0)).is_some() { spec.used.0 / spec.chunk.0 } else { 0 };
-    for number in 0..stripes {
-        let stripe = geometry.stripe(StripeNo(number)).unwrap();
-        let range = place(Sector(number * spec.chunk.0))..place(Sector((number + 1) * spec.chunk.0));
-        let is_data = |member: &Member| matches!(stripe.part(*member), Some(Part::Data(_)));
-        let members = Columns::first(spec.members);
-        let columns: Vec<Vec<u8>> =
-            members.iter().filter(is_data).map(|member| disks[usize::from(member.0)][range.clone()].to_vec()).collect();
-        let columns: Vec<&[u8]> = columns.iter().map(Vec::as_slice).collect();
-        reference::xor(&mut disks[usize::from(stripe.p().0)][range.clone()], &columns);
-    }
-    disks
+/// What the array holds.
+fn content(spec: &Spec) -> Vec<u8> {
+    pattern::sectors(0, usize::try_from(geometry(spec).array_size().0).unwrap())
 }
 
 /// The media of an array; `None` if the format has no such arrangement.
 fn media(kind: Kind, spec: &Spec) -> Option<Vec<Vec<u8>>> {
     let mut media = Vec::new();
-    for (slot, data) in (0..).zip(data(spec)) {
+    for (slot, data) in (0..).zip(array::lay_out(&geometry(spec), &content(spec))) {
         let mut medium = vec![0; usize::try_from(MEDIUM.0 * 512).unwrap()];
         let mut pieces = Vec::new();
         let made = kind.make(spec, slot, MEDIUM, &mut [0; BUFFER_BYTES], |at, bytes| pieces.push((at, bytes.to_vec())));
@@ -123,7 +102,7 @@ fn every_format_and_arrangement_reads_whole_and_without_each_disk_it_can_spare()
         let Some(media) = media(kind, &spec) else { continue };
         cases += 1;
         let what = format!("{kind:?} {:?} of {}", spec.arrangement, spec.members);
-        let mut expected = pattern::sectors(0, usize::try_from(geometry(&spec).array_size().0).unwrap());
+        let mut expected = content(&spec);
         let own = usize::from(kind.place(MEDIUM, 0).unwrap().0 == 9) * 512;
         expected[9 * 512..9 * 512 + own].fill(0);
         let same = |mut bytes: Vec<u8>| {

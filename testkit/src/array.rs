@@ -1,11 +1,12 @@
-//! A whole array read from its members in memory, by the core's own plans: what a test of a format compares with the hash that Linux gave.
+//! Whole arrays in memory. Read from their members, by the core's own plans: what a test of a format compares with the hash that Linux
+//! gave. And laid out on members, the slow way.
 //!
 //! It is the shortest host there can be: records are judged, the geometry is built, each step of a plan is done. Nothing here knows a
 //! format.
 
 use raid_core::{
-    ArrayConfig, Member, Sector, Sectors, Sizes,
-    geometry::{Geometry, Part},
+    ArrayConfig, Member, Sector, Sectors, Sizes, StripeNo,
+    geometry::{Content, Geometry, Part},
     health::{Event, Health},
     parity::{self, Lost, Parity},
     plan::{self, By, How, Recover},
@@ -95,6 +96,46 @@ fn recover(recover: &Recover, members: &[&[u8]], into: &mut [u8]) {
         }
     };
     parity::detect().recover(&data, lost, p, q).expect("lengths are those of one run");
+}
+
+/// What each member of an array with this content holds: sector by sector by the inverse of the map, parity by the reference.
+///
+/// # Panics
+/// If the content is shorter than the array.
+#[must_use]
+pub fn lay_out(geometry: &Geometry, content: &[u8]) -> Vec<Vec<u8>> {
+    let sector = |at: Sector| &content[byte(at)..][..512];
+    let member = |slot: u8| {
+        let at = (0..geometry.member_size(Member(slot)).0).map(Sector);
+        at.flat_map(|at| match geometry.unmap(Member(slot), at).expect("a member's sector") {
+            Content::Data(array) => sector(array).to_vec(),
+            Content::P(stripe) => parity_of(geometry, stripe, at, &sector).0,
+            Content::Q(stripe) => parity_of(geometry, stripe, at, &sector).1,
+            Content::Unused => vec![0; 512],
+        })
+        .collect()
+    };
+    (0..u8::try_from(geometry.members()).expect("at most 255 members")).map(member).collect()
+}
+
+fn parity_of<'a>(
+    geometry: &Geometry,
+    stripe: StripeNo,
+    at: Sector,
+    sector: &dyn Fn(Sector) -> &'a [u8],
+) -> (Vec<u8>, Vec<u8>) {
+    let map = geometry.stripe(stripe).expect("parity is a stripe's");
+    // Where P and Q lie, DDF's order counts columns that hold nothing; an empty column stands for zeros there.
+    let zeros = [0; 512];
+    let mut data: Vec<&[u8]> = vec![&zeros; usize::from(map.columns())];
+    for slot in 0..u8::try_from(geometry.members()).expect("at most 255 members") {
+        if let Some(Content::Data(array)) = geometry.unmap(Member(slot), at) {
+            data[usize::from(map.column(Member(slot)).expect("a data member"))] = sector(array);
+        }
+    }
+    let (mut p, mut q) = (vec![0; 512], vec![0; 512]);
+    parity::reference::pq(&data, &mut p, &mut q);
+    (p, q)
 }
 
 fn byte(at: Sector) -> usize {

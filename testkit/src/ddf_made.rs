@@ -1,11 +1,7 @@
 //! Disks made by `ddf::create` in memory, filled with data and right redundancy by the core's own maps.
 
-use crate::{image::Image, pattern};
-use raid_core::{
-    ArrayConfig, FarSets, Level, Member, Raid10Layout, Sector, Sectors, Sizes, StripeNo,
-    geometry::{Content, Geometry},
-    parity,
-};
+use crate::{array, image::Image, pattern};
+use raid_core::{ArrayConfig, FarSets, Level, Raid10Layout, Sector, Sectors, Sizes, geometry::Geometry};
 use raid_formats::{
     ddf::{
         self, CreateParams, Form, Guid, Metadata, NewDisk, Order, Refusal, Volume, VolumeParams,
@@ -134,41 +130,11 @@ fn fill(volume: &VolumeParams, disks: &mut [Vec<u8>]) -> Vec<u8> {
     let geometry =
         Geometry::new(&ArrayConfig { level, members, chunk, sizes, array_size: None }).expect("a test made it right");
     let content = pattern::sectors(0, usize::try_from(geometry.array_size().0).expect("a test made it right"));
-    for (slot, (_, start)) in (0..).zip(volume.members) {
-        for at in 0..geometry.member_size(Member(slot)).0 {
-            let bytes: [u8; 512] = match geometry.unmap(Member(slot), Sector(at)).expect("a test made it right") {
-                Content::Data(sector) => content[usize::try_from(sector.0).expect("a test made it right") * 512..]
-                    [..512]
-                    .try_into()
-                    .expect("a test made it right"),
-                Content::P(stripe) => parity_of(&geometry, stripe, at, &content).0,
-                Content::Q(stripe) => parity_of(&geometry, stripe, at, &content).1,
-                Content::Unused => [0; 512],
-            };
-            let offset = usize::try_from((start.0 + at) * 512).expect("a test made it right");
-            disks[usize::from(slot)][offset..offset + 512].copy_from_slice(&bytes);
-        }
+    for ((disk, data), (_, start)) in disks.iter_mut().zip(array::lay_out(&geometry, &content)).zip(volume.members) {
+        let from = usize::try_from(start.0 * 512).expect("a test made it right");
+        disk[from..from + data.len()].copy_from_slice(&data);
     }
     content
-}
-
-fn parity_of(geometry: &Geometry, stripe: StripeNo, at: u64, content: &[u8]) -> ([u8; 512], [u8; 512]) {
-    let map = geometry.stripe(stripe).expect("a test made it right");
-    let mut data: Vec<&[u8]> = vec![&[]; usize::from(map.columns())];
-    for slot in 0..geometry.members() {
-        let member = Member(u8::try_from(slot).expect("a test made it right"));
-        if let Some(Content::Data(sector)) = geometry.unmap(member, Sector(at)) {
-            let column = map.column(member).expect("a test made it right");
-            data[usize::from(column)] =
-                &content[usize::try_from(sector.0).expect("a test made it right") * 512..][..512];
-        }
-    }
-    // Where P and Q lie, DDF's order counts columns that hold nothing.
-    let zeros = [0; 512];
-    let data: Vec<&[u8]> = data.into_iter().map(|column| if column.is_empty() { &zeros } else { column }).collect();
-    let (mut p, mut q) = ([0; 512], [0; 512]);
-    parity::reference::pq(&data, &mut p, &mut q);
-    (p, q)
 }
 
 /// The records of a disk.

@@ -170,9 +170,7 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
         (CAPACITY, total.into()),
         (STRIPE, stripe.into()),
     ];
-    for (place, value) in numbers {
-        place.put(record, value);
-    }
+    Place::put_all(record, &numbers);
     NAME.fill(record, spec.name.as_bytes());
     for slot in 0..spec.members {
         let by = (u32::from(slot) + 1) * ENTRY_BYTES;
@@ -185,9 +183,7 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
             (CAPACITY, used.into()),
             (STRIPE, stripe.into()),
         ];
-        for (place, value) in disk {
-            place.at(by).put(record, value);
-        }
+        Place::put_all(record, &disk.map(|(place, value)| (place.at(by), value)));
     }
     let first = TABLE as usize + 64;
     let end = first + (usize::from(spec.members) + 1) * ENTRY_BYTES as usize;

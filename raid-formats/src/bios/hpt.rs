@@ -95,9 +95,7 @@ fn make37(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
         (v37::INDEX, plan.index().into()),
         (v37::TOTAL, u32::try_from(plan.array_sectors()).map_err(|_| Unfit::Size)?.into()),
     ];
-    for (place, value) in numbers {
-        place.put(record, value);
-    }
+    Place::put_all(record, &numbers);
     v37::NAME.fill(record, spec.name.as_bytes());
     Ok(())
 }
@@ -220,14 +218,10 @@ fn make45(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
         (v45::INDEX, if pairs { index / 2 } else { index }),
         (v45::SHIFT, spec.chunk.0.max(1).ilog2().into()),
     ];
-    for (place, value) in numbers {
-        place.put(record, value);
-    }
+    Place::put_all(record, &numbers);
     if pairs {
         let next = [(v45::TOTAL, spec.used.0), (v45::TYPE, LEVELS_45[1].1), (v45::DISKS, 2), (v45::INDEX, index % 2)];
-        for (place, value) in next {
-            place.at(v45::NEXT).put(record, value);
-        }
+        Place::put_all(record, &next.map(|(place, value)| (place.at(v45::NEXT), value)));
     }
     v45::NAME.fill(record, spec.name.as_bytes());
     let sum = byte_sum(record.get(..SUMMED_45).unwrap_or(&[]));

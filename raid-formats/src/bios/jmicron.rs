@@ -124,9 +124,7 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
         (STRIPE, shift.into()),
         (FLAGS, 0x10),
     ];
-    for (place, value) in numbers {
-        place.put(record, value);
-    }
+    Place::put_all(record, &numbers);
     for slot in 0..spec.members {
         DISK.at(u32::from(slot) * 4).put(record, id(slot));
     }

@@ -95,9 +95,7 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
         (OWN_DISK, plan.index().into()),
         (TIME, spec.set),
     ];
-    for (place, value) in numbers {
-        place.put(record, value);
-    }
+    Place::put_all(record, &numbers);
     for disk in 0..spec.members {
         let at = entry(u64::from(disk) + 1);
         DISK_DEVICE.at(at).put(record, disk.into());

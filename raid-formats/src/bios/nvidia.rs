@@ -147,9 +147,7 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
         (STRIPE_BYTES, chunk * width * 512),
         (FLAGS, 4),
     ];
-    for (place, value) in numbers {
-        place.put(record, value);
-    }
+    Place::put_all(record, &numbers);
     PRODUCT.fill(record, spec.name.as_bytes());
     let covered = record.get(..120).unwrap_or(&[]);
     let sum = complement(word_sum(covered, 4), 32);

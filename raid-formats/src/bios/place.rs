@@ -112,6 +112,13 @@ impl Place {
         }
     }
 
+    /// Writes numbers, each in its place.
+    pub(super) fn put_all(record: &mut [u8], numbers: &[(Self, u64)]) {
+        for (place, value) in numbers {
+            place.put(record, *value);
+        }
+    }
+
     /// Writes bytes, as many as there is room for.
     pub(super) fn fill(self, record: &mut [u8], bytes: &[u8]) {
         let (from, len) = (self.offset as usize, self.len as usize);

@@ -176,9 +176,7 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
         (TRACK, 63),
         (ARRAY_ID, spec.set),
     ];
-    for (place, value) in numbers {
-        place.put(record, value);
-    }
+    Place::put_all(record, &numbers);
     for index in 0..spec.members {
         let by = u32::from(index) * 12;
         DISK.at(by).fill(record, &[0x87, 0, 0, 0]);

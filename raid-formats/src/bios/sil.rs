@@ -173,9 +173,7 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
         (MEMBER, 1),
         (CHANNEL, index),
     ];
-    for (place, value) in numbers {
-        place.put(record, value);
-    }
+    Place::put_all(record, &numbers);
     NAME.fill(record, spec.name.as_bytes());
     CHECKSUM1.put(record, complement(word_sum(record.get(..318).unwrap_or(&[]), 2), 16));
     // The first sum is zero with its own word, so the second covers the words behind it alone.

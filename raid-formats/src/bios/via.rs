@@ -114,9 +114,7 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
         (SECTORS, spec.used.0),
         (SERIAL, id(plan.slot)),
     ];
-    for (place, value) in numbers {
-        place.put(record, value);
-    }
+    Place::put_all(record, &numbers);
     for slot in 0..spec.members {
         DISK.at(u32::from(slot) * 4).put(record, id(slot));
     }
