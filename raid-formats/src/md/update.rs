@@ -9,9 +9,9 @@
 //!    would be synced again.
 //! 2. A bit of the bitmap is set durably before the data that it covers are written; it is cleared after all members have been flushed.
 //! 3. `events_cleared` follows the events only while no member is missing: it promises what a returning member need not be given.
-//! 4. A superblock is one write. 1.x with up to 128 numbers is one sector, which a medium writes whole. 0.90 is
-//!    eight: torn, its checksum is wrong and the member drops out. So write such members one after another, never all at
-//!    once; before and after, what each says is true.
+//! 4. A superblock is one write, and [`changed`] leaves only what differs of it. 1.x with up to 128 numbers is one sector, which a
+//!    medium writes whole. 0.90 is eight: torn, its checksum is wrong and the member drops out. So write such members one after
+//!    another, never all at once; before and after, what each says is true.
 
 use crate::{
     md::{
@@ -117,6 +117,21 @@ pub fn bitmap_header(page: &mut [u8], events: u64, degraded: bool) -> Result<(),
     let state = BitmapState::from_bits_retain(raw.state.get()).difference(BitmapState::STALE);
     raw.state.set(state.bits());
     Ok(())
+}
+
+/// The part of `write` that differs from what stands there, in whole blocks. A change of one block is all or nothing on the medium;
+/// so the clean flag of 0.90, which has eight sectors, costs one.
+#[must_use]
+pub fn changed<'a>(write: &Write<'a>, old: &[u8; 4096], block_bytes: u32) -> Option<Write<'a>> {
+    let block_len = usize::try_from(block_bytes).unwrap_or(0).clamp(512, old.len());
+    let blocks = || write.bytes.chunks(block_len).zip(old.chunks(block_len));
+    let first = blocks().position(|(new, old)| new != old)?;
+    let len = blocks().skip(first).zip(1_usize..).filter(|((new, old), _)| new != old).last()?.1;
+    let from = first.saturating_mul(block_len);
+    let bytes = write.bytes.get(from..)?;
+    let bytes = bytes.get(..len.saturating_mul(block_len)).unwrap_or(bytes);
+    let at = write.at.checked_add(Sectors::from_bytes_floor(from as u64))?;
+    Some(Write { at, bytes })
 }
 
 /// Bytes of a 1.x record that mean something: head and table.

@@ -20,8 +20,10 @@ use raid_formats::record::{Record, Uuid};
 use crate::media::{Media, MediaId, Run, SharedMedia};
 
 pub use open::verdicts;
+pub(crate) use open::{Judged, judge_missing, missing, with_superblock};
 pub(crate) use options::slots;
 pub use options::{OpenError, OpenOptions, Warning, because};
+pub(crate) use runs::with_run;
 
 /// An array, assembled and readable. Shared between threads freely; nothing in it can write.
 pub struct Array {
@@ -35,7 +37,7 @@ pub struct Array {
 }
 
 /// A member in its place.
-struct Slot {
+pub(crate) struct Slot {
     name: String,
     media: SharedMedia,
     /// Where its data start on the medium, before and after the reshape.

@@ -62,28 +62,28 @@ pub fn verdicts(found: &[Found], options: &OpenOptions) -> Result<(Assembly, Vec
 }
 
 /// The members of one array with what was judged of each.
-struct Judged {
+pub(crate) struct Judged {
     found: Vec<Found>,
     verdicts: Vec<Verdict>,
     assembly: Assembly,
 }
 
 impl Judged {
-    fn new(found: Vec<Found>, options: &OpenOptions) -> Result<Self, OpenError> {
+    pub(crate) fn new(found: Vec<Found>, options: &OpenOptions) -> Result<Self, OpenError> {
         let (assembly, verdicts) = verdicts(&found, options)?;
         Ok(Self { found, verdicts, assembly })
     }
 
-    fn freshest(&self) -> &Found {
+    pub(crate) fn freshest(&self) -> &Found {
         &self.found[self.assembly.freshest]
     }
 
     /// What the freshest member says.
-    fn lead(&self) -> &Record {
+    pub(crate) fn lead(&self) -> &Record {
         self.freshest().record()
     }
 
-    fn both(&self) -> impl Iterator<Item = (&Found, &Verdict)> {
+    pub(crate) fn both(&self) -> impl Iterator<Item = (&Found, &Verdict)> {
         self.found.iter().zip(&self.verdicts)
     }
 
@@ -106,7 +106,7 @@ impl Judged {
     }
 
     /// The members in their slots.
-    fn slots(&self, warnings: &mut Vec<Warning>) -> Result<Vec<Option<Slot>>, OpenError> {
+    pub(crate) fn slots(&self, warnings: &mut Vec<Warning>) -> Result<Vec<Option<Slot>>, OpenError> {
         let count = usize::from(self.assembly.slots);
         if count > MEMBERS_MAX {
             let reason = format!("{count} slots; at most {MEMBERS_MAX} can be served");
@@ -123,7 +123,7 @@ impl Judged {
         Ok(slots)
     }
 
-    fn layouts(&self, slots: &[Option<Slot>], options: &OpenOptions) -> Result<Layouts, OpenError> {
+    pub(crate) fn layouts(&self, slots: &[Option<Slot>], options: &OpenOptions) -> Result<Layouts, OpenError> {
         let mut shape = self.lead().shape;
         if let (Level::Raid0(Raid0Layout::Unstated), Some(layout)) = (shape.level, options.raid0_layout) {
             shape.level = Level::Raid0(layout);
@@ -262,7 +262,7 @@ impl Slot {
 }
 
 /// Runs a reader of `raid_formats` on a member's MD superblock, if it has one; its fault becomes an error with the member's name.
-fn with_superblock<T>(
+pub(crate) fn with_superblock<T>(
     found: &Found,
     read: impl FnOnce(&MediaSource<'_>, &md::Superblock<'_>) -> Result<T, md::Fault<std::io::Error>>,
 ) -> Result<Option<T>, OpenError> {
@@ -272,12 +272,12 @@ fn with_superblock<T>(
     read(&MediaSource(found.media().as_ref()), &superblock).map(Some).map_err(|fault| named(fault.to_string()))
 }
 
-fn missing(slots: &[Option<Slot>]) -> Columns {
+pub(crate) fn missing(slots: &[Option<Slot>]) -> Columns {
     (0..=u8::MAX).zip(slots).filter(|(_, slot)| slot.is_none()).map(|(slot, _)| Member(slot)).collect()
 }
 
 /// Refuses what does not survive; warns of what does.
-fn judge_missing(
+pub(crate) fn judge_missing(
     layouts: &Layouts,
     missing: Columns,
     options: &OpenOptions,

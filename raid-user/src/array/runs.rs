@@ -3,7 +3,7 @@
 use raid_core::{Extent, Sectors};
 
 /// `list` with `run` added; the list stays ascending and disjoint. Empty runs are dropped.
-pub(super) fn with_run(mut list: Vec<Extent>, run: Extent) -> Vec<Extent> {
+pub(crate) fn with_run(mut list: Vec<Extent>, run: Extent) -> Vec<Extent> {
     if run.len == Sectors::ZERO {
         return list;
     }

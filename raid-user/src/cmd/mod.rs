@@ -1,6 +1,7 @@
 //! The `raid` tool: one file a verb. Text for people fits 80 columns, `--json` gives one document with a versioned schema.
 
 mod copy;
+mod create;
 mod demo;
 mod examine;
 mod exit;
@@ -64,6 +65,8 @@ enum Verb {
     Explain(open::OpenArgs),
     /// Draw the stripe map; say where a sector lives
     Map(map::MapArgs),
+    /// Make a new Linux MD array
+    Create(create::CreateArgs),
     /// Serve the array over NBD
     Serve(serve::ServeArgs),
     /// Copy the whole array into a file or device
@@ -133,6 +136,7 @@ fn run(verb: &Verb, output: &Output) -> Result<Exit, Failure> {
         Verb::Examine(args) => examine::run(args, output),
         Verb::Explain(args) => explain::run(args, output),
         Verb::Map(args) => map::run(args, output),
+        Verb::Create(args) => create::run(args, output),
         Verb::Serve(args) => serve::run(args, output),
         Verb::Copy(args) => copy::copy(args, output),
         Verb::Cat(args) => copy::cat(args, output),

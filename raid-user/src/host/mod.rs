@@ -10,6 +10,7 @@ mod calls;
 mod compute;
 mod inner;
 mod jobs;
+pub mod md_store;
 pub(crate) mod memory;
 mod running;
 mod seats;

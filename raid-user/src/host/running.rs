@@ -10,6 +10,7 @@ use raid_core::engine::{self, Host as _};
 use raid_core::health::{Health, State};
 use raid_core::memory::OutOfMemory;
 use raid_core::plan::{self, How};
+use raid_core::region::RegionNo;
 use raid_core::request::{Error, Kind, Refused, Request, RequestId};
 use raid_core::rows::ROW_LEN;
 use raid_core::stripe::Limits;
@@ -108,6 +109,15 @@ impl Running {
         self.inner.with_members(|members| members.view().broken)
     }
 
+    /// True if the redundancy of some region may not fit its data.
+    fn is_in_doubt(&self) -> bool {
+        let limits = self.inner.limits();
+        let regions = self.inner.rows().count().div_ceil(limits.region_rows.max(1));
+        let shard = |region: u64| u16::try_from(region % u64::from(limits.shards.max(1))).unwrap_or(0);
+        let state = |region: u64| self.inner.with_shard(shard(region), |machine| machine.region(RegionNo(region)));
+        (0..regions).any(|region| state(region).in_doubt())
+    }
+
     /// Waits until nothing is under way and recovery has nothing left to do.
     pub fn wait_until_quiet(&self) {
         self.inner.jobs.wait_until_quiet();
@@ -145,9 +155,7 @@ impl Running {
             engine::sweep(&*self.inner, usize::MAX);
             self.inner.jobs.wait_until_quiet();
         }
-        let regions = self.inner.rows().count().div_ceil(self.inner.limits().region_rows.max(1));
-        let clean =
-            self.inner.with_log(|log| (0..regions).all(|region| !log.is_set(raid_core::region::RegionNo(region))));
+        let clean = !self.is_broken() && !self.is_in_doubt();
         let health = self.health();
         self.join(false);
         let stopped = self.inner.store.stop(&health, clean && flushed.is_ok());

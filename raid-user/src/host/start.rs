@@ -61,7 +61,9 @@ pub trait Store: Send + Sync {
     /// What the medium is too small for, or its own errors.
     fn admit(&self, member: Member, media: SharedMediaMut) -> io::Result<Slot>;
 
-    /// The array was stopped in order: `clean` if no region is in doubt and no bit is set. Called last.
+    /// The array was stopped in order: `clean` if no region is in doubt and all members are flushed. Called last.
+    ///
+    /// While members are missing, bits of clean regions stay set: they tell what those members have missed.
     ///
     /// # Errors
     /// The medium's, of the first member that failed.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
 
 mod bad_input;
+mod create;
 mod explain;
 mod output;
 mod transfer;
@@ -80,7 +81,9 @@ fn every_verb_has_help_that_fits() {
     let help = folder.raid(&["--help"]);
     assert_eq!(help.code, 0);
     assert!(help.stdout.contains("Exit codes:"));
-    for verb in ["scan", "examine", "explain", "map", "serve", "copy", "cat", "compare", "demo", "completions", "man"] {
+    for verb in
+        ["scan", "examine", "explain", "map", "create", "serve", "copy", "cat", "compare", "demo", "completions", "man"]
+    {
         assert!(help.stdout.contains(verb), "{verb}");
         assert_eq!(folder.raid(&[verb, "--help"]).code, 0);
     }

@@ -1,0 +1,264 @@
+//! Linux MD's metadata under a running array: what the engine wants remembered, said as Linux would say it.
+//!
+//! | the engine says | on the medium |
+//! |---|---|
+//! | a page of the log | bits of the bitmap; without one, "clean" or "dirty from the start" |
+//! | the members' states | roles, `recovery_offset` of who is being rebuilt, and one event more |
+//! | stopped, clean | "clean", and no bit if nobody is missing |
+//!
+//! The superblock says "dirty" before the first bit is set: Linux does not look at the bits of a clean array that is whole
+//! (kernel `md-bitmap.c`, `md_bitmap_load`).
+//!
+//! Bits that were set when a degraded array was started stay until it is whole: they tell Linux what a member that comes back has missed.
+//!
+//! It refuses to run what it cannot keep right: see [`StartError`]. It decides nothing about data.
+
+mod disk;
+mod said;
+mod start;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use raid_core::health::Health;
+use raid_core::{Member, Sector, Sectors};
+use raid_formats::md::{self, RegionBits, Superblock, Version};
+use raid_formats::record::{Role, Uuid};
+
+use disk::{BitmapArea, Disk, HEADER_BYTES};
+use said::Said;
+pub use start::{StartError, md_start, md_start_on};
+
+use super::start::{Slot, Store};
+use crate::media::SharedMediaMut;
+
+/// Words of 64 regions that are written at once: with a bit for a region, 512 bytes.
+pub(super) const PAGE_WORDS: usize = 64;
+
+/// The store of one running array. Locks are taken in the order of the fields.
+pub struct MdStore {
+    shared: Mutex<Shared>,
+    /// Held while a superblock of several sectors is written, so that a power cut tears one of them at most.
+    turn: Option<Mutex<()>>,
+    disks: Vec<Mutex<Option<Disk>>>,
+    /// How regions lie on the bitmap; `None` if there is no bitmap, but one dirty flag.
+    regions: Option<RegionBits>,
+    /// Bits found at the start that a missing member may need, by regions, and whether they still count.
+    kept: Vec<u64>,
+    keep: AtomicBool,
+}
+
+struct Shared {
+    said: Said,
+    /// False until this run has said anything. A member that is not here must be written off before the first write.
+    begun: bool,
+    /// Numbers of new members, which count once their slot lives.
+    coming: Vec<Option<u32>>,
+}
+
+impl MdStore {
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The slot's disk, with which `work` does something; an error if there is none.
+    fn with_disk<T>(&self, member: Member, work: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
+        let slot = self.disks.get(usize::from(member.0)).ok_or_else(|| absent(member))?;
+        let mut disk = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        work(disk.as_mut().ok_or_else(|| absent(member))?)
+    }
+
+    fn tell(&self, member: Member, said: &Said) -> io::Result<()> {
+        let _turn = self.turn.as_ref().map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
+        self.with_disk(member, |disk| disk.tell(said, said.mark(member)))
+    }
+
+    /// Lets what is said change. A change makes a new event count, after everybody has the one before.
+    fn advance(&self, change: impl FnOnce(&mut Said)) -> Said {
+        let mut shared = self.shared();
+        let mut next = shared.said.clone();
+        change(&mut next);
+        if shared.begun && next == shared.said {
+            return next;
+        }
+        next.events = next.events.saturating_add(1);
+        for (slot, number) in (0..=u8::MAX).zip(&mut next.numbers) {
+            let missing = |said: &Health| said.missing().contains(Member(slot));
+            let joins = missing(&shared.said.health) && !missing(&next.health);
+            let coming = shared.coming.get_mut(usize::from(slot)).filter(|_| joins);
+            if let Some(coming) = coming.and_then(Option::take) {
+                *number = Some(coming);
+            }
+        }
+        for slot in (0..).take(self.disks.len()).map(Member).filter(|member| next.lives(*member)) {
+            // Whoever fails here is told so with its own next call; nobody is waiting for it now.
+            if shared.said.lives(slot) && self.tell(slot, &shared.said).is_err() {
+                let _ = self.with_disk(slot, |disk| {
+                    disk.failed = true;
+                    Ok(())
+                });
+            }
+        }
+        shared.begun = true;
+        shared.said = next.clone();
+        next
+    }
+
+    /// Puts a page into the member's image, and says which bytes of the bitmap it has.
+    fn put(&self, disk: &mut Disk, page: u32, words: &[u64]) -> std::ops::Range<usize> {
+        let (Some(regions), Some(bitmap)) = (&self.regions, &mut disk.bitmap) else { return 0..0 };
+        let first_word = (page as usize).saturating_mul(PAGE_WORDS);
+        let kept = self.kept.iter().filter(|_| self.keep.load(Ordering::Relaxed)).skip(first_word);
+        let words: Vec<u64> =
+            words.iter().zip(kept.copied().chain(std::iter::repeat(0))).map(|(word, kept)| word | kept).collect();
+        regions.put(&mut bitmap.bytes, (first_word as u64).saturating_mul(64), &words)
+    }
+
+    /// A number that no member of the array has.
+    fn free_number(&self, member: Member, like: &Superblock<'_>, said: &Said) -> u32 {
+        let slots = u32::try_from(self.disks.len()).unwrap_or(u32::MAX);
+        match like {
+            // In 0.90 who serves a slot has its number.
+            Superblock::V0Little(_) | Superblock::V0Big(_) => u32::from(member.0),
+            Superblock::V1(_) => {
+                let free =
+                    |number: &u32| like.role_of(*number) == Role::Spare && !said.numbers.contains(&Some(*number));
+                (slots..).find(free).unwrap_or(slots)
+            }
+        }
+    }
+}
+
+impl Store for MdStore {
+    fn write_log(&self, member: Member, page: u32, words: &[u64]) -> io::Result<()> {
+        let set = words.iter().any(|word| *word != 0);
+        // With a bitmap, "dirty" costs nothing and stays until the array is stopped.
+        let said = self.advance(|said| said.dirty = set || said.dirty && self.regions.is_some());
+        let (range, new) = self.with_disk(member, |disk| Ok((self.put(disk, page, words), disk.new.is_some())))?;
+        if new && !said.lives(member) {
+            // It gets all bits with its first superblock.
+            return Ok(());
+        }
+        if !said.lives(member) {
+            return Err(absent(member));
+        }
+        self.tell(member, &said)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        self.with_disk(member, |disk| disk.write_bits(&range).and_then(|()| disk.media.flush()))
+    }
+
+    fn write_health(&self, member: Member, health: &Health) -> io::Result<()> {
+        let said = self.advance(|said| {
+            if health.epoch() > said.health.epoch() {
+                said.health = *health;
+            }
+        });
+        if !said.degraded() {
+            self.keep.store(false, Ordering::Relaxed);
+        }
+        if said.lives(member) { self.tell(member, &said) } else { Err(absent(member)) }
+    }
+
+    fn admit(&self, member: Member, media: SharedMediaMut) -> io::Result<Slot> {
+        let mut shared = self.shared();
+        if shared.said.lives(member) {
+            return Err(io::Error::other(format!("slot {member} is not free")));
+        }
+        start::check_block(&media).map_err(disk::other)?;
+        let mut living = (0..).take(self.disks.len()).map(Member).filter(|other| shared.said.lives(*other));
+        let like = living.find_map(|other| {
+            let image = |disk: &mut Disk| Ok((disk.block.clone(), disk.version, disk.image(), disk.medium()));
+            self.with_disk(other, image).ok()
+        });
+        let (mut block, version, image, old_medium) = like.ok_or_else(|| absent(member))?;
+        let medium = Sectors::from_bytes_floor(media.size_bytes());
+        let superblock = Superblock::parse(block.as_slice(), version, old_medium).map_err(disk::other)?;
+        let number = self.free_number(member, &superblock, &shared.said);
+        let area = disk::extent(Sector(0), image.as_ref().map_or(0, |image| image.len() as u64)).len;
+        let identity = if superblock.record().member.is_set() { new_uuid()? } else { Uuid::default() };
+        let joined =
+            md::join(&mut block, version, old_medium, medium, (identity, number), area).map_err(disk::other)?;
+        let bitmap = joined.bitmap.zip(image).map(|(area, bytes)| BitmapArea { at: area.at, bytes, whole: false });
+        let data_at = joined.data.at;
+        let (seat, new) = (media.clone(), Some(joined));
+        let disk = Disk { media, version, block, events: 0, bitmap, new, bad_blocks: false, failed: false };
+        let slot = usize::from(member.0);
+        if let (Some(place), Some(coming)) = (self.disks.get(slot), shared.coming.get_mut(slot)) {
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(disk);
+            *coming = Some(number);
+        }
+        Ok(Slot { media: Some(seat), data_at })
+    }
+
+    fn stop(&self, health: &Health, clean: bool) -> io::Result<()> {
+        if self.regions.is_none() && !self.shared().begun && clean {
+            // Nothing was written, or nothing has redundancy.
+            return Ok(());
+        }
+        let said = self.advance(|said| {
+            if health.epoch() > said.health.epoch() {
+                said.health = *health;
+            }
+            said.dirty = !clean;
+        });
+        let mut result = Ok(());
+        for member in (0..).take(self.disks.len()).map(Member).filter(|member| said.lives(*member)) {
+            if clean && !said.degraded() {
+                let _ = self.with_disk(member, |disk| {
+                    disk.clear_bits();
+                    Ok(())
+                });
+            }
+            result = result.and(self.tell(member, &said));
+        }
+        result
+    }
+}
+
+impl Disk {
+    /// A copy of the bitmap's area.
+    fn image(&self) -> Option<Vec<u8>> {
+        self.bitmap.as_ref().map(|bitmap| bitmap.bytes.clone())
+    }
+
+    /// No bit is set any more; on the medium with the next superblock.
+    fn clear_bits(&mut self) {
+        if let Some(bitmap) = &mut self.bitmap {
+            bitmap.bytes.get_mut(HEADER_BYTES..).unwrap_or_default().fill(0);
+            bitmap.whole = false;
+        }
+    }
+}
+
+fn absent(member: Member) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("slot {member} has no member"))
+}
+
+/// Seconds since 1970.
+pub(crate) fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// A random identity (RFC 9562, version 4).
+pub(crate) fn new_uuid() -> io::Result<Uuid> {
+    let mut bytes = [0; 16];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
+    }
+    bytes[6] = bytes[6] & 0x0F | 0x40;
+    bytes[8] = bytes[8] & 0x3F | 0x80;
+    Ok(Uuid(bytes))
+}
+
+/// True if a superblock of this member can be torn by a power cut: it has several sectors.
+fn tears(version: Version, block: &[u8; 4096], medium: Sectors) -> bool {
+    match Superblock::parse(block, version, medium) {
+        Ok(Superblock::V1(superblock)) => superblock.raw().head.max_dev.get() > 128,
+        _ => true,
+    }
+}
