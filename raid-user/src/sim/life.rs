@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use raid_core::engine::{self, Host};
 use raid_core::health;
+use raid_core::recovery::Rates;
 use raid_core::region::RegionNo;
 use raid_core::request::{Error, Kind, Refused, Request, RequestId};
 use raid_core::rows::{ROW_LEN, ROW_SECTORS, RowKind};
@@ -73,8 +74,12 @@ impl<'a> Life<'a> {
             if self.dice(100) {
                 self.replace();
             }
+            if self.dice(60) {
+                self.steer();
+            }
             self.go_on()?;
         }
+        self.set_free();
         for _ in 0..MENDING_TURNS_MAX {
             // What is in doubt stays so: waiting for it is of no use.
             if !self.setup.gentle || self.impaired().is_empty() || self.world_failures() > 0 {
@@ -99,8 +104,28 @@ impl<'a> Life<'a> {
         self.hear()
     }
 
+    /// The user pauses recovery, lets it go on, or says how fast it may go; and time goes by.
+    fn steer(&self) {
+        let (what, rate, busy) = self.world.outside(|out| (out.rng.u8(..6), out.rng.u64(..200), out.rng.bool()));
+        match what {
+            0 => engine::pause(&self.world),
+            1 | 2 => engine::resume(&self.world),
+            3 => engine::set_rates(&self.world, Rates { floor_rows_s: rate / 4, ceiling_rows_s: rate }),
+            4 => engine::set_rates(&self.world, Rates::FREE),
+            _ => engine::tick(&self.world, 100, busy),
+        }
+        self.tell(format!("recovery is steered: {what}, {rate} rows a second"));
+    }
+
+    /// Recovery may go as fast as it can.
+    fn set_free(&self) {
+        engine::resume(&self.world);
+        engine::set_rates(&self.world, Rates::FREE);
+    }
+
     /// Waits until all is quiet. Nobody may wait for anything then.
     pub(super) fn drain(&mut self) -> Result<(), String> {
+        self.set_free();
         for _ in 0..DRAIN_TURNS_MAX {
             let turned = self.world.turn();
             self.hear()?;
