@@ -202,6 +202,12 @@ impl Recovery {
         low.into_iter().chain(self.doubt_failed).min().map(RowNo)
     }
 
+    /// Rows that the pass has still to see for members being filled; `None` if there are none.
+    #[must_use]
+    pub fn rows_to_fill(&self) -> Option<u64> {
+        self.active().map(|target| target.lap.left(self.cursor)).max()
+    }
+
     /// How far it is.
     #[must_use]
     pub fn progress(&self) -> Progress {

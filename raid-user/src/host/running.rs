@@ -12,7 +12,6 @@ use raid_core::health::{Health, State};
 use raid_core::memory::OutOfMemory;
 use raid_core::plan::{self, How};
 use raid_core::recovery::{Progress, Rates};
-use raid_core::region::RegionNo;
 use raid_core::request::{Error, Kind, Refused, Request, RequestId};
 use raid_core::rows::{ROW_LEN, RowNo};
 use raid_core::stripe::Limits;
@@ -70,7 +69,7 @@ impl Default for Tuning {
 
 /// The array. Dropping it is pulling the plug: members keep what reached them, and the next start heals the rest.
 pub struct Running {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
     workers: Vec<JoinHandle<()>>,
     clock: Option<(Sender<()>, JoinHandle<()>)>,
     /// Held while part of a sector is changed: whoever else does that could overwrite the other part with what it was.
@@ -123,15 +122,6 @@ impl Running {
         self.inner.with_members(|members| members.view().broken)
     }
 
-    /// True if the redundancy of some region may not fit its data.
-    fn is_in_doubt(&self) -> bool {
-        let limits = self.inner.limits();
-        let regions = self.inner.rows().count().div_ceil(limits.region_rows.max(1));
-        let shard = |region: u64| u16::try_from(region % u64::from(limits.shards.max(1))).unwrap_or(0);
-        let state = |region: u64| self.inner.with_shard(shard(region), |machine| machine.region(RegionNo(region)));
-        (0..regions).any(|region| state(region).in_doubt())
-    }
-
     /// Waits until nothing is under way and recovery has nothing left to do.
     pub fn wait_until_quiet(&self) {
         self.inner.jobs.wait_until_quiet();
@@ -178,11 +168,11 @@ impl Running {
     }
 
     /// Stops in order: recovery makes its marks durable and goes on from there at the next start; what was written is durable,
-    /// bits of quiet regions are taken back, and the members say so.
+    /// bits of quiet regions are taken back, and the members say so. True if they say "clean".
     ///
     /// # Errors
     /// A flush or the members' metadata failed; the array is stopped all the same.
-    pub fn stop(mut self) -> io::Result<()> {
+    pub fn stop(mut self) -> io::Result<bool> {
         self.stop_clock();
         self.pause();
         self.inner.jobs.wait_until_quiet();
@@ -194,7 +184,7 @@ impl Running {
         }
         let stopped = match self.is_broken() || flushed.is_err() {
             true => Stopped::InDoubt { from: RowNo(0) },
-            false if self.is_in_doubt() => {
+            false if self.regions().in_doubt > 0 => {
                 let from = self.inner.with_recovery(|recovery| recovery.doubt_from());
                 Stopped::InDoubt { from: from.unwrap_or(RowNo(0)) }
             }
@@ -203,7 +193,7 @@ impl Running {
         let health = self.health();
         self.join(false);
         let said = self.inner.store.stop(&health, stopped);
-        flushed.and(said)
+        flushed.and(said).map(|()| stopped == Stopped::Clean)
     }
 
     fn stop_clock(&mut self) {
