@@ -70,8 +70,8 @@
 //!
 //! # Which one is wrong
 //!
-//! Nothing is missing, but one column is not what it was: Dₐ ⊕ δ stands where Dₐ stood. Take everything out, so that nothing should be left:
-//! P′ = δ and Q′ = gᵃ·δ. The error itself cancels out of Q′/P′ = gᵃ, and a is its logarithm. If P is wrong instead, P′ = δ and
+//! Nothing is missing, but one column is not what it was: Dₐ ⊕ δ stands where Dₐ stood. Take everything out, so that nothing should be
+//! left: P′ = δ and Q′ = gᵃ·δ. The error itself cancels out of Q′/P′ = gᵃ, and a is its logarithm. If P is wrong instead, P′ = δ and
 //! Q′ = 0; if Q is, the other way round. A quotient that is the power of no column says that no single column can be wrong;
 //! so do two positions of one block that name different columns.
 //!
