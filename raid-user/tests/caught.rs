@@ -173,8 +173,8 @@ fn kernel_hash(array: &str) -> String {
     line.and_then(|line| line.split_whitespace().nth(1)).expect("the kernel printed a hash").to_owned()
 }
 
-/// A RAID 5 with a write-back journal lost power: data of acknowledged writes are in the journal alone. What a replay gives is compared with
-/// Linux's own in `md_kernel.rs`.
+/// A RAID 5 with a write-back journal lost power: data of acknowledged writes are in the journal alone. What a replay gives is compared
+/// with Linux's own in `md_kernel.rs`.
 #[test]
 fn a_journal_is_replayed_and_missed_if_it_is_not_there() {
     let case = "md-1.2-raid5-journal-wb-crash";

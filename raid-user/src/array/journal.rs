@@ -1,8 +1,9 @@
 //! Replay of a journal: what it holds and the members lack is laid over them in memory, as Linux would write it at assembly.
 //!
-//! Source: kernel `drivers/md/raid5-cache.c`, `r5c_recovery_flush_log` and what it calls. A stripe here is what it is there: the pages at one
-//! sector of all members. One whose parity is in the journal is *complete*: all that the journal has of it is written. Of any other, data were
-//! acknowledged and parity was never made, so the members still hold what was before, in order: parity is made of new and old data.
+//! Source: kernel `drivers/md/raid5-cache.c`, `r5c_recovery_flush_log` and what it calls. A stripe here is what it is there: the pages
+//! at one sector of all members. One whose parity is in the journal is *complete*: all that the journal has of it is written. Of any
+//! other, data were acknowledged and parity was never made, so the members still hold what was before, in order: parity is made
+//! of new and old data.
 
 use std::collections::BTreeMap;
 use std::io;
