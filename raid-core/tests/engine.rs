@@ -9,7 +9,7 @@ use std::rc::Rc;
 use raid_core::action::{Action, Way, Work};
 use raid_core::engine;
 use raid_core::geometry::Geometry;
-use raid_core::health::{Event, Health, State};
+use raid_core::health::{Epoch, Event, Health, State};
 use raid_core::members::Members;
 use raid_core::region::{LogStep, RegionLog, RegionNo, Ticket};
 use raid_core::request::{Error, Kind, Refused, Request, RequestId};
@@ -321,7 +321,7 @@ fn a_mark_ahead_of_the_batch_is_promised_by_that_batch() {
         health
     };
     let view = Members::<Heap>::new(health, 0).unwrap().view();
-    let mut log = RegionLog::<Heap>::new(64 * 3, 1, view, |_| false).unwrap();
+    let mut log = RegionLog::<Heap>::new(64 * 3, 1, view, Epoch(0), |_| false).unwrap();
     let mut durable = Ticket::default();
     let mut turn = |log: &mut RegionLog<Heap>| match log.poll() {
         Some(LogStep::Write { page, .. }) => {
