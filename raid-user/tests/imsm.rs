@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use raid_testkit::{fixtures, pattern};
@@ -10,7 +9,6 @@ use raid_testkit::{fixtures, pattern};
 /// The members of a case as files, in a folder that ends with the test.
 struct Files {
     folder: tempfile::TempDir,
-    paths: Vec<PathBuf>,
     content: Vec<u8>,
 }
 
@@ -19,13 +17,10 @@ impl Files {
         let folder = tempfile::tempdir().unwrap();
         let fixture = fixtures::load(case);
         let sectors = fixture.text("size.txt").trim().parse::<usize>().unwrap() / 512;
-        let write = |(name, bytes): (String, Vec<u8>)| {
-            let path = folder.path().join(name);
-            fs::write(&path, bytes).unwrap();
-            path
-        };
-        let paths = fixture.members.into_iter().map(write).collect();
-        Self { folder, paths, content: pattern::sectors(0, sectors) }
+        for (name, bytes) in &fixture.members {
+            fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        Self { folder, content: pattern::sectors(0, sectors) }
     }
 
     /// Runs the tool in the folder.

@@ -3,7 +3,8 @@
 //! A record at the end of each disk describes a container: disks, known by their drives' serial numbers, and one or two volumes over
 //! them. [`read`] finds and checks it, [`Metadata::volumes_of`] gives each volume as one of the disks tells it.
 //!
-//! All disks carry the same record. Which of its disks one is has to be told, or found by elimination: [`serial`], [`Metadata::candidates`].
+//! All disks carry the same record. Which of its disks one is has to be told, or found by elimination: [`serial`],
+//! [`Metadata::candidates`].
 
 pub mod dump;
 mod metadata;
