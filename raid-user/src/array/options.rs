@@ -130,12 +130,8 @@ impl fmt::Display for Warning {
                 "{member}: used in slot {slot} on your word; it lags {behind} events, \
                  so what was written since is a mix of old and new"
             ),
-            Self::Identified { member, serial, identity: Identity::Interchangeable } => write!(
-                f,
-                "{member}: taken for the disk with serial number {serial}; it may be its twin, which holds the same"
-            ),
-            Self::Identified { member, serial, .. } => {
-                write!(f, "{member}: must be the disk with serial number {serial}, by elimination")
+            Self::Identified { member, serial, identity } => {
+                write!(f, "{member}: {} the disk with serial number {serial}{}", identity.words().0, identity.words().1)
             }
             Self::Rebuilding { member, slot, mark_sectors } => {
                 write!(f, "{member}: slot {slot} was being rebuilt; only its first {mark_sectors} sectors are trusted")

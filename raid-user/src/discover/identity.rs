@@ -39,6 +39,18 @@ pub enum Identity {
     Interchangeable,
 }
 
+impl Identity {
+    /// What is said before and behind the serial number.
+    pub(crate) const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Unknown => ("may be", ""),
+            Self::Told | Self::Drive => ("is", ""),
+            Self::Eliminated => ("must be", ", by elimination"),
+            Self::Interchangeable => ("taken for", "; it may be its twin, which holds the same"),
+        }
+    }
+}
+
 /// A medium of which nothing tells which disk it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ambiguous {
