@@ -16,7 +16,7 @@ const CASES: u32 = 8;
 /// If something that was promised is not so.
 pub(crate) fn kill9(rounds: u32) -> Result<()> {
     let mut test = cargo();
-    test.args(["test", "--release", "--package", "raid-user", "--test", "kill9", "--", "--nocapture"]);
+    test.args(["test", "--package", "raid-user", "--test", "kill9", "--", "--nocapture"]);
     perform(test.env("RAID_KILL9_ROUNDS", rounds.div_ceil(CASES).to_string()))
 }
 
@@ -30,6 +30,6 @@ pub(crate) fn interop() -> Result<()> {
         bail!("{skip}");
     }
     let mut test = cargo();
-    test.args(["test", "--release", "--package", "raid-user", "--test", "interop"]);
+    test.args(["test", "--package", "raid-user", "--test", "interop"]);
     perform(test.env("RAID_INTEROP", "all"))
 }

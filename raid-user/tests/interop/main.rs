@@ -41,11 +41,15 @@ struct Disks {
 impl Disks {
     /// Members full of zeros, or of what no array wrote, so that no redundancy is right.
     fn new(case: Case, garbage: bool) -> Self {
-        let (folder, names) = (tempfile::tempdir().unwrap(), (0..case.members).map(|slot| format!("d{slot}")).collect());
+        let (folder, names) =
+            (tempfile::tempdir().unwrap(), (0..case.members).map(|slot| format!("d{slot}")).collect());
         let disks = Self { folder, names };
         for (slot, path) in (0_u64..).zip(disks.paths()) {
-            let bytes =
-                if garbage { pattern::sectors(1 + slot * 100_000, MEMBER_SECTORS) } else { vec![0; MEMBER_SECTORS * 512] };
+            let bytes = if garbage {
+                pattern::sectors(1 + slot * 100_000, MEMBER_SECTORS)
+            } else {
+                vec![0; MEMBER_SECTORS * 512]
+            };
             std::fs::write(path, bytes).unwrap();
         }
         let clean = if garbage { "" } else { " --assume-clean" };
@@ -130,7 +134,8 @@ impl Case {
         assert_eq!(served.stop().0, 0);
         let ours = disks.content();
         known.check(&ours, "stopped");
-        let lose = "echo faulty > /sys/block/md0/md/dev-ubdc/state; sleep 0.2; echo remove > /sys/block/md0/md/dev-ubdc/state";
+        let lose =
+            "echo faulty > /sys/block/md0/md/dev-ubdc/state; sleep 0.2; echo remove > /sys/block/md0/md/dev-ubdc/state";
         let script = format!(
             "mdadm --examine /dev/ubdb /dev/ubdc; {}\nmdadm --detail /dev/md0; echo STATE $(cat /sys/block/md0/md/array_state)
 echo SYNC $(cat /sys/block/md0/md/sync_action 2>/dev/null || echo idle)
@@ -231,7 +236,9 @@ fn main() {
                 }
                 let name = format!("raid{level}_{version}{}", if bitmap { "_with_a_bitmap" } else { "" });
                 // One version and kind of each level, all versions and both kinds in sum.
-                let chosen = all || (version_index + level_index) % 4 == 3 && (bitmap == (level_index % 2 == 0) || !case.redundant());
+                let chosen = all
+                    || (version_index + level_index) % 4 == 3
+                        && (bitmap == (level_index % 2 == 0) || !case.redundant());
                 if !chosen {
                     continue;
                 }

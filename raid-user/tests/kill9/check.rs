@@ -94,4 +94,3 @@ pub(crate) fn check_redundancy(disks: &[PathBuf], seen: &mut Compared, when: &st
     }
     content
 }
-

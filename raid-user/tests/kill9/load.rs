@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use raid_testkit::known::Known;
 use raid_testkit::served::Served;
-use raid_user::media::nbd::Uri;
 use raid_user::media::MediaMut as _;
+use raid_user::media::nbd::Uri;
 use raid_user::nbd::ClientMut;
 
 /// The tool.
@@ -93,4 +93,3 @@ pub(crate) fn load_and_kill(served: Served, folder: &Path, known: &Known) {
         stop.store(true, Ordering::Relaxed);
     });
 }
-

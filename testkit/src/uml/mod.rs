@@ -21,7 +21,7 @@ const STARTED: &str = "GUEST-STARTED";
 /// If the guest does not come to the script, or `folder` cannot be written to.
 #[must_use]
 pub fn run(folder: &Path, script: &str, disks: &[PathBuf]) -> Option<String> {
-    let output = guest(folder, script, disks)?.output().expect("timeout runs");
+    let output = guest(folder, script, disks)?.output().expect("the guest runs");
     Some(behind_start(&String::from_utf8_lossy(&output.stdout)))
 }
 
@@ -31,16 +31,20 @@ pub fn run(folder: &Path, script: &str, disks: &[PathBuf]) -> Option<String> {
 /// As [`run`], and if the guest ends without that word.
 #[must_use]
 pub fn run_and_kill(folder: &Path, script: &str, disks: &[PathBuf], word: &str) -> Option<String> {
-    // A group of its own: user-mode Linux is several processes.
-    let mut child = guest(folder, script, disks)?.process_group(0).stdout(Stdio::piped()).spawn().expect("timeout runs");
+    // User-mode Linux is several processes, in a group of its own.
+    let mut child =
+        guest(folder, script, disks)?.process_group(0).stdout(Stdio::piped()).spawn().expect("the guest runs");
     let mut said = String::new();
     let mut lines = BufReader::new(child.stdout.take().expect("it is a pipe")).lines().map_while(Result::ok);
     let seen = lines.any(|line| {
         said += &(line.clone() + "\n");
         line.trim() == word
     });
-    let killed = Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]).status();
+    let kernel = fs::read_to_string(folder.join("pid")).expect("the guest has started");
+    let killed = Command::new("kill").args(["-KILL", "--", &format!("-{}", kernel.trim())]).status();
     drop(child.wait());
+    // Its processes die one after the other; the disks are at rest when nobody holds the pipe any more.
+    lines.for_each(drop);
     assert!(seen && killed.is_ok_and(|status| status.success()), "the guest ended before it said {word}: {said}");
     Some(behind_start(&said))
 }
@@ -63,6 +67,9 @@ fn guest(folder: &Path, script: &str, disks: &[PathBuf]) -> Option<Command> {
     let mut command = Command::new(timeout);
     command
         .arg(SECONDS_MAX)
+        // Its own number is the kernel's, which leads the group.
+        .args(["sh", "-c", "echo $$ > \"$0\" && exec setsid \"$@\""])
+        .arg(folder.join("pid"))
         .arg(linux)
         .args(["mem=384M", "rootfstype=hostfs", "rootflags=/", "ro", "con=null", "con0=fd:0,fd:1", "quiet"])
         .arg(format!("init={}", init.display()))
