@@ -82,12 +82,12 @@ impl Known {
     /// Holds the content against what is known; from now on, what was read is what must be there. `when` is for the message.
     ///
     /// # Panics
-    /// If a sector is older than what was flushed, newer than what was sent, torn, or another's.
+    /// If a sector is older than what was flushed, newer than what was sent, torn, or another's; if the length is another.
     pub fn check(&self, content: &[u8], when: &str) {
         assert_eq!(content.len(), self.sent.len() * 512, "{when}");
         for (at, bytes) in content.as_chunks::<512>().0.iter().enumerate() {
             let word = u64::from_le_bytes(bytes.as_chunks::<8>().0[0]);
-            let number = word as u32;
+            let number = u32::try_from(word & u64::from(u32::MAX)).expect("masked");
             assert!(*bytes == Self::sector(at as u64, number), "{when}: sector {at} is torn or another's: {word:x}");
             let (oldest, newest) = (self.flushed[at].load(Ordering::SeqCst), self.sent[at].load(Ordering::SeqCst));
             let within = (oldest..=newest).contains(&number);
