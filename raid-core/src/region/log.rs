@@ -72,8 +72,9 @@ pub struct RegionLog<M: Memory> {
 }
 
 impl<M: Memory> RegionLog<M> {
-    /// A log of `regions` bits, `set` as they were found, `cleared` as [`cleared`](Self::cleared) said when they were written, in pages of `page_words` words of 64. The first batch, [`Ticket::FIRST`],
-    /// writes it all: a bit that was found may stand on one member only, and that one may be the next to fail.
+    /// A log of `regions` bits, `set` as they were found, in pages of `page_words` words of 64; `cleared` as [`cleared`](Self::cleared)
+    /// said when they were written. The first batch, [`Ticket::FIRST`], writes it all: a bit that was found may stand on one member
+    /// only, and that one may be the next to fail.
     ///
     /// # Errors
     /// [`OutOfMemory`].

@@ -34,7 +34,7 @@ pub struct Start {
     pub log_page_words: usize,
     /// Regions whose redundancy is in doubt.
     pub doubt: Vec<RegionNo>,
-    /// Other regions whose bit is set: a member that is missing, or is being caught up, may lack something there.
+    /// Regions whose bit is set, in doubt or not: a member that is missing, or is being caught up, may lack something there.
     pub marked: Vec<RegionNo>,
     /// Rows before this one are in order all the same: a resync was stopped there. Counts with one region only.
     pub doubt_from: RowNo,
@@ -78,8 +78,9 @@ pub trait Store: Send + Sync {
     /// What the medium is too small for, or its own errors.
     fn admit(&self, member: Member, media: SharedMediaMut) -> io::Result<Slot>;
 
-    /// Gives a medium that was a member of this array its slot again, with what it holds: where its data lie, and what it knew when it
-    /// left, in epochs of this run (the first one for all that was before and counts). The store must not write to it before the next `write_health`.
+    /// Gives a medium that was a member of this array its slot again, with what it holds: where its data lie, and what it knew when
+    /// it left, in epochs of this run (the first one for all that was before and counts). The store must not write to it before the
+    /// next `write_health`.
     ///
     /// # Errors
     /// The medium is no such member, its metadata say that it was not in sync, or its own errors.
