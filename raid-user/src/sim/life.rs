@@ -73,10 +73,11 @@ impl<'a> Life<'a> {
 
     /// Lives for some turns, in which everything may happen, or until a moment that is too good to be missed.
     pub(super) fn live(&mut self) -> Result<(), String> {
-        for _ in 0..self.setup.turns {
-            if self.moment {
+        for done in 0.. {
+            if self.moment || !self.world.outside(|out| out.dice.goes_on(done, self.setup.turns)) {
                 break;
             }
+            self.world.outside(|out| out.dice.next_turn());
             if self.dice(self.setup.fault_every) {
                 self.fault();
             }
@@ -95,6 +96,7 @@ impl<'a> Life<'a> {
             if !self.setup.gentle || self.moment || self.impaired().is_empty() || self.world_failures() > 0 {
                 break;
             }
+            self.world.outside(|out| out.dice.next_turn());
             self.world.outside(|out| out.disks.iter_mut().for_each(|disk| disk.unreadable.clear()));
             self.replace();
             self.go_on()?;
@@ -122,6 +124,7 @@ impl<'a> Life<'a> {
     /// Waits until all is quiet. Nobody may wait for anything then.
     pub(super) fn drain(&mut self) -> Result<(), String> {
         for _ in 0..DRAIN_TURNS_MAX {
+            self.world.outside(|out| out.dice.next_turn());
             let turned = self.world.turn();
             self.hear()?;
             if !turned {

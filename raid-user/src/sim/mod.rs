@@ -34,7 +34,7 @@ use raid_core::{Columns, Member};
 
 pub use bug::Bug;
 
-use dice::Dice;
+use dice::{Dice, Script};
 use disk::{Disk, Guilt};
 use life::Life;
 use model::Model;
@@ -131,7 +131,7 @@ pub fn run(seed: u64, bug: Option<Bug>) -> Result<Totals, Box<Violation>> {
         Err(broken) => broken,
     };
     // Once more, to hear what happened.
-    let told = play(&setup, Dice::random(rng), Story::told(), bug).err();
+    let told = play(&setup, Dice::recorded(rng), Story::told(), bug).err();
     let broken = told.filter(|told| told.what == first.what).expect("a seed is a replay");
     let facts = broken.story.facts();
     let story = facts[facts.len().saturating_sub(STORY_MAX)..].iter().map(Fact::to_string).collect();
@@ -142,6 +142,7 @@ pub fn run(seed: u64, bug: Option<Bug>) -> Result<Totals, Box<Violation>> {
 struct Broken {
     what: String,
     story: Story,
+    script: Option<Script>,
 }
 
 /// Plays one world to its end.
@@ -158,7 +159,10 @@ fn play(setup: &Setup, dice: Dice, story: Story, bug: Option<Bug>) -> Result<Tot
     let mut history = History { model: model_of(setup), totals: Totals { seeds: 1, ..Totals::default() }, next_id: 0 };
     match history.lives(setup, outside) {
         Ok(()) => Ok(history.totals),
-        Err((what, outside)) => Err(Box::new(Broken { what, story: outside.story })),
+        Err((what, outside)) => {
+            let Outside { dice, story, .. } = *outside;
+            Err(Box::new(Broken { what, story, script: dice.script().cloned() }))
+        }
     }
 }
 
@@ -200,6 +204,7 @@ impl History {
 
     /// One life: assembly, requests and faults, and either a power cut or a last look at everything.
     fn life(&mut self, setup: &Setup, mut outside: Outside, last: bool) -> Result<Outside, Told> {
+        outside.dice.next_phase();
         for disk in &mut outside.disks {
             // What could not be read, or written, may be so after a rest.
             disk.unreadable.clear();
@@ -232,7 +237,10 @@ impl History {
             life.miss(member);
         }
         engine::start(&life.world);
-        let result = life.live().and_then(|()| if last { last_look(&mut life) } else { life.mend() });
+        let result = life.live().and_then(|()| {
+            life.world.outside(|out| out.dice.next_phase());
+            if last { last_look(&mut life) } else { life.mend() }
+        });
         let outside = life.world.power_cut(setup.chance);
         match result {
             Ok(()) => Ok(outside),
