@@ -10,6 +10,7 @@ pub mod fuzz_bodies;
 pub mod fuzz_ddf;
 pub mod fuzz_plan;
 pub mod image;
+pub mod known;
 pub mod mdadm;
 pub mod null_host;
 pub mod pattern;
