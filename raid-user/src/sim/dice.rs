@@ -1,6 +1,6 @@
 //! The dice: every decision of a world is one throw, so that a world is its throws.
 //!
-//! They fall at random, or as a script says, or as somebody wants who tries all of them. Zero is always the dull choice (no
+//! They fall at random, or as a script says. Zero is always the dull choice (no
 //! fault, no request, the oldest first), so a script becomes simpler by throws that become zero or are left out. Throws
 //! are bundled by the turn and turns by the phase (a life, its end): what is left out of one turn moves no other.
 
@@ -12,25 +12,10 @@ pub(super) struct Script {
     pub(super) phases: Vec<Vec<Vec<u32>>>,
 }
 
-impl Script {
-    /// Turns in all phases.
-    pub(super) fn turns(&self) -> usize {
-        self.phases.iter().map(Vec::len).sum()
-    }
-}
-
 enum Source {
     Random(Rng),
     Recorded(Rng, Script),
     Played { script: Script, phase: usize, turn: usize, throw: usize },
-    Explored { wanted: Vec<u32>, taken: Vec<Throw> },
-}
-
-/// A throw that was made, and on how many sides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Throw {
-    pub(super) side: u32,
-    pub(super) sides: u32,
 }
 
 /// Dice.
@@ -54,24 +39,11 @@ impl Dice {
         Self { source: Source::Played { script, phase: 0, turn: 0, throw: 0 } }
     }
 
-    /// Fall as wanted, then dully; phases and turns count for nothing.
-    pub(super) const fn explored(wanted: Vec<u32>) -> Self {
-        Self { source: Source::Explored { wanted, taken: Vec::new() } }
-    }
-
     /// What was recorded.
     pub(super) fn script(&self) -> Option<&Script> {
         match &self.source {
             Source::Recorded(_, script) => Some(script),
-            Source::Random(_) | Source::Played { .. } | Source::Explored { .. } => None,
-        }
-    }
-
-    /// What was thrown while exploring.
-    pub(super) fn taken(&self) -> &[Throw] {
-        match &self.source {
-            Source::Explored { taken, .. } => taken,
-            Source::Random(_) | Source::Recorded(..) | Source::Played { .. } => &[],
+            Source::Random(_) | Source::Played { .. } => None,
         }
     }
 
@@ -83,7 +55,7 @@ impl Dice {
                 // Before the first phase nothing is thrown: the first one is number one.
                 (*phase, *turn, *throw) = (*phase + 1, 0, 0);
             }
-            Source::Random(_) | Source::Explored { .. } => {}
+            Source::Random(_) => {}
         }
     }
 
@@ -96,7 +68,7 @@ impl Dice {
                 }
             }
             Source::Played { turn, throw, .. } => (*turn, *throw) = (*turn + 1, 0),
-            Source::Random(_) | Source::Explored { .. } => {}
+            Source::Random(_) => {}
         }
     }
 
@@ -106,7 +78,7 @@ impl Dice {
             Source::Played { script, phase, turn, .. } => {
                 script.phases.get(phase.wrapping_sub(1)).is_some_and(|turns| turn + 1 < turns.len())
             }
-            Source::Random(_) | Source::Recorded(..) | Source::Explored { .. } => done < turns,
+            Source::Random(_) | Source::Recorded(..) => done < turns,
         }
     }
 
@@ -127,11 +99,6 @@ impl Dice {
                 let side = turns.and_then(|turns| turns.get(*turn)).and_then(|turn| turn.get(*throw));
                 *throw += 1;
                 side.map_or(0, |side| side % sides)
-            }
-            Source::Explored { wanted, taken } => {
-                let side = wanted.get(taken.len()).map_or(0, |side| side % sides);
-                taken.push(Throw { side, sides });
-                side
             }
         }
     }

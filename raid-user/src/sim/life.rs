@@ -63,7 +63,20 @@ impl<'a> Life<'a> {
     ) -> Self {
         let out = world.view().health.missing();
         let (asked, done) = (Vec::new(), Vec::new());
-        Self { setup, world, model, totals, doubt, next_id, asked, done, fault_at: 0, out, cut_on: setup.cut_on.0[0], moment: false }
+        Self {
+            setup,
+            world,
+            model,
+            totals,
+            doubt,
+            next_id,
+            asked,
+            done,
+            fault_at: 0,
+            out,
+            cut_on: setup.cut_on.0[0],
+            moment: false,
+        }
     }
 
     fn dice(&self, sides: u32) -> bool {

@@ -73,7 +73,9 @@ fn marks(svg: &mut String, facts: &[Fact], height: usize) {
         let colour = match fact {
             Fact::PowerOn { .. } => "#2a2",
             Fact::PowerCut => "#000",
-            Fact::Vanishes { .. } | Fact::ThrownOut { .. } | Fact::WillFailWrite { .. } | Fact::Unreadable { .. } => "#d22",
+            Fact::Vanishes { .. } | Fact::ThrownOut { .. } | Fact::WillFailWrite { .. } | Fact::Unreadable { .. } => {
+                "#d22"
+            }
             Fact::Added { .. } | Fact::Absent { .. } => "#26c",
             _ => continue,
         };

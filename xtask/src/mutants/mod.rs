@@ -69,7 +69,8 @@ pub(crate) fn run(only: Option<&str>, seeds: u64) -> Result<()> {
     let tree = copy_tree()?;
     let fate = try_out(&tree, seeds).context("the core as it is")?;
     ensure!(matches!(fate, Fate::Survived), "the core as it is fails: {}", told(&fate));
-    let chosen: Vec<&Mutant> = MUTANTS.iter().filter(|mutant| only.is_none_or(|only| mutant.name.contains(only))).collect();
+    let chosen: Vec<&Mutant> =
+        MUTANTS.iter().filter(|mutant| only.is_none_or(|only| mutant.name.contains(only))).collect();
     ensure!(!chosen.is_empty(), "no mutant has that name");
     let mut wrong = Vec::new();
     for mutant in &chosen {
@@ -81,9 +82,9 @@ pub(crate) fn run(only: Option<&str>, seeds: u64) -> Result<()> {
         println!("{:<28} {:<60} {:>4.0} s", mutant.name, told(&fate), start.elapsed().as_secs_f64());
         match (mutant.verdict, &fate) {
             (Verdict::Caught, Fate::Seed(_) | Fate::Tests(_)) => {}
-            (Verdict::ByTests, Fate::Tests(_)) => {}
+            (Verdict::Open, Fate::Survived) => println!("{:<28} nobody has judged this one", ""),
             (Verdict::Harmless(why), Fate::Survived) => println!("{:<28} harmless: {why}", ""),
-            (Verdict::Caught | Verdict::ByTests | Verdict::Harmless(_), _) => wrong.push(mutant.name),
+            (Verdict::Caught | Verdict::Open | Verdict::Harmless(_), _) => wrong.push(mutant.name),
         }
     }
     println!("{} mutants, {} with another fate than the list says", chosen.len(), wrong.len());
@@ -152,7 +153,10 @@ fn try_out(tree: &Path, seeds: u64) -> Result<Fate> {
         let what = said.lines().find_map(|line| line.trim().strip_prefix("=> ")).unwrap_or("panicked");
         return Ok(Fate::Seed(format!("{seed}: {what}")));
     }
-    let tests = quiet(tree, &["test", "--quiet", "--package", "raid-core", "--lib", "--test", "engine", "--test", "plan_write"])?;
+    let tests = quiet(
+        tree,
+        &["test", "--quiet", "--package", "raid-core", "--lib", "--test", "engine", "--test", "plan_write"],
+    )?;
     if tests.status.success() {
         return Ok(Fate::Survived);
     }
