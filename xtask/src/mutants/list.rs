@@ -70,7 +70,9 @@ pub(super) const MUTANTS: [Mutant; 21] = [
         "heal-from-another-copy",
         "raid-core/src/plan_write.rs",
         "let source = first(sight.preferred)",
-        "let last = sight.preferred.difference(sight.bad).iter().last();\n    let source = if aim == Aim::Heal { last } else { first(sight.preferred) }\n        ",
+        r"let last = sight.preferred.difference(sight.bad).iter().last();
+    let source = if aim == Aim::Heal { last } else { first(sight.preferred) }
+        ",
         Caught,
     ),
     mutant(
@@ -106,25 +108,48 @@ pub(super) const MUTANTS: [Mutant; 21] = [
     mutant(
         "lost-wake-after-mark",
         "raid-core/src/engine.rs",
-        "machine.marked(slot, ticket));\n            host.wake(shard);",
+        r"machine.marked(slot, ticket));
+            host.wake(shard);",
         "machine.marked(slot, ticket));",
         Caught,
     ),
     mutant(
         "failed-read-counts-as-had",
         "raid-core/src/stripe/mod.rs",
-        "                job.bad.insert(member);\n",
-        "                job.bad.insert(member);\n                job.have.insert(member);\n",
+        r"                job.bad.insert(member);
+",
+        r"                job.bad.insert(member);
+                job.have.insert(member);
+",
         Harmless("a second plan reads nobody who is bad, so what is said to be had is not asked for again either way"),
     ),
     mutant(
         "plan-again-too-early",
         "raid-core/src/stripe/advance.rs",
-        "        if !self.issue(rows, slot, Way::Read, steps) {\n            return false;\n        }\n        if self.slots[slot].job.replan {\n            return self.plan(rows, slot);\n        }\n",
-        "        if self.slots[slot].job.replan {\n            return self.plan(rows, slot);\n        }\n        if !self.issue(rows, slot, Way::Read, steps) {\n            return false;\n        }\n",
+        r"        if !self.issue(rows, slot, Way::Read, steps) {
+            return false;
+        }
+        if self.slots[slot].job.replan {
+            return self.plan(rows, slot);
+        }
+",
+        r"        if self.slots[slot].job.replan {
+            return self.plan(rows, slot);
+        }
+        if !self.issue(rows, slot, Way::Read, steps) {
+            return false;
+        }
+",
         Caught,
     ),
-    mutant("no-second-plan", "raid-core/src/stripe/mod.rs", "                job.replan = true;\n", "", Caught),
+    mutant(
+        "no-second-plan",
+        "raid-core/src/stripe/mod.rs",
+        r"                job.replan = true;
+",
+        "",
+        Caught,
+    ),
     mutant(
         "read-all-again",
         "raid-core/src/stripe/advance.rs",
@@ -163,9 +188,17 @@ pub(super) const MUTANTS: [Mutant; 21] = [
     mutant(
         "nobody-wakes-settling",
         "raid-core/src/stripe/mod.rs",
-        "        self.wake_all(State::Settling);\n",
+        r"        self.wake_all(State::Settling);
+",
         "",
         Caught,
     ),
-    mutant("write-not-counted", "raid-core/src/stripe/advance.rs", "            job.counted = true;\n", "", Caught),
+    mutant(
+        "write-not-counted",
+        "raid-core/src/stripe/advance.rs",
+        r"            job.counted = true;
+",
+        "",
+        Caught,
+    ),
 ];
