@@ -9,6 +9,7 @@ mod bench;
 mod command;
 mod crash;
 mod fuzz;
+mod mutants;
 mod no_std;
 mod rust_src;
 mod test;
@@ -26,8 +27,14 @@ struct Arguments {
     verb: Verb,
 }
 
+/// The simulator as it ships, with what it says going to the terminal.
+fn sim(seeds: u64, first_seed: u64) -> anyhow::Result<()> {
+    let run = ["run", "--release", "--package", "raid-user", "--", "sim", "--seeds", &seeds.to_string()];
+    command::perform(command::cargo().args(run).args(["--first-seed", &first_seed.to_string()]))
+}
+
 /// What people will look for and not find.
-const NOT_YET: &str = "Not yet: `sim` (it comes with the engine), `kmod` (it comes with the kernel target).";
+const NOT_YET: &str = "Not yet: `kmod` (it comes with the kernel target).";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -59,6 +66,23 @@ enum Verb {
     Interop,
     /// Runs the tests of the parity code under AddressSanitizer
     Asan,
+    /// Puts faults into a copy of the core, one at a time, and tells which seed or test notices each
+    Mutants {
+        /// Part of a mutant's name; all if absent
+        name: Option<String>,
+        /// Seeds for each
+        #[arg(long, default_value_t = 40_000, value_name = "N")]
+        seeds: u64,
+    },
+    /// Runs the simulator for long, with progress; what it finds is told as `raid sim` tells it
+    Sim {
+        /// Seeds
+        #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+        seeds: u64,
+        /// The first seed
+        #[arg(long, default_value_t = 0, value_name = "SEED")]
+        first_seed: u64,
+    },
     /// Runs the benchmarks whose name contains FILTER and writes benches/RESULTS.md anew
     Bench {
         /// Part of a benchmark file's name; all if absent
@@ -75,6 +99,8 @@ fn main() -> ExitCode {
         Verb::Kill9 { rounds } => crash::kill9(rounds),
         Verb::Interop => crash::interop(),
         Verb::Asan => asan::run().map(|counts| println!("{counts}")),
+        Verb::Mutants { name, seeds } => mutants::run(name.as_deref(), seeds),
+        Verb::Sim { seeds, first_seed } => sim(seeds, first_seed),
         Verb::Bench { filter } => bench::run(filter.as_deref()),
     };
     match done {

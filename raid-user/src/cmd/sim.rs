@@ -1,5 +1,7 @@
 //! `raid sim`: the engine against a model, in as many worlds as there are seeds.
 
+use std::fs;
+
 use serde_json::json;
 
 use super::exit::{Exit, Failure};
@@ -9,12 +11,17 @@ use crate::sim::cli::{self, SimArgs};
 /// Runs the verb.
 ///
 /// # Errors
-/// Only output's: a broken promise is a result, and an exit status.
+/// Only output's, and the drawing's: a broken promise is a result, and an exit status.
 pub(super) fn run(args: &SimArgs, output: &Output) -> Result<Exit, Failure> {
     let report = cli::run(args);
+    if let Some((file, drawn)) = args.drawing(&report) {
+        let name = file.display();
+        fs::write(&file, drawn).map_err(|error| Failure::new(Exit::Io, format!("{name}: {error}")))?;
+    }
     let totals = report.totals;
     let violation = report.violation.as_ref().map(|violation| {
-        json!({ "seed": violation.seed, "array": violation.array, "what": violation.what, "story": violation.story })
+        json!({ "seed": violation.seed, "array": violation.array, "what": violation.what, "steps": violation.steps,
+            "story": violation.story })
     });
     let document = json!({
         "seeds": totals.seeds,

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::panic::resume_unwind;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,15 @@ pub struct SimArgs {
     /// Make a mistake on purpose; it should be caught
     #[arg(long)]
     pub bug: Option<Bug>,
+    /// Run every seed twice and compare
+    #[arg(long)]
+    pub twice: bool,
+    /// Tell the whole story of a broken promise, not the shortest that breaks one
+    #[arg(long)]
+    pub no_shrink: bool,
+    /// Draw the story of what was broken, or of the seed that is replayed, as SVG
+    #[arg(long, value_name = "FILE")]
+    pub timeline: Option<PathBuf>,
 }
 
 /// How a run went.
@@ -61,6 +71,11 @@ pub fn run(args: &SimArgs) -> Report {
                 break;
             }
             match super::run(seed, args.bug) {
+                Ok(more) if args.twice => {
+                    let again = super::run(seed, args.bug).ok();
+                    assert_eq!(again, Some(more), "seed {seed} is another world the second time");
+                    totals += more;
+                }
                 Ok(more) => totals += more,
                 Err(found) => {
                     violation = Some(found);
@@ -83,7 +98,22 @@ pub fn run(args: &SimArgs) -> Report {
     let mut totals = Totals::default();
     done.iter().for_each(|(more, _)| totals += *more);
     let violation = done.into_iter().filter_map(|(_, violation)| violation).min_by_key(|violation| violation.seed);
-    Report { totals, violation, took: start.elapsed(), threads }
+    let took = start.elapsed();
+    let violation = violation.map(|found| if args.no_shrink { found } else { Box::new(found.shrunk()) });
+    Report { totals, violation, took, threads }
+}
+
+impl SimArgs {
+    /// The drawing that was asked for, and where it is to go.
+    #[must_use]
+    pub fn drawing(&self, report: &Report) -> Option<(PathBuf, String)> {
+        let drawn = match (&report.violation, self.replay) {
+            (Some(violation), _) => violation.timeline.clone(),
+            (None, Some(seed)) => super::draw(seed, self.bug),
+            (None, None) => return None,
+        };
+        Some((self.timeline.clone()?, drawn))
+    }
 }
 
 impl Report {

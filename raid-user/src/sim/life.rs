@@ -46,7 +46,9 @@ pub(super) struct Life<'a> {
     pub(super) fault_at: u64,
     /// Members that were out when somebody looked last.
     pub(super) out: Columns,
-    /// A moment came at which the power may fail.
+    /// What sort of moment the power waits for.
+    cut_on: Moment,
+    /// Such a moment came.
     moment: bool,
 }
 
@@ -61,7 +63,20 @@ impl<'a> Life<'a> {
     ) -> Self {
         let out = world.view().health.missing();
         let (asked, done) = (Vec::new(), Vec::new());
-        Self { setup, world, model, totals, doubt, next_id, asked, done, fault_at: 0, out, moment: false }
+        Self {
+            setup,
+            world,
+            model,
+            totals,
+            doubt,
+            next_id,
+            asked,
+            done,
+            fault_at: 0,
+            out,
+            cut_on: setup.cut_on.0[0],
+            moment: false,
+        }
     }
 
     fn dice(&self, sides: u32) -> bool {
@@ -74,10 +89,12 @@ impl<'a> Life<'a> {
 
     /// Lives for some turns, in which everything may happen, or until a moment that is too good to be missed.
     pub(super) fn live(&mut self) -> Result<(), String> {
-        for _ in 0..self.setup.turns {
-            if self.moment {
+        self.cut_on = self.setup.cut_on.0[usize::from(self.world.outside(|out| out.dice.coin()))];
+        for done in 0.. {
+            if self.moment || !self.world.outside(|out| out.dice.goes_on(done, self.setup.turns)) {
                 break;
             }
+            self.world.outside(|out| out.dice.next_turn());
             if self.dice(self.setup.fault_every) {
                 self.fault();
             }
@@ -100,6 +117,7 @@ impl<'a> Life<'a> {
             if !self.setup.gentle || self.moment || self.impaired().is_empty() || self.world_failures() > 0 {
                 break;
             }
+            self.world.outside(|out| out.dice.next_turn());
             self.world.outside(|out| out.disks.iter_mut().for_each(|disk| disk.unreadable.clear()));
             self.replace();
             self.go_on()?;
@@ -117,7 +135,7 @@ impl<'a> Life<'a> {
             self.world.sweep();
         }
         self.world.turn();
-        if let (Moment::Between(kind), sides) = self.setup.cut_on {
+        if let (Moment::Between(kind), sides) = (self.cut_on, self.setup.cut_on.1) {
             // Most of these moments are dull: one in some tens is taken.
             self.moment |= sides > 0 && self.world.is_between(kind) && self.dice(sides * 16);
         }
@@ -155,6 +173,7 @@ impl<'a> Life<'a> {
     pub(super) fn drain(&mut self) -> Result<(), String> {
         self.set_free();
         for _ in 0..DRAIN_TURNS_MAX {
+            self.world.outside(|out| out.dice.next_turn());
             let turned = self.world.turn();
             self.hear()?;
             if !turned {
@@ -306,7 +325,7 @@ impl<'a> Life<'a> {
     fn answered(&mut self, promised: bool) {
         let sides = self.setup.cut_on.1;
         let view = self.world.view();
-        self.moment |= match self.setup.cut_on.0 {
+        self.moment |= match self.cut_on {
             Moment::AnsweredEarly => sides > 0 && view.durable < view.health.epoch() && self.dice(sides),
             Moment::Promised => sides > 0 && promised && self.dice(sides * 8),
             Moment::Between(_) => false,

@@ -16,9 +16,11 @@ mod faults;
 mod life;
 pub mod model;
 mod setup;
+mod shrink;
 mod story;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod world;
 
 use std::fmt;
@@ -34,7 +36,7 @@ use raid_core::{Columns, Member, Sector};
 
 pub use bug::Bug;
 
-use dice::Dice;
+use dice::{Dice, Script};
 use disk::{Disk, Guilt};
 use life::Life;
 use model::Model;
@@ -97,7 +99,7 @@ impl fmt::Display for Totals {
 }
 
 /// A promise that was broken.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Violation {
     /// The seed that shows it.
     pub seed: u64,
@@ -107,11 +109,49 @@ pub struct Violation {
     pub what: String,
     /// What happened before, the last line last.
     pub story: Vec<String>,
+    /// Requests, faults and power cuts in the story: what somebody outside of the array did.
+    pub steps: usize,
+    /// The same as a drawing, SVG.
+    pub timeline: String,
+    bug: Option<Bug>,
+    world: shrink::World,
+}
+
+impl Violation {
+    fn new(seed: u64, bug: Option<Bug>, world: shrink::World, broken: &Broken) -> Self {
+        let facts = broken.story.facts();
+        let array = world.setup.name.clone();
+        let members = world.setup.rows.geometry().members();
+        Self {
+            seed,
+            what: broken.what.clone(),
+            story: facts.iter().map(Fact::to_string).collect(),
+            steps: facts.iter().filter(|fact| fact.is_step()).count(),
+            timeline: timeline::svg(facts, members, &format!("seed {seed}, {array}: {}", broken.what)),
+            array,
+            bug,
+            world,
+        }
+    }
+
+    /// The same or another broken promise of the same world, with as little as possible before it.
+    #[must_use]
+    pub fn shrunk(&self) -> Self {
+        let world = shrink::shrink(self.world.clone(), self.bug, SHRINK_PLAYS);
+        let told = shrink::retell(&world, self.bug);
+        told.map_or_else(|| self.clone(), |broken| Self::new(self.seed, self.bug, world, &broken))
+    }
+}
+
+impl fmt::Debug for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {} ({})", self.seed, self.array)?;
+        writeln!(f, "seed {} ({}), {} steps", self.seed, self.array, self.steps)?;
         for line in &self.story {
             writeln!(f, "  {line}")?;
         }
@@ -119,13 +159,13 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Lines of a story that are told.
-const STORY_MAX: usize = 60;
+/// Worlds that are played at most to make a story short.
+const SHRINK_PLAYS: u32 = 20_000;
 
 /// Runs one seed, with a mistake in it or without.
 ///
 /// # Errors
-/// [`Violation`].
+/// [`Violation`], as it happened: [`Violation::shrunk`] makes it short.
 pub fn run(seed: u64, bug: Option<Bug>) -> Result<Totals, Box<Violation>> {
     let mut rng = Rng::with_seed(seed);
     let setup = Setup::new(&mut rng);
@@ -134,21 +174,45 @@ pub fn run(seed: u64, bug: Option<Bug>) -> Result<Totals, Box<Violation>> {
         Err(broken) => broken,
     };
     // Once more, to hear what happened.
-    let told = play(&setup, Dice::random(rng), Story::told(), bug).err();
+    let told = play(&setup, Dice::recorded(rng), Story::told(), bug).err();
     let broken = told.filter(|told| told.what == first.what).expect("a seed is a replay");
-    let facts = broken.story.facts();
-    let story = facts[facts.len().saturating_sub(STORY_MAX)..].iter().map(Fact::to_string).collect();
-    Err(Box::new(Violation { seed, array: setup.name, what: broken.what, story }))
+    let script = broken.script.clone().unwrap_or_default();
+    Err(Box::new(Violation::new(seed, bug, shrink::World { setup, script }, &broken)))
+}
+
+/// Plays a seed and draws it, whatever comes of it.
+#[must_use]
+pub fn draw(seed: u64, bug: Option<Bug>) -> String {
+    let mut rng = Rng::with_seed(seed);
+    let setup = Setup::new(&mut rng);
+    let members = setup.rows.geometry().members();
+    let (story, what) = told_to_the_end(&setup, Dice::random(rng), bug);
+    timeline::svg(story.facts(), members, &format!("seed {seed}, {}: {what}", setup.name))
 }
 
 /// A broken promise, with what is left of the world.
 struct Broken {
     what: String,
     story: Story,
+    script: Option<Script>,
 }
 
 /// Plays one world to its end.
 fn play(setup: &Setup, dice: Dice, story: Story, bug: Option<Bug>) -> Result<Totals, Box<Broken>> {
+    let (result, outside) = play_all(setup, dice, story, bug);
+    result.map_err(|what| {
+        let Outside { dice, story, .. } = *outside;
+        Box::new(Broken { what, story, script: dice.script().cloned() })
+    })
+}
+
+/// The whole story of a world, and how it ended.
+fn told_to_the_end(setup: &Setup, dice: Dice, bug: Option<Bug>) -> (Story, String) {
+    let (result, outside) = play_all(setup, dice, Story::told(), bug);
+    (outside.story, result.err().unwrap_or_else(|| "no promise was broken".to_owned()))
+}
+
+fn play_all(setup: &Setup, dice: Dice, story: Story, bug: Option<Bug>) -> (Result<Totals, String>, Box<Outside>) {
     let members = setup.rows.geometry().members();
     let mut health = Health::new(members).expect("arrays have members");
     for member in Columns::first(members).iter() {
@@ -160,8 +224,8 @@ fn play(setup: &Setup, dice: Dice, story: Story, bug: Option<Bug>) -> Result<Tot
     let outside = Outside { dice, disks, shelf: Vec::new(), bug, story, actions: 0 };
     let mut history = History { model: model_of(setup), totals: Totals { seeds: 1, ..Totals::default() }, next_id: 0 };
     match history.lives(setup, outside) {
-        Ok(()) => Ok(history.totals),
-        Err((what, outside)) => Err(Box::new(Broken { what, story: outside.story })),
+        Ok(outside) => (Ok(history.totals), Box::new(outside)),
+        Err((what, outside)) => (Err(what), outside),
     }
 }
 
@@ -184,7 +248,7 @@ struct History {
 }
 
 impl History {
-    fn lives(&mut self, setup: &Setup, mut outside: Outside) -> Result<(), Told> {
+    fn lives(&mut self, setup: &Setup, mut outside: Outside) -> Result<Outside, Told> {
         for life in 0..setup.lives {
             outside.story.note(Fact::PowerOn { life });
             outside = self.life(setup, outside, life + 1 == setup.lives)?;
@@ -198,11 +262,12 @@ impl History {
                 }
             }
         }
-        Ok(())
+        Ok(outside)
     }
 
     /// One life: assembly, requests and faults, and either a power cut or a last look at everything.
     fn life(&mut self, setup: &Setup, mut outside: Outside, last: bool) -> Result<Outside, Told> {
+        outside.dice.next_phase();
         for disk in &mut outside.disks {
             // What could not be read, or written, may be so after a rest.
             disk.unreadable.clear();
@@ -235,7 +300,10 @@ impl History {
             life.miss(member);
         }
         engine::start(&life.world);
-        let result = life.live().and_then(|()| if last { last_look(&mut life) } else { life.mend() });
+        let result = life.live().and_then(|()| {
+            life.world.outside(|out| out.dice.next_phase());
+            if last { last_look(&mut life) } else { life.mend() }
+        });
         let outside = life.world.power_cut(setup.chance);
         match result {
             Ok(()) => Ok(outside),

@@ -35,8 +35,8 @@ pub(super) struct Setup {
     pub(super) haste: Haste,
     /// In one of so many turns something comes between two critical sections; never if zero.
     pub(super) interrupts: u32,
-    /// A life may end at a moment like this, one in so many of them; never if zero.
-    pub(super) cut_on: (Moment, u32),
+    /// A life may end at a moment like one of these, one in so many of them; never if zero.
+    pub(super) cut_on: ([Moment; 2], u32),
 }
 
 /// What the dice hold back, so that what usually takes a moment takes long.
@@ -133,17 +133,19 @@ impl Setup {
             fault_every: rng.u32(30..400),
             haste: haste(rng, members),
             interrupts: [0, 1, 3, 10][rng.usize(..4)],
-            cut_on: (moment(rng), [0, 1, 4][rng.usize(..3)]),
+            cut_on: ([moment(rng), moment(rng)], [0, 1, 4][rng.usize(..3)]),
         }
     }
 }
 
-const KINDS: [Kind; 5] = [Kind::Io, Kind::Flush, Kind::Log, Kind::Health, Kind::Compute];
+/// What is written down about the members and about regions is slow more often than the rest: others wait for it.
+const KINDS: [Kind; 8] =
+    [Kind::Io, Kind::Flush, Kind::Compute, Kind::Log, Kind::Log, Kind::Health, Kind::Health, Kind::Health];
 
 fn haste(rng: &mut Rng, members: u16) -> Haste {
-    match rng.u8(..4) {
-        0 => Haste::Slow(KINDS[rng.usize(..KINDS.len())]),
-        1 => Haste::Late(Member(rng.u8(..u8::try_from(members).unwrap_or(1)))),
+    match rng.u8(..8) {
+        0..=2 => Haste::Slow(KINDS[rng.usize(..KINDS.len())]),
+        3 => Haste::Late(Member(rng.u8(..u8::try_from(members).unwrap_or(1)))),
         _ => Haste::Even,
     }
 }

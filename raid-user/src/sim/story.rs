@@ -49,6 +49,13 @@ pub(super) enum Fact {
     Done { action: Action, well: bool },
 }
 
+impl Fact {
+    /// True if somebody outside of the array did it.
+    pub(super) const fn is_step(&self) -> bool {
+        !matches!(self, Self::Refused { .. } | Self::Answered { .. } | Self::Issued { .. } | Self::Done { .. })
+    }
+}
+
 impl fmt::Display for Fact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
