@@ -52,7 +52,7 @@ fn main() -> Result<()> {
     if ["fio", "nbdkit", "linux.uml", "mdadm"].iter().any(|tool| raid_testkit::tool(tool).is_none()) {
         return if full { Err("a peer is missing".into()) } else { Ok(()) };
     }
-    let (rounds, seconds, levels) = if full { (5, 3, &LEVELS[..]) } else { (1, 1, &LEVELS[1..2]) };
+    let (rounds, seconds, levels) = if full { (3, 2, &LEVELS[..]) } else { (1, 1, &LEVELS[1..2]) };
     for (level, members) in levels {
         for load in &LOADS {
             measure(&raid, level, *members, load, rounds, seconds)?;

@@ -6,6 +6,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use raid_core::health::{Health, State};
+use raid_core::recovery::Rates;
+use raid_core::rows::ROW_SECTORS;
 use raid_core::{Member, SECTOR_BYTES};
 use raid_formats::record::Uuid;
 
@@ -21,6 +23,9 @@ use crate::media::{Media as _, MediaSpec, SharedMedia, open_mut};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long a change may take to be on the members.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a row has of each member: limits are in rows.
+const ROW_BYTES: u64 = ROW_SECTORS * SECTOR_BYTES;
 
 /// The tool's exit codes that a refusal can have.
 const USAGE: u8 = 2;
@@ -73,6 +78,9 @@ struct Inside {
     meter: Meter,
     /// The most that was left of the pass under way.
     total_bytes: u64,
+    paused: bool,
+    /// While clients are at work, and at most.
+    limits: (Option<u64>, Option<u64>),
 }
 
 impl Desk {
@@ -81,7 +89,7 @@ impl Desk {
     /// # Errors
     /// No thread.
     pub fn new(running: Arc<Running>, about: About, held: Vec<Option<Held>>) -> std::io::Result<Self> {
-        let mut inside = Inside { held, meter: Meter::default(), total_bytes: 0 };
+        let mut inside = Inside { held, meter: Meter::default(), total_bytes: 0, paused: false, limits: (None, None) };
         inside.look(&running);
         let inside = Arc::new(Mutex::new(inside));
         let (stop, stopped) = channel();
@@ -113,6 +121,23 @@ impl Desk {
             Ask::Fail { slot } => self.fail(Member(*slot)),
             Ask::Remove { slot } => self.remove(Member(*slot)),
             Ask::Add { member, slot, force } => self.add(member, *slot, *force),
+            Ask::Pause => {
+                self.inside().paused = true;
+                self.running.pause();
+                Ok(())
+            }
+            Ask::Resume => {
+                self.inside().paused = false;
+                self.running.resume();
+                Ok(())
+            }
+            Ask::Limit { busy_bytes_per_s, max_bytes_per_s } => {
+                let rows = |bytes: &Option<u64>| bytes.map_or(u64::MAX, |bytes| (bytes / ROW_BYTES).max(1));
+                self.inside().limits = (*busy_bytes_per_s, *max_bytes_per_s);
+                let (floor_rows_s, ceiling_rows_s) = (rows(busy_bytes_per_s), rows(max_bytes_per_s));
+                self.running.set_rates(Rates { floor_rows_s, ceiling_rows_s });
+                Ok(())
+            }
         }
     }
 
@@ -259,6 +284,7 @@ fn slot_status(health: &Health, slot: u8, held: &Option<Held>) -> SlotStatus {
 impl Inside {
     fn look(&mut self, running: &Running) {
         match running.left_bytes() {
+            Some(_) if self.paused => self.meter.rest(),
             Some(left) => {
                 self.total_bytes = self.total_bytes.max(left);
                 self.meter.look(Instant::now(), left);
@@ -279,6 +305,9 @@ impl Inside {
             total_bytes: self.total_bytes,
             bytes_per_s: self.meter.rate(),
             left_s: self.meter.left_s(),
+            paused: self.paused,
+            busy_bytes_per_s: self.limits.0,
+            max_bytes_per_s: self.limits.1,
         })
     }
 }
