@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use raid_core::health::{Health, State};
 use raid_core::recovery::Rates;
-use raid_core::rows::ROW_SECTORS;
 use raid_core::{Member, SECTOR_BYTES};
 use raid_formats::record::Uuid;
 
@@ -23,9 +22,6 @@ use crate::media::{Media as _, MediaSpec, SharedMedia, open_mut};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long a change may take to be on the members.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// What a row has of each member: limits are in rows.
-const ROW_BYTES: u64 = ROW_SECTORS * SECTOR_BYTES;
 
 /// The tool's exit codes that a refusal can have.
 const USAGE: u8 = 2;
@@ -132,7 +128,7 @@ impl Desk {
                 Ok(())
             }
             Ask::Limit { busy_bytes_per_s, max_bytes_per_s } => {
-                let rows = |bytes: &Option<u64>| bytes.map_or(u64::MAX, |bytes| (bytes / ROW_BYTES).max(1));
+                let rows = |bytes: &Option<u64>| bytes.map_or(u64::MAX, |bytes| self.running.rows_in(bytes));
                 self.inside().limits = (*busy_bytes_per_s, *max_bytes_per_s);
                 let (floor_rows_s, ceiling_rows_s) = (rows(busy_bytes_per_s), rows(max_bytes_per_s));
                 self.running.set_rates(Rates { floor_rows_s, ceiling_rows_s });

@@ -221,8 +221,8 @@ mdadm --stop /dev/md0 2>&1",
         let script =
             format!("mdadm --examine /dev/ubdc; {}\nsettle\n{CHECK}\nmdadm --stop /dev/md0 2>&1", disks.assemble());
         let Some(guest) = disks.uml(&script) else { return };
-        let offset: u64 = said(guest.trim_start(), " Recovery Offset : ").split(' ').next().unwrap().parse().unwrap();
-        assert!(offset >= 2048, "{guest}");
+        let offset = guest.lines().find_map(|line| line.trim().strip_prefix("Recovery Offset : ")?.split(' ').next());
+        assert!(offset.is_some_and(|sectors| sectors.parse::<u64>().unwrap() >= 2048), "{guest}");
         assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "MEMBERS")), ("0", &*self.all_up()), "{guest}");
         assert!(disks.content() == before, "{guest}");
     }
