@@ -8,6 +8,7 @@ pub mod fixtures;
 pub mod fuzz_bios;
 pub mod fuzz_bodies;
 pub mod fuzz_ddf;
+pub mod fuzz_imsm;
 pub mod fuzz_plan;
 pub mod image;
 pub mod known;
