@@ -9,14 +9,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use raid_core::Sectors;
+use raid_core::{Extent, Sector, Sectors};
 use raid_formats::assemble::{Claimant, same_array};
 use raid_formats::bios;
 use raid_formats::ddf;
+use raid_formats::dm;
 use raid_formats::md::{self, ProbeBuffer, Refusal, Superblock, Version};
-use raid_formats::record::{Format, Record, Role};
+use raid_formats::record::{Format, Record, Role, Sync, WriteLog};
 use raid_formats::source::Source;
 
+use crate::lvm::Physical;
 use crate::media::{self, Media, MediaSpec, Note, OpenError, Options, SharedMedia};
 
 /// How deep directories are followed.
@@ -62,6 +64,10 @@ enum Meta {
     Ddf { set: Arc<[u8]>, place: ddf::Place, guid: ddf::Guid },
     /// A record of a BIOS RAID.
     Bios(bios::Kind, Box<bios::Member>),
+    /// A superblock of dm-raid, which lies on a medium of its own, and with it the bitmap.
+    Dm { block: Box<[u8; 4096]>, beside: SharedMedia },
+    /// None: something else said what it is. What may differ from the first member is not read from it.
+    Told { doubted: Vec<Extent> },
 }
 
 /// What a look at one medium collects.
@@ -84,6 +90,13 @@ pub struct NoMember {
 }
 
 impl NoMember {
+    /// The same, with damage that another format left.
+    fn also(mut self, format: &'static str, damage: String) -> Self {
+        self.places.insert(0, (format, damage));
+        self.damaged = true;
+        self
+    }
+
     /// The place that says most: where a magic number stood, if anywhere.
     #[must_use]
     pub fn worst(&self) -> String {
@@ -119,6 +132,61 @@ impl Found {
         };
         let others = metas.map(|(_, record)| record).collect();
         Ok(Self { name: name.to_owned(), media, meta, record, others, notes: Vec::new() })
+    }
+
+    /// An image of dm-raid, whose metadata lie on the medium `beside`.
+    ///
+    /// # Errors
+    /// The metadata cannot be read, or are refused. Without a magic number the image was never filled.
+    pub fn dm_raid(name: &str, media: SharedMedia, beside: SharedMedia) -> Result<Self, String> {
+        let mut block = Box::new([0; 4096]);
+        beside.read_at(0, block.as_mut_slice()).map_err(|error| error.to_string())?;
+        let data = Sectors::from_bytes_floor(media.size_bytes());
+        let parsed = dm::Superblock::parse(block.as_slice(), data).map_err(|refusal| refusal.to_string())?;
+        let mut record = *parsed.record();
+        let mut chunks: u64 = 0;
+        // The superblock does not tell an unclean stop, the bitmap alone does. One that cannot be read vouches for nothing.
+        if let (WriteLog::Bitmap(at), Sync::Clean) = (record.log, record.sync) {
+            let (source, log) = (MediaSource(beside.as_ref()), ([0; 16], record.events));
+            let read = md::read_bitmap_at(&source, at, log, &mut [0; 8192], |_| chunks = chunks.saturating_add(1));
+            if !read.is_ok_and(|summary| summary.dirty == 0 && !summary.stale) {
+                record.sync = Sync::DirtyFrom(Sector(0));
+            }
+        }
+        let meta = Meta::Dm { block, beside };
+        Ok(Self { name: name.to_owned(), media, meta, record, others: Vec::new(), notes: Vec::new() })
+    }
+
+    /// A member that something else told of: it keeps no record. What is `doubted` is not read from it.
+    #[must_use]
+    pub fn told(name: &str, media: SharedMedia, record: Record, doubted: Vec<Extent>) -> Self {
+        let meta = Meta::Told { doubted };
+        Self { name: name.to_owned(), media, meta, record, others: Vec::new(), notes: Vec::new() }
+    }
+
+    /// The same member, read last.
+    #[must_use]
+    pub fn write_mostly(mut self) -> Self {
+        self.record.write_mostly = true;
+        self
+    }
+
+    /// Runs of its data that may be older than those of others.
+    #[must_use]
+    pub fn doubted(&self) -> &[Extent] {
+        match &self.meta {
+            Meta::Told { doubted } => doubted,
+            _ => &[],
+        }
+    }
+
+    /// The medium that holds dm-raid's superblock and bitmap, if it was found by one.
+    #[must_use]
+    pub fn beside(&self) -> Option<&SharedMedia> {
+        match &self.meta {
+            Meta::Dm { beside, .. } => Some(beside),
+            _ => None,
+        }
     }
 
     /// The same medium as a member of each of its volumes, this one first: a DDF disk can hold parts of several.
@@ -175,7 +243,7 @@ impl Found {
     pub const fn bios(&self) -> Option<(bios::Kind, &bios::Member)> {
         match &self.meta {
             Meta::Bios(kind, member) => Some((*kind, member)),
-            Meta::Md { .. } | Meta::Ddf { .. } => None,
+            _ => None,
         }
     }
 
@@ -184,7 +252,7 @@ impl Found {
     pub fn ddf(&self) -> Option<(&[u8], &ddf::Place)> {
         match &self.meta {
             Meta::Ddf { set, place, .. } => Some((set, place)),
-            Meta::Md { .. } | Meta::Bios(..) => None,
+            _ => None,
         }
     }
 
@@ -204,6 +272,12 @@ impl Claimant for Found {
         match &self.meta {
             Meta::Bios(_, member) => member.role_of(number),
             Meta::Ddf { .. } => self.with_ddf(|volume| volume.role_of(number)).unwrap_or(Role::Faulty),
+            Meta::Dm { block, .. } => {
+                let data = Sectors::from_bytes_floor(self.media.size_bytes());
+                let parsed = dm::Superblock::parse(block.as_slice(), data);
+                parsed.map_or(Role::Faulty, |superblock| superblock.role_of(number))
+            }
+            Meta::Told { .. } => u16::try_from(number).map_or(Role::Faulty, Role::Slot),
             Meta::Md { .. } => match self.superblock() {
                 Some(Ok(superblock)) => superblock.role_of(number),
                 Some(Err(_)) | None => Role::Faulty,
@@ -293,6 +367,8 @@ fn ddf_volumes(set: &Arc<[u8]>, place: &ddf::Place) -> Vec<(Meta, Record)> {
 pub enum Outcome {
     /// A member.
     Member(Box<Found>),
+    /// A physical volume of LVM.
+    Physical(Box<Physical>),
     /// A readable medium without a superblock.
     NotAMember(NoMember),
     /// Something that could not be opened.
@@ -322,7 +398,11 @@ fn open_path(name: &str, path: &OsStr, options: &Options) -> (Outcome, Option<Sh
     };
     let outcome = match Found::inspect(name, opened.media.clone()) {
         Ok(found) => Outcome::Member(Box::new(Found { notes: opened.notes, ..found })),
-        Err(reason) => Outcome::NotAMember(reason),
+        Err(reason) => match Physical::inspect(name, opened.media.clone()) {
+            Ok(Some(physical)) => Outcome::Physical(Box::new(physical)),
+            Ok(None) => Outcome::NotAMember(reason),
+            Err(damage) => Outcome::NotAMember(reason.also(Format::Lvm2.name(), damage)),
+        },
     };
     (outcome, Some(opened.media))
 }

@@ -14,6 +14,7 @@ mod scan;
 mod serve;
 mod sim;
 mod text;
+mod tree;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

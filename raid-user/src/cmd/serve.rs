@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
@@ -41,7 +40,7 @@ pub(super) struct ServeArgs {
 /// # Errors
 /// As opening; an address that cannot be listened on.
 pub(super) fn run(args: &ServeArgs, output: &Output) -> Result<Exit, Failure> {
-    let array = args.open.open(output)?;
+    let array = args.open.open(output)?.media;
     let (size_bytes, description) = (array.size_bytes(), array.describe());
     if args.socket.is_none() && !args.tcp.ip().is_loopback() && !args.allow_remote {
         let why = "not a loopback address: NBD has no password, and anybody could read (--allow-remote serves it)";
@@ -55,7 +54,7 @@ pub(super) fn run(args: &ServeArgs, output: &Output) -> Result<Exit, Failure> {
         once: args.once,
         ..ServeOptions::new(address)
     };
-    let running = serve(Target::ReadOnly(Arc::new(array)), options).map_err(|error| Failure::new(Exit::Io, error))?;
+    let running = serve(Target::ReadOnly(array), options).map_err(|error| Failure::new(Exit::Io, error))?;
     // Before anybody is told where it listens: who is told may stop it at once.
     ctrlc::set_handler(running.stopper()).map_err(|error| Failure::new(Exit::Io, error))?;
     let uri = running.uri();
