@@ -46,7 +46,7 @@ impl Case {
         self.fixture.text(file).split_whitespace().next().unwrap_or_default()
     }
 
-    /// Disks under the devices of the kernel's table whose names start so, in the order of the table: `vg-lv_rimage_0: 0 10240 linear 7:3 2048`.
+    /// Disks under the devices of the kernel's table whose names start so, in its order: `vg-lv_rimage_0: 0 10240 linear 7:3 2048`.
     fn disks(&self, device: &str) -> Vec<usize> {
         let lines = self.fixture.text("dmsetup-table.txt").lines().filter(|line| line.starts_with(device));
         let disks =

@@ -117,8 +117,8 @@ pub fn read_unsynced<S: Source>(
     Ok(())
 }
 
-/// A log's bits under a running mirror: region `number` agrees, or may not. The byte that changed, and where it lies: cleared durably before
-/// a write to the region, set again after it.
+/// A log's bits under a running mirror: region `number` agrees, or may not. The byte that changed, and where it lies: cleared
+/// durably before a write to the region, set again after it.
 ///
 /// `byte` is what stands there. `None` for a region that the log has no bit for.
 #[must_use]

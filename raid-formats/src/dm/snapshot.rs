@@ -1,7 +1,7 @@
 //! dm-snapshot's persistent store: the chunks of an origin that were kept before, or written instead.
 //!
-//! Source: kernel `drivers/md/dm-snap-persistent.c` (`struct disk_header`, `read_exceptions`, `area_location`). Chunk 0 is the header. Then a
-//! metadata area of one chunk, the chunks whose numbers its entries can hold, the next area, and so on. An entry says that chunk
+//! Source: kernel `drivers/md/dm-snap-persistent.c` (`struct disk_header`, `read_exceptions`, `area_location`). Chunk 0 is the header. Then
+//! a metadata area of one chunk, the chunks whose numbers its entries can hold, the next area, and so on. An entry says that chunk
 //! `old` of the snapshot lies in chunk `new` of the store; an entry whose `new` is zero ends the list. What has no entry is read
 //! from the origin.
 
