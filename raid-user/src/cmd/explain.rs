@@ -67,7 +67,7 @@ pub(super) fn run(args: &OpenArgs, output: &Output) -> Result<Exit, Failure> {
     if args.is_layered(&given) {
         return layered(args, given, output);
     }
-    let found = args.group(given.found)?;
+    let found = args.chosen(given.found)?;
     let options = args.options();
     let judged = verdicts(&found, &options);
     let opened = Array::open(found.clone(), &options);

@@ -118,11 +118,24 @@ impl OpenArgs {
         given(&self.members, self.follow_references, output)
     }
 
-    /// The members of the one array that is meant, where arrays alone are looked at.
+    /// The members of the one array that is meant, for verbs that know arrays alone.
+    ///
+    /// # Errors
+    /// Several arrays and none chosen; none at all; something that stands on layers is meant.
+    pub(super) fn group(&self, output: &Output) -> Result<Vec<Found>, Failure> {
+        let given = self.given(output)?;
+        if self.is_layered(&given) {
+            let why = "a volume that stands on others is read, and not yet written to or administered";
+            return Err(Failure::new(Exit::Refused, why));
+        }
+        self.chosen(given.found)
+    }
+
+    /// The members of the one array that is meant among these.
     ///
     /// # Errors
     /// Several arrays and none chosen; none at all.
-    pub(super) fn group(&self, found: Vec<Found>) -> Result<Vec<Found>, Failure> {
+    pub(super) fn chosen(&self, found: Vec<Found>) -> Result<Vec<Found>, Failure> {
         choose(group(found), self.array.as_deref())
     }
 
@@ -139,7 +152,7 @@ impl OpenArgs {
         if self.is_layered(&given) {
             return self.layered(given, output);
         }
-        let found = self.group(given.found)?;
+        let found = self.chosen(given.found)?;
         let array = Array::open(found, &self.options()).map_err(refused)?;
         for warning in array.warnings() {
             output.warn(&warning.to_string());
