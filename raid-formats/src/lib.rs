@@ -14,6 +14,7 @@ pub mod ddf;
 pub mod dm;
 pub mod dump;
 pub mod fault;
+pub mod imsm;
 pub mod lvm;
 pub mod md;
 pub mod record;

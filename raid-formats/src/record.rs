@@ -46,6 +46,8 @@ pub enum Format {
     DmRaid,
     /// LVM2's text: volumes that keep no records of their own.
     Lvm2,
+    /// Intel's firmware RAID (IMSM).
+    Imsm,
 }
 
 impl Format {
@@ -71,6 +73,7 @@ impl Format {
             Self::DdfSwapped => "ddf (little-endian)",
             Self::DmRaid => "dm-raid",
             Self::Lvm2 => "lvm2",
+            Self::Imsm => "imsm",
         }
     }
 
@@ -124,6 +127,8 @@ pub enum Role {
     Faulty,
     /// Holds the write journal.
     Journal,
+    /// Holds a part, but nothing here tells which: the format knows its disks by a serial number that the medium does not give.
+    Unidentified,
 }
 
 /// Level, width, chunk: what `ArrayConfig` needs besides the members' sizes.
@@ -200,6 +205,8 @@ bitflags::bitflags! {
         const DAMAGED_TABLE = 1 << 5;
         /// The array size that is stated cannot be; the one that follows from the members counts (DDF).
         const STATED_SIZE_WRONG = 1 << 6;
+        /// The write hole is closed by a log of a kind that is not known; what it holds is not replayed (IMSM).
+        const UNKNOWN_WRITE_LOG = 1 << 7;
     }
 }
 
@@ -217,6 +224,9 @@ impl Notes {
                 "A table's checksum is wrong in every copy; what the table says was taken as it stands."
             }
             Self::STATED_SIZE_WRONG => "The stated size of the array cannot be; the size that its members give counts.",
+            Self::UNKNOWN_WRITE_LOG => {
+                "Writes are logged on another drive, in a form that is not known; what it holds is not replayed."
+            }
             _ => "The table gives slots that the array does not have.",
         })
     }

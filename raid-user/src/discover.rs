@@ -3,23 +3,29 @@
 //! Nothing is judged here beyond one medium: which record of a medium is the likeliest is said by `raid_formats::md::probe`,
 //! who of an array's members is current by `raid_formats::assemble`.
 
+mod dm;
+mod identity;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use raid_core::{Extent, Sector, Sectors};
+use raid_core::{Extent, Sectors};
 use raid_formats::assemble::{Claimant, same_array};
 use raid_formats::bios;
 use raid_formats::ddf;
-use raid_formats::dm;
+use raid_formats::imsm;
 use raid_formats::md::{self, ProbeBuffer, Refusal, Superblock, Version};
-use raid_formats::record::{Format, Record, Role, Sync, WriteLog};
+use raid_formats::record::{Format, Record, Role};
 use raid_formats::source::Source;
 
 use crate::lvm::Physical;
 use crate::media::{self, Media, MediaSpec, Note, OpenError, Options, SharedMedia};
+
+use identity::Imsm;
+pub use identity::{Ambiguous, Identity, Serials};
 
 /// How deep directories are followed.
 const DEPTH_MAX: usize = 8;
@@ -68,6 +74,8 @@ enum Meta {
     Dm { block: Box<[u8; 4096]>, beside: SharedMedia },
     /// None: something else said what it is. What may differ from the first member is not read from it.
     Told { doubted: Vec<Extent> },
+    /// A record of IMSM, which of its volumes is meant, and which of its disks this is.
+    Imsm(Imsm),
 }
 
 /// What a look at one medium collects.
@@ -134,66 +142,15 @@ impl Found {
         Ok(Self { name: name.to_owned(), media, meta, record, others, notes: Vec::new() })
     }
 
-    /// An image of dm-raid, whose metadata lie on the medium `beside`.
-    ///
-    /// # Errors
-    /// The metadata cannot be read, or are refused. Without a magic number the image was never filled.
-    pub fn dm_raid(name: &str, media: SharedMedia, beside: SharedMedia) -> Result<Self, String> {
-        let mut block = Box::new([0; 4096]);
-        beside.read_at(0, block.as_mut_slice()).map_err(|error| error.to_string())?;
-        let data = Sectors::from_bytes_floor(media.size_bytes());
-        let parsed = dm::Superblock::parse(block.as_slice(), data).map_err(|refusal| refusal.to_string())?;
-        let mut record = *parsed.record();
-        let mut chunks: u64 = 0;
-        // The superblock does not tell an unclean stop, the bitmap alone does. One that cannot be read vouches for nothing.
-        if let (WriteLog::Bitmap(at), Sync::Clean) = (record.log, record.sync) {
-            let (source, log) = (MediaSource(beside.as_ref()), ([0; 16], record.events));
-            let read = md::read_bitmap_at(&source, at, log, &mut [0; 8192], |_| chunks = chunks.saturating_add(1));
-            if !read.is_ok_and(|summary| summary.dirty == 0 && !summary.stale) {
-                record.sync = Sync::DirtyFrom(Sector(0));
-            }
-        }
-        let meta = Meta::Dm { block, beside };
-        Ok(Self { name: name.to_owned(), media, meta, record, others: Vec::new(), notes: Vec::new() })
-    }
-
-    /// A member that something else told of: it keeps no record. What is `doubted` is not read from it.
-    #[must_use]
-    pub fn told(name: &str, media: SharedMedia, record: Record, doubted: Vec<Extent>) -> Self {
-        let meta = Meta::Told { doubted };
-        Self { name: name.to_owned(), media, meta, record, others: Vec::new(), notes: Vec::new() }
-    }
-
-    /// The same member, read last.
-    #[must_use]
-    pub fn write_mostly(mut self) -> Self {
-        self.record.write_mostly = true;
-        self
-    }
-
-    /// Runs of its data that may be older than those of others.
-    #[must_use]
-    pub fn doubted(&self) -> &[Extent] {
-        match &self.meta {
-            Meta::Told { doubted } => doubted,
-            _ => &[],
-        }
-    }
-
-    /// The medium that holds dm-raid's superblock and bitmap, if it was found by one.
-    #[must_use]
-    pub fn beside(&self) -> Option<&SharedMedia> {
-        match &self.meta {
-            Meta::Dm { beside, .. } => Some(beside),
-            _ => None,
-        }
-    }
-
-    /// The same medium as a member of each of its volumes, this one first: a DDF disk can hold parts of several.
+    /// The same medium as a member of each of its volumes, this one first: a disk of DDF or IMSM can hold parts of several.
     #[must_use]
     pub fn volumes(self) -> Vec<Self> {
-        let Meta::Ddf { set, place, .. } = &self.meta else { return vec![self] };
-        let mut volumes: Vec<Self> = ddf_volumes(set, place)
+        let metas = match &self.meta {
+            Meta::Ddf { set, place, .. } => ddf_volumes(set, place),
+            Meta::Imsm(imsm) => imsm.volumes(),
+            _ => return vec![self],
+        };
+        let mut volumes: Vec<Self> = metas
             .into_iter()
             .filter(|(_, record)| record.array != self.record.array)
             .map(|(meta, record)| Self { meta, record, others: Vec::new(), ..self.clone() })
@@ -256,6 +213,23 @@ impl Found {
         }
     }
 
+    /// The record of IMSM and where it lies, if it was found by one.
+    #[must_use]
+    pub fn imsm(&self) -> Option<(&[u8], &imsm::Place)> {
+        match &self.meta {
+            Meta::Imsm(imsm) => Some((imsm.bytes(), imsm.place())),
+            _ => None,
+        }
+    }
+
+    /// Runs of the medium that the format's own record lists as bad; MD's list is read apart.
+    pub(crate) fn bad_blocks(&self) -> Vec<Extent> {
+        match &self.meta {
+            Meta::Imsm(imsm) => imsm.with(|volume| volume.bad_blocks().collect()).unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Asks this member's DDF table; `None` if it has none.
     fn with_ddf<T>(&self, ask: impl FnOnce(&ddf::Volume<'_>) -> T) -> Option<T> {
         let Meta::Ddf { set, place, guid } = &self.meta else { return None };
@@ -274,10 +248,11 @@ impl Claimant for Found {
             Meta::Ddf { .. } => self.with_ddf(|volume| volume.role_of(number)).unwrap_or(Role::Faulty),
             Meta::Dm { block, .. } => {
                 let data = Sectors::from_bytes_floor(self.media.size_bytes());
-                let parsed = dm::Superblock::parse(block.as_slice(), data);
+                let parsed = raid_formats::dm::Superblock::parse(block.as_slice(), data);
                 parsed.map_or(Role::Faulty, |superblock| superblock.role_of(number))
             }
             Meta::Told { .. } => u16::try_from(number).map_or(Role::Faulty, Role::Slot),
+            Meta::Imsm(imsm) => imsm.with(|volume| volume.role_of(number)).unwrap_or(Role::Faulty),
             Meta::Md { .. } => match self.superblock() {
                 Some(Ok(superblock)) => superblock.role_of(number),
                 Some(Err(_)) | None => Role::Faulty,
@@ -296,6 +271,7 @@ impl Look {
         let mut look = Self::default();
         look.md(source);
         look.ddf(source);
+        look.imsm(source);
         look.bios(source);
         look
     }
@@ -337,6 +313,17 @@ impl Look {
             damaged("the disk belongs to no volume: a spare, or one that was taken out".to_owned());
         }
         self.metas.extend(volumes);
+    }
+
+    fn imsm(&mut self, source: &MediaSource<'_>) {
+        match Imsm::find(source) {
+            Ok(None) => {}
+            Ok(Some(imsm)) => self.metas.extend(imsm.volumes()),
+            Err(what) => {
+                self.damaged = true;
+                self.places.insert(0, (Format::Imsm.name(), what));
+            }
+        }
     }
 
     /// Nine formats that are hardly ever there: only what is damaged is worth a line.
@@ -397,7 +384,11 @@ fn open_path(name: &str, path: &OsStr, options: &Options) -> (Outcome, Option<Sh
         Err(error) => return unopened(error),
     };
     let outcome = match Found::inspect(name, opened.media.clone()) {
-        Ok(found) => Outcome::Member(Box::new(Found { notes: opened.notes, ..found })),
+        Ok(found) => {
+            let mut found = Found { notes: opened.notes, ..found };
+            found.identify_by_place(path);
+            Outcome::Member(Box::new(found))
+        }
         Err(reason) => match Physical::inspect(name, opened.media.clone()) {
             Ok(Some(physical)) => Outcome::Physical(Box::new(physical)),
             Ok(None) => Outcome::NotAMember(reason),
@@ -457,9 +448,11 @@ fn files_under(directory: &Path, depth: usize, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Members by array, in the order in which the arrays were met.
+/// Members by array, in the order in which the arrays were met. Disks that do not say which of their container's they are, are
+/// identified first, as far as elimination goes.
 #[must_use]
-pub fn group(found: Vec<Found>) -> Vec<Vec<Found>> {
+pub fn group(mut found: Vec<Found>) -> Vec<Vec<Found>> {
+    identity::eliminate(&mut found);
     let mut groups: Vec<Vec<Found>> = Vec::new();
     for member in found {
         let own = groups

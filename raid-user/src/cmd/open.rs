@@ -10,7 +10,7 @@ use raid_formats::assemble::Claimant;
 use super::exit::{Exit, Failure};
 use super::output::Output;
 use crate::array::{Array, OpenError, OpenOptions};
-use crate::discover::{Found, Outcome, group, search};
+use crate::discover::{Found, Outcome, Serials, group, search};
 use crate::layers::{Layers, NoVolume};
 use crate::lvm::Physical;
 use crate::media::{Media, MediaId, OpenError as MediaError, Options, SharedMedia};
@@ -33,6 +33,10 @@ pub(super) struct OpenArgs {
     /// Which array, volume or partition, to whatever depth: a name as scan prints it, for LVM group/volume
     #[arg(long, value_name = "NAME", conflicts_with = "array")]
     pub(super) volume: Option<String>,
+    /// Which disk a member is, by its drive's serial number, where the format (IMSM) knows disks by nothing else; several times.
+    /// A file MEMBER.serial says the same
+    #[arg(long, value_name = "MEMBER=SERIAL")]
+    pub(super) serial: Vec<String>,
     /// Refuse an array that lacks any member
     #[arg(long)]
     pub(super) strict: bool,
@@ -90,6 +94,14 @@ impl OpenArgs {
         }
     }
 
+    /// The flags that make these options and say the rest of this command line but the members, as words.
+    #[must_use]
+    pub(super) fn flags(&self, options: &OpenOptions) -> Vec<String> {
+        let array = self.array.iter().flat_map(|array| ["--array".to_owned(), array.clone()]);
+        let serials = self.serial.iter().flat_map(|serial| ["--serial".to_owned(), serial.clone()]);
+        flags(options, self.follow_references).into_iter().chain(array).chain(serials).collect()
+    }
+
     /// These members, with no risk taken.
     #[must_use]
     pub(super) fn plain(members: &[String], follow_references: bool) -> Self {
@@ -97,6 +109,7 @@ impl OpenArgs {
             members: members.to_vec(),
             array: None,
             volume: None,
+            serial: Vec::new(),
             strict: false,
             use_stale: Vec::new(),
             force_events: false,
@@ -115,7 +128,10 @@ impl OpenArgs {
     /// # Errors
     /// A name that is neither, a medium given twice.
     pub(super) fn given(&self, output: &Output) -> Result<Given, Failure> {
-        given(&self.members, self.follow_references, output)
+        let mut given = given(&self.members, self.follow_references, output)?;
+        let serials = Serials::parse(&self.serial).and_then(|serials| serials.tell(&mut given.found));
+        serials.map_err(|error| Failure::new(Exit::Usage, error))?;
+        Ok(given)
     }
 
     /// The members of the one array that is meant, for verbs that know arrays alone.
@@ -247,7 +263,7 @@ pub(super) fn no_volume(error: &NoVolume) -> Failure {
 
 /// The flags that make these options, as words of a command line.
 #[must_use]
-pub(super) fn flags(options: &OpenOptions, follow_references: bool) -> Vec<String> {
+fn flags(options: &OpenOptions, follow_references: bool) -> Vec<String> {
     let switches = [
         (options.strict, "--strict"),
         (options.force_events, "--force-events"),
