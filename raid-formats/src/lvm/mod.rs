@@ -1,8 +1,8 @@
 //! LVM2: the label that makes a disk a physical volume, the areas that hold the group's text, and what the text says.
 //!
-//! Source: lvm2 `lib/format_text/{layout.h,format-text.c,import_vsn1.c,export.c}`, `lib/label/label.h`, `lib/misc/crc.c`. Every physical
-//! volume of a group may carry the whole text; the one with the highest `seqno` counts. Nothing here chooses between disks, and nothing here
-//! keeps a group in memory: [`Group`] is a view of its text. The text is read and never rewritten.
+//! Source: lvm2 `lib/format_text/{layout.h,format-text.c,import_vsn1.c,export.c}`, `lib/label/label.h`, `lib/misc/crc.c`. Every
+//! physical volume of a group may carry the whole text; the one with the highest `seqno` counts. Nothing here chooses between disks,
+//! and nothing here keeps a group in memory: [`Group`] is a view of its text. The text is read and never rewritten.
 
 mod area;
 mod crc;
