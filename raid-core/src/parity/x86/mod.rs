@@ -4,6 +4,7 @@ mod avx2;
 mod avx2_gfni;
 mod avx512;
 mod avx512_gfni;
+mod cache;
 mod cpu;
 mod ssse3;
 

@@ -1,0 +1,82 @@
+//! Timing several things fairly on a machine that others use: many short rounds, everybody in each, medians of ratios.
+
+use std::time::{Duration, Instant};
+
+/// What one turn should last at least: a hundred times what reading the clock costs.
+const TURN: Duration = Duration::from_micros(20);
+
+/// Fewest rounds, however little time there is.
+const ROUNDS_MIN: usize = 15;
+
+/// What was found of one of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Found {
+    /// Which.
+    pub who: usize,
+    /// Median time of one run.
+    pub time_ns: f64,
+    /// Median over the rounds of the yardstick's time to this one's: 2 is twice as fast.
+    pub ratio: f64,
+}
+
+/// Measures `count` things for about `budget` together. `run` runs one of them so many times and says how long that took.
+pub fn measure(
+    count: usize,
+    yardstick: usize,
+    budget: Duration,
+    run: &mut dyn FnMut(usize, usize) -> Duration,
+) -> Vec<Found> {
+    // How often each has to run for a turn; twice, as the first runs warm up.
+    let mut times = vec![1; count];
+    for _ in 0..2 {
+        for (who, times) in times.iter_mut().enumerate() {
+            *times = 1;
+            while run(who, *times) < TURN {
+                *times *= 2;
+            }
+        }
+    }
+    let start = Instant::now();
+    let mut rounds: Vec<Vec<f64>> = Vec::new();
+    while rounds.len() < ROUNDS_MIN || start.elapsed() < budget {
+        let mut round = vec![0.0; count];
+        for turn in 0..count {
+            let who = (turn + rounds.len()) % count;
+            #[expect(clippy::cast_precision_loss, reason = "times and counts far below 2^52")]
+            let each = run(who, times[who]).as_nanos() as f64 / times[who] as f64;
+            round[who] = each;
+        }
+        rounds.push(round);
+    }
+    (0..count)
+        .map(|who| Found {
+            who,
+            time_ns: median(rounds.iter().map(|round| round[who])),
+            ratio: median(rounds.iter().map(|round| round[yardstick] / round[who])),
+        })
+        .collect()
+}
+
+/// The middle one.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_of_one_round_each() {
+        // A machine that is slower by the call: medians of times would say that the later one is slower.
+        let mut slow = 1.0;
+        let found = measure(2, 0, Duration::ZERO, &mut |who, times| {
+            slow *= 1.01;
+            Duration::from_secs_f64(1e-4 * slow * times as f64 / (who + 1) as f64)
+        });
+        assert!((found[1].ratio - 2.0).abs() < 0.05, "{found:?}");
+        assert!((found[0].ratio - 1.0).abs() < f64::EPSILON, "{found:?}");
+    }
+}
