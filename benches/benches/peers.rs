@@ -75,7 +75,7 @@ fn operations(width: usize) -> Vec<(&'static str, Operation)> {
         ("pq", Operation::Pq),
         ("xor", Operation::Xor),
         ("two", Operation::Two(0, 2)),
-        ("data+P", Operation::DataP(1)),
+        ("data-and-P", Operation::DataP(1)),
         ("update-first", Operation::Update(0)),
         ("update-last", Operation::Update(last)),
         ("check", Operation::Check),
@@ -88,6 +88,12 @@ struct Plan {
     budget: Duration,
 }
 
+impl Plan {
+    fn wants(&self, case: &str) -> bool {
+        self.filters.is_empty() || self.filters.iter().any(|part| case.contains(part))
+    }
+}
+
 fn main() {
     let (options, filters): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|word| word.starts_with('-'));
@@ -98,15 +104,15 @@ fn main() {
     }
     let budget_ms = std::env::var("RAID_BENCH_MS").ok().and_then(|ms| ms.parse().ok()).unwrap_or(1500);
     let plan = Plan { filters, budget: Duration::from_millis(budget_ms) };
+    sums(&plan, &peers);
     for place in [Place::Cached, Place::Memory] {
         for (block_kib, width) in BLOCKS_KIB.into_iter().flat_map(|block_kib| WIDTHS.map(|width| (block_kib, width))) {
             let stripe_bytes = (width + Stripe::MADE) * (block_kib << 10);
             let count = if place == Place::Memory { MEMORY_BYTES / stripe_bytes } else { 1 };
             let cases = operations(width).into_iter().map(|(name, operation)| {
-                (format!("{name} {}/{width}x{block_kib}K", format!("{place:?}").to_lowercase()), operation)
+                (format!("{name}+{}/{width}x{block_kib}K", format!("{place:?}").to_lowercase()), operation)
             });
-            let wanted = |case: &str| plan.filters.is_empty() || plan.filters.iter().any(|part| case.contains(part));
-            let cases: Vec<_> = cases.filter(|(case, _)| wanted(case)).collect();
+            let cases: Vec<_> = cases.filter(|(case, _)| plan.wants(case)).collect();
             if cases.is_empty() {
                 continue;
             }
@@ -143,14 +149,50 @@ fn measure(
         start.elapsed()
     };
     let names: Vec<&str> = contenders.iter().map(Contender::name).collect();
+    report(case, &names, bytes, plan.budget, &mut run);
+}
+
+/// CRC-32C, which ISA-L has beside its parity.
+fn sums(plan: &Plan, peers: &[Peer]) {
+    let peers: Vec<&Peer> = peers.iter().filter(|peer| peer.crc32c(0, &[]).is_some()).collect();
+    for block_kib in BLOCKS_KIB {
+        let bytes: Vec<u8> = (0..block_kib << 10).map(|at| at.wrapping_mul(2_654_435_761).to_le_bytes()[1]).collect();
+        let case = format!("crc32c+cached/{block_kib}K");
+        if !plan.wants(&case) {
+            continue;
+        }
+        let mut register = 0;
+        let mut run = |who: usize, times: usize| {
+            let start = Instant::now();
+            for _ in 0..times {
+                register = match who {
+                    0 => parity::crc32c(register, &bytes),
+                    1 => parity::crc32c::portable(register, &bytes),
+                    _ => peers[who - 2].crc32c(register, &bytes).unwrap_or_default(),
+                };
+            }
+            start.elapsed()
+        };
+        let ours = ["this-cpu", "portable"].into_iter();
+        let names: Vec<&str> = ours.chain(peers.iter().map(|peer| peer.name.as_str())).collect();
+        report(&case, &names, bytes.len(), plan.budget, &mut run);
+    }
+}
+
+/// Measures and prints a line for each of `names`.
+fn report(case: &str, names: &[&str], bytes: usize, budget: Duration, run: &mut dyn FnMut(usize, usize) -> Duration) {
     let yardstick = YARDSTICKS.iter().find_map(|name| names.iter().position(|other| other == name)).unwrap_or(0);
-    for found in rounds::measure(names.len(), yardstick, plan.budget, &mut run) {
+    for found in rounds::measure(names.len(), yardstick, budget, run) {
         println!("measured: {case}/{} {:.1} {bytes} {:.3}", names[found.who], found.time_ns, found.ratio);
     }
 }
 
 /// Everybody gives what the reference gives.
 fn agree(peers: &[Peer]) {
+    for peer in peers {
+        let sum = peer.crc32c(!0, b"123456789");
+        assert!(sum.is_none_or(|sum| !sum == 0xE306_9283), "{} CRC-32C", peer.name);
+    }
     for width in WIDTHS {
         let mut buffers = Buffers::new((width + Stripe::MADE) * 2, 4096);
         let mut stripes = Stripe::all(&mut buffers, width);

@@ -21,6 +21,7 @@
 //! code: `loops` has the loops, `kernel` the entry points made of them, one file per ISA fills in its instructions, `sources` checks slices and calls them.
 //! Nothing here knows of arrays: which column has which exponent is the geometry's business.
 
+pub mod crc32c;
 pub mod gf;
 pub mod reference;
 
@@ -36,6 +37,7 @@ mod portable;
 #[expect(unsafe_code, reason = "calls the entry points, having checked all that they demand")]
 mod sources;
 
+pub use self::crc32c::crc32c;
 pub use kernel::{DotEntry, Kernels, MEMORY};
 pub use ops::{COLUMNS_MAX, Error, LENGTH_UNIT_BYTES, Lost, Mismatch, Ops, Parity, Temporal};
 
@@ -60,6 +62,13 @@ use x86::supported;
 )))]
 fn supported() -> impl Iterator<Item = &'static Ops> {
     core::iter::empty()
+}
+
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+use x86::crc32c as sum_by_cpu;
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+const fn sum_by_cpu(_register: u32, _bytes: &[u8]) -> Option<u32> {
+    None
 }
 
 /// The portable form, which is always there.
