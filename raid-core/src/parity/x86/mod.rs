@@ -73,7 +73,7 @@ mod tests {
     /// The faster way hides the other where it is there.
     #[test]
     fn each_way_of_this_cpu_gives_the_sum() {
-        let bytes: std::vec::Vec<u8> = (0..700_u32).map(|at| (at * at >> 3).to_le_bytes()[0]).collect();
+        let bytes: std::vec::Vec<u8> = (0..700_u32).map(|at| ((at * at) >> 3).to_le_bytes()[0]).collect();
         for len in 0..bytes.len() {
             let (part, expected) = (&bytes[..len], portable(7, &bytes[..len]));
             assert_eq!(crc32c(7, part).unwrap_or(expected), expected, "{len} bytes");
