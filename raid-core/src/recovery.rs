@@ -85,6 +85,7 @@ pub struct Recovery {
     targets: [Option<Target>; REBUILDING_MAX],
     given_up: Columns,
     failures: u64,
+    halted: bool,
 }
 
 impl Recovery {
@@ -105,13 +106,35 @@ impl Recovery {
             targets: [None; REBUILDING_MAX],
             given_up: Columns::EMPTY,
             failures: 0,
+            halted: false,
         }
+    }
+
+    /// Begins with no further row: for whoever wants to stop before the end. A region that is half through stays in doubt, and marks
+    /// stay where they are.
+    pub fn halt(&mut self) {
+        self.halted = true;
     }
 
     /// Rows that could not be healed so far.
     #[must_use]
     pub const fn failures(&self) -> u64 {
         self.failures
+    }
+
+    /// Regions that are still to be visited for members being filled.
+    #[must_use]
+    pub fn regions_to_fill(&self) -> u64 {
+        self.targets.iter().flatten().map(|target| target.left).max().unwrap_or(0)
+    }
+
+    /// Rows that were begun with in the region under way.
+    #[must_use]
+    pub const fn rows_begun(&self) -> u64 {
+        match self.state {
+            State::Healing { next, .. } => next.saturating_sub(self.cursor.saturating_mul(self.region_rows)),
+            State::Resting | State::Visiting | State::Flushing { .. } | State::Moving { .. } => 0,
+        }
     }
 
     /// True if nothing is left to do.
@@ -200,7 +223,7 @@ impl Recovery {
             match &mut self.state {
                 State::Resting => {
                     self.join();
-                    if self.is_resting() || self.view.broken {
+                    if self.halted || self.is_resting() || self.view.broken {
                         return None;
                     }
                     self.state = State::Visiting;
@@ -211,6 +234,9 @@ impl Recovery {
                     return Some(RecoveryStep::Visit(RegionNo(self.cursor)));
                 }
                 State::Visiting => return None,
+                State::Healing { next, end, failed, .. } if self.halted && *next < *end => {
+                    (*end, *failed) = (*next, true)
+                }
                 State::Healing { next, end, pending, .. } if *next < *end => {
                     if *pending >= self.window {
                         return None;

@@ -76,6 +76,16 @@ pub struct Sight {
     pub bad: Columns,
     /// Redundancy may be older than the data here.
     pub doubt: bool,
+    /// Copies are read in the order of their members' numbers, from this one on and round.
+    pub from: Member,
+}
+
+impl Sight {
+    /// The one of `members` that is read first.
+    #[must_use]
+    pub fn first(&self, members: Columns) -> Option<Member> {
+        members.iter().find(|member| *member >= self.from).or_else(|| members.iter().next())
+    }
 }
 
 impl Rows {
@@ -163,6 +173,13 @@ impl Rows {
         }
     }
 
+    /// The member of a row's first copy: the others follow in the order of their numbers, from there on and round.
+    fn first_copy(&self, row: RowNo) -> Member {
+        let at = Sector(row.0.saturating_mul(ROW_SECTORS));
+        let first = (self.kind == RowKind::Copies).then(|| self.geometry.copies(at).next()).flatten();
+        first.map_or_else(Member::default, |place| place.member)
+    }
+
     /// Where a band lies on a member.
     #[must_use]
     pub fn at(&self, row: RowNo, band: Band, member: Member) -> Option<Sector> {
@@ -212,7 +229,8 @@ impl Rows {
     #[must_use]
     pub fn sight(&self, row: RowNo, band: Band, health: &Health) -> Sight {
         let members = self.members(row);
-        let mut sight = Sight { members, writable: members.difference(health.missing()), ..Sight::default() };
+        let writable = members.difference(health.missing());
+        let mut sight = Sight { members, writable, from: self.first_copy(row), ..Sight::default() };
         let len = Sectors(band.len.into());
         for member in members.iter() {
             let Some(at) = self.at(row, band, member) else { continue };

@@ -44,6 +44,10 @@ impl Store for Remembers {
         Ok(Slot { media: Some(media), data_at: Sector(8) })
     }
 
+    fn release(&self, _: Member) -> bool {
+        true
+    }
+
     fn stop(&self, _: &Health, clean: bool) -> io::Result<()> {
         self.0.lock().unwrap().stopped = Some(clean);
         Ok(())
@@ -71,7 +75,7 @@ fn rows(level: Level, members: u16) -> Rows {
     Rows::new(Geometry::new(&config).unwrap()).unwrap()
 }
 
-fn started(level: Level, media: &[SharedMediaMut], missing: Columns, notes: &Remembers) -> Running {
+fn start_of(level: Level, media: &[SharedMediaMut], missing: Columns, notes: &Remembers) -> Start {
     let rows = rows(level, u16::try_from(media.len()).unwrap());
     let mut health = Health::new(u16::try_from(media.len()).unwrap()).unwrap();
     for member in Columns::first(health.members()).difference(missing).iter() {
@@ -82,7 +86,7 @@ fn started(level: Level, media: &[SharedMediaMut], missing: Columns, notes: &Rem
         data_at: Sector(8),
     };
     let slots = media.iter().enumerate().map(slot).collect();
-    let start = Start {
+    Start {
         rows,
         health,
         slots,
@@ -90,10 +94,15 @@ fn started(level: Level, media: &[SharedMediaMut], missing: Columns, notes: &Rem
         log_page_words: 1,
         doubt: Vec::<RegionNo>::new(),
         store: Box::new(notes.clone()),
-    };
-    let tuning =
-        Tuning { threads: 3, slots: 8, pieces: 64, sweep_every: Duration::from_millis(20), ..Tuning::default() };
-    Running::start(start, &tuning).unwrap()
+    }
+}
+
+fn tuning() -> Tuning {
+    Tuning { threads: 3, slots: 8, pieces: 64, sweep_every: Duration::from_millis(20), ..Tuning::default() }
+}
+
+fn started(level: Level, media: &[SharedMediaMut], missing: Columns, notes: &Remembers) -> Running {
+    Running::start(start_of(level, media, missing, notes), &tuning()).unwrap()
 }
 
 impl Case {
@@ -185,5 +194,66 @@ fn a_member_fails_under_load_and_another_is_filled_while_writes_go_on() {
         media[1] = spare;
         let running = started(level, &media, Columns::one(Member(0)), &notes);
         assert!(content(&running) == expected, "{level:?} by the new member");
+    }
+}
+
+/// Stopping waited until recovery was through: hours, for large members.
+#[test]
+fn an_array_is_stopped_in_the_middle_of_its_resync_and_goes_on_with_the_next_start() {
+    for (level, members, _) in LEVELS {
+        let media: Vec<SharedMediaMut> = (0..members).map(|member| medium(&format!("d{member}"))).collect();
+        for medium in &media {
+            medium.write_at(0, &(0..1 << 20).map(|_| fastrand::u8(..)).collect::<Vec<_>>()).unwrap();
+        }
+        let notes = Remembers::default();
+        let mut start = start_of(level, &media, Columns::EMPTY, &notes);
+        let regions = start.rows.count().div_ceil(start.region_rows);
+        start.doubt = (0..regions).map(RegionNo).collect();
+        let slow = start.slots.iter_mut().flat_map(|slot| &mut slot.media);
+        slow.for_each(|medium| *medium = Arc::new(Slow(medium.clone())));
+        let running = Running::start(start, &tuning()).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(!running.stop().unwrap(), "{level:?}");
+        assert_eq!(notes.0.lock().unwrap().stopped, Some(false));
+        let mut start = start_of(level, &media, Columns::EMPTY, &notes);
+        start.doubt = (0..regions).map(RegionNo).collect();
+        let running = Running::start(start, &tuning()).unwrap();
+        running.wait_until_quiet();
+        assert_eq!((running.regions().in_doubt, running.left_bytes()), (0, None));
+        let expected = content(&running);
+        assert!(running.stop().unwrap());
+        let degraded = started(level, &media, Columns::one(Member(0)), &notes);
+        assert!(content(&degraded) == expected, "{level:?}");
+    }
+}
+
+/// A medium on which every write takes its time.
+struct Slow(SharedMediaMut);
+
+impl Media for Slow {
+    fn size_bytes(&self) -> u64 {
+        self.0.size_bytes()
+    }
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset_bytes, buf)
+    }
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+impl MediaMut for Slow {
+    fn write_at(&self, offset_bytes: u64, buf: &[u8]) -> io::Result<()> {
+        std::thread::sleep(Duration::from_millis(2));
+        self.0.write_at(offset_bytes, buf)
+    }
+    fn flush(&self) -> io::Result<()> {
+        self.0.flush()
+    }
+    fn write_zeroes(&self, offset_bytes: u64, len_bytes: u64, may_free: bool) -> io::Result<()> {
+        self.0.write_zeroes(offset_bytes, len_bytes, may_free)
+    }
+    fn discard(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<()> {
+        self.0.discard(offset_bytes, len_bytes)
     }
 }

@@ -13,6 +13,7 @@ pub mod image;
 pub mod mdadm;
 pub mod null_host;
 pub mod pattern;
+pub mod served;
 pub mod skip;
 pub mod uml;
 

@@ -29,6 +29,7 @@ pub mod reference;
 mod kernel;
 #[expect(unsafe_code, reason = "a method of these traits may be an instruction that the CPU lacks")]
 mod lanes;
+mod locate;
 #[expect(unsafe_code, reason = "the loops over raw pointers that all ISAs share")]
 mod loops;
 mod ops;
@@ -39,6 +40,7 @@ mod sources;
 
 pub use self::crc32c::crc32c;
 pub use kernel::{DotEntry, Kernels, MEMORY};
+pub use locate::{Culprit, Located};
 pub use ops::{COLUMNS_MAX, Error, LENGTH_UNIT_BYTES, Lost, Mismatch, Ops, Parity, Temporal};
 
 // Soft-float targets (bare metal, Rust in the kernel) have no vector registers to use: there only `portable` remains, and

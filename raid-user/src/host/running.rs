@@ -10,7 +10,7 @@ use raid_core::engine::{self, Host as _};
 use raid_core::health::{Health, State};
 use raid_core::memory::OutOfMemory;
 use raid_core::plan::{self, How};
-use raid_core::region::RegionNo;
+use raid_core::recovery::Recovery;
 use raid_core::request::{Error, Kind, Refused, Request, RequestId};
 use raid_core::rows::ROW_LEN;
 use raid_core::stripe::Limits;
@@ -58,7 +58,7 @@ impl Default for Tuning {
 
 /// The array. Dropping it is pulling the plug: members keep what reached them, and the next start heals the rest.
 pub struct Running {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
     workers: Vec<JoinHandle<()>>,
     clock: Option<(Sender<()>, JoinHandle<()>)>,
     /// Held while part of a sector is changed: whoever else does that could overwrite the other part with what it was.
@@ -109,15 +109,6 @@ impl Running {
         self.inner.with_members(|members| members.view().broken)
     }
 
-    /// True if the redundancy of some region may not fit its data.
-    fn is_in_doubt(&self) -> bool {
-        let limits = self.inner.limits();
-        let regions = self.inner.rows().count().div_ceil(limits.region_rows.max(1));
-        let shard = |region: u64| u16::try_from(region % u64::from(limits.shards.max(1))).unwrap_or(0);
-        let state = |region: u64| self.inner.with_shard(shard(region), |machine| machine.region(RegionNo(region)));
-        (0..regions).any(|region| state(region).in_doubt())
-    }
-
     /// Waits until nothing is under way and recovery has nothing left to do.
     pub fn wait_until_quiet(&self) {
         self.inner.jobs.wait_until_quiet();
@@ -142,24 +133,26 @@ impl Running {
         engine::add(&*self.inner, member).map_err(io::Error::other)
     }
 
-    /// Stops in order: what was written is durable, bits of quiet regions are taken back, and the members say so.
+    /// Stops in order: what was written is durable, bits of quiet regions are taken back, and the members say so. Recovery that is not
+    /// through goes on with the next start. True if the members say "clean".
     ///
     /// # Errors
     /// A flush or the members' metadata failed; the array is stopped all the same.
-    pub fn stop(mut self) -> io::Result<()> {
+    pub fn stop(mut self) -> io::Result<bool> {
         let flushed = self.flush();
         self.stop_clock();
+        self.inner.with_recovery(Recovery::halt);
         self.inner.jobs.wait_until_quiet();
         // Regions are taken back when they were idle for two sweeps; the log's pages follow.
         for _ in 0..3 {
             engine::sweep(&*self.inner, usize::MAX);
             self.inner.jobs.wait_until_quiet();
         }
-        let clean = !self.is_broken() && !self.is_in_doubt();
+        let clean = !self.is_broken() && self.regions().in_doubt == 0 && flushed.is_ok();
         let health = self.health();
         self.join(false);
-        let stopped = self.inner.store.stop(&health, clean && flushed.is_ok());
-        flushed.and(stopped)
+        let stopped = self.inner.store.stop(&health, clean);
+        flushed.and(stopped).map(|()| clean)
     }
 
     fn stop_clock(&mut self) {

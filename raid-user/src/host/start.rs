@@ -55,11 +55,14 @@ pub trait Store: Send + Sync {
     fn write_health(&self, member: Member, health: &Health) -> io::Result<()>;
 
     /// Gives a new medium to a missing slot, and says where its data will lie. Nothing on it is trusted.
-    /// The store must not write to it before the next `write_health`.
+    /// The store takes away what the medium says of other arrays, and writes nothing else to it before the next `write_health`.
     ///
     /// # Errors
     /// What the medium is too small for, or its own errors.
     fn admit(&self, member: Member, media: SharedMediaMut) -> io::Result<Slot>;
+
+    /// Lets go of the medium of a member that is out. False, and nothing is done, as long as the store has not heard that it is.
+    fn release(&self, member: Member) -> bool;
 
     /// The array was stopped in order: `clean` if no region is in doubt and all members are flushed. Called last.
     ///

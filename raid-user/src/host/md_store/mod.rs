@@ -182,6 +182,8 @@ impl Store for MdStore {
         let identity = if superblock.record().member.is_set() { new_uuid()? } else { Uuid::default() };
         let joined =
             md::join(&mut block, version, old_medium, medium, (identity, number), area).map_err(disk::other)?;
+        // Before any data are written to it: where its old superblock lies, data may come to lie.
+        crate::create::erase(&media)?;
         let bitmap = joined.bitmap.zip(image).map(|(area, bytes)| BitmapArea { at: area.at, bytes, whole: false });
         let data_at = joined.data.at;
         let (seat, new) = (media.clone(), Some(joined));
@@ -192,6 +194,16 @@ impl Store for MdStore {
             *coming = Some(number);
         }
         Ok(Slot { media: Some(seat), data_at })
+    }
+
+    fn release(&self, member: Member) -> bool {
+        let shared = self.shared();
+        let coming = shared.coming.get(usize::from(member.0)).is_some_and(Option::is_some);
+        let out = !shared.said.lives(member) && !coming;
+        if let Some(slot) = self.disks.get(usize::from(member.0)).filter(|_| out) {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        out
     }
 
     fn stop(&self, health: &Health, clean: bool) -> io::Result<()> {
