@@ -1,8 +1,9 @@
 //! The six entry points that an ISA offers: what they demand, and which loop serves which call.
 //!
 //! Everything else in [`parity`](super) is one of these six with the right factors. They work on raw pointers and
-//! counts, call nothing of `core` that is not inlined and cannot panic: so an ISA file, this file, [`loops`](super::loops), [`lanes`](super::lanes)
-//! and [`gf`](super::gf) can also be compiled apart from the rest, as a leaf object for a kernel whose Rust is soft-float.
+//! counts, call nothing of `core` that is not inlined and cannot panic: so an ISA file, this file, [`loops`](super::loops),
+//! [`lanes`](super::lanes) and [`gf`](super::gf) can also be compiled apart from the rest, as a leaf object for a kernel whose
+//! Rust is soft-float.
 //! There are no slices, no checks and no dispatch here: those are the floor above ([`Ops`](super::Ops)).
 //!
 //! # What every entry point demands
@@ -292,31 +293,76 @@ macro_rules! entry_points {
         }
 
         $(#[target_feature(enable = $features)])?
-        unsafe extern "C" fn pq(sources: *const *const u8, count: usize, p: *mut u8, q: *mut u8, len: usize, temporal: u8) {
+        unsafe extern "C" fn pq(
+            sources: *const *const u8,
+            count: usize,
+            p: *mut u8,
+            q: *mut u8,
+            len: usize,
+            temporal: u8,
+        ) {
             // SAFETY: Handed on; the features are enabled here.
             unsafe { $crate::parity::kernel::pq::<$isa, $fixed, $listed, $line>(sources, count, p, q, len, temporal) }
         }
 
         $(#[target_feature(enable = $features)])?
-        unsafe extern "C" fn dot(sources: *const *const u8, factors: *const u8, count: usize, dot: *mut u8, sum: *mut u8, len: usize, temporal: u8) {
+        unsafe extern "C" fn dot(
+            sources: *const *const u8,
+            factors: *const u8,
+            count: usize,
+            dot: *mut u8,
+            sum: *mut u8,
+            len: usize,
+            temporal: u8,
+        ) {
             // SAFETY: Handed on; the features are enabled here.
-            unsafe { $crate::parity::kernel::dot::<$isa, $listed, $line, false>(sources, factors, count, dot, sum, len, temporal) }
+            unsafe {
+                $crate::parity::kernel::dot::<$isa, $listed, $line, false>(
+                    sources, factors, count, dot, sum, len, temporal,
+                )
+            }
         }
 
         $(#[target_feature(enable = $features)])?
-        unsafe extern "C" fn solve(sources: *const *const u8, factors: *const u8, count: usize, dot: *mut u8, sum: *mut u8, len: usize, temporal: u8) {
+        unsafe extern "C" fn solve(
+            sources: *const *const u8,
+            factors: *const u8,
+            count: usize,
+            dot: *mut u8,
+            sum: *mut u8,
+            len: usize,
+            temporal: u8,
+        ) {
             // SAFETY: Handed on; the features are enabled here.
-            unsafe { $crate::parity::kernel::dot::<$isa, $listed, $line, true>(sources, factors, count, dot, sum, len, temporal) }
+            unsafe {
+                $crate::parity::kernel::dot::<$isa, $listed, $line, true>(
+                    sources, factors, count, dot, sum, len, temporal,
+                )
+            }
         }
 
         $(#[target_feature(enable = $features)])?
-        unsafe extern "C" fn update(sources: *const *const u8, count: usize, factor: u8, p: *mut u8, q: *mut u8, len: usize) {
+        unsafe extern "C" fn update(
+            sources: *const *const u8,
+            count: usize,
+            factor: u8,
+            p: *mut u8,
+            q: *mut u8,
+            len: usize,
+        ) {
             // SAFETY: Handed on; the features are enabled here.
             unsafe { $crate::parity::kernel::update::<$isa, $listed>(sources, count, factor, p, q, len) }
         }
 
         $(#[target_feature(enable = $features)])?
-        unsafe extern "C" fn check(sources: *const *const u8, factors: *const u8, count: usize, p: *const u8, q: *const u8, len: usize) -> usize {
+        unsafe extern "C" fn check(
+            sources: *const *const u8,
+            factors: *const u8,
+            count: usize,
+            p: *const u8,
+            q: *const u8,
+            len: usize,
+        ) -> usize {
             // SAFETY: Handed on; the features are enabled here.
             unsafe { $crate::parity::kernel::check::<$isa, $listed>(sources, factors, count, p, q, len) }
         }

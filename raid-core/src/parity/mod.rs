@@ -18,8 +18,11 @@
 //! ```
 //!
 //! The mathematics stands in front of [`reference`](mod@reference). This is the only part of the crate with `unsafe`
-//! code: `loops` has the loops, `kernel` the entry points made of them, one file per ISA fills in its instructions, `sources` checks slices and calls them.
-//! Nothing here knows of arrays: which column has which exponent is the geometry's business.
+//! code: `loops` has the loops, `kernel` the entry points made of them, one file per ISA fills in its instructions, `sources` checks
+//! slices and calls them. Nothing here knows of arrays: which column has which exponent is the geometry's business.
+//!
+//! Where a caller knows that blocks come from memory and are not looked at soon, [`Ops::hinted`] says so: their parity is then
+//! stored past the caches. Beside all that stands [`crc32c`](fn@crc32c), the sum that Linux keeps of its journals.
 
 pub mod crc32c;
 pub mod gf;

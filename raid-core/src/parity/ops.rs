@@ -1,7 +1,7 @@
 //! The operations a host calls: any of data, P and Q made from the others, changed or checked.
 //!
-//! Every operation becomes a list of columns ([`Columns`]), or one with factors ([`Weighted`]), and one call of a kernel. A violated contract is
-//! an [`Error`] and leaves all destinations as they were; it is never a panic.
+//! Every operation becomes a list of columns ([`Columns`]), or one with factors ([`Weighted`]), and one call of a kernel. A
+//! violated contract is an [`Error`] and leaves all destinations as they were; it is never a panic.
 
 use core::fmt;
 

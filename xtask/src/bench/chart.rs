@@ -39,9 +39,11 @@ pub(super) fn parity(measurements: &[Measurement]) -> String {
     let all = CASES.iter().flat_map(|(case, _)| FORMS.iter().filter_map(|(form, _)| rate(case, form)));
     let top = (all.fold(1.0, f64::max) / 20.0).ceil() * 20.0;
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
+         font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n\
-         <text x=\"{LEFT}\" y=\"22\" font-size=\"15\">P and Q of 4 KiB blocks in the cache, GB/s of data on one core (cargo xtask bench peers)</text>\n"
+         <text x=\"{LEFT}\" y=\"22\" font-size=\"15\">P and Q of 4 KiB blocks in the cache, GB/s of data on one core \
+         (cargo xtask bench peers)</text>\n"
     );
     for line in 0..=4 {
         let value = top * f64::from(line) / 4.0;
@@ -57,7 +59,8 @@ pub(super) fn parity(measurements: &[Measurement]) -> String {
             let height = height_of(0.0, top) - y;
             let _ = writeln!(
                 svg,
-                "<rect x=\"{x}\" y=\"{y:.1}\" width=\"{}\" height=\"{height:.1}\" fill=\"{colour}\"><title>{form}, {label}: {rate:.0} GB/s</title></rect>",
+                "<rect x=\"{x}\" y=\"{y:.1}\" width=\"{}\" height=\"{height:.1}\" fill=\"{colour}\">\
+                 <title>{form}, {label}: {rate:.0} GB/s</title></rect>",
                 BAR - 2
             );
         }
