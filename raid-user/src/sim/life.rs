@@ -2,6 +2,7 @@
 
 use raid_core::engine::{self, Host};
 use raid_core::health::Epoch;
+use raid_core::recovery::Rates;
 use raid_core::region::RegionNo;
 use raid_core::request::{Error, Kind, Refused, Request, RequestId};
 use raid_core::rows::{ROW_LEN, ROW_SECTORS, RowKind};
@@ -12,7 +13,7 @@ use super::check;
 use super::compute::Own;
 use super::model::{Model, Then, Value, Written};
 use super::setup::{Moment, Setup};
-use super::story::Fact;
+use super::story::{Fact, Steer};
 use super::world::World;
 
 /// Turns after which an array that still does something is said to do it for ever.
@@ -83,6 +84,9 @@ impl<'a> Life<'a> {
             if self.dice(100) {
                 self.replace();
             }
+            if self.dice(60) {
+                self.steer();
+            }
             self.go_on()?;
         }
         Ok(())
@@ -90,6 +94,7 @@ impl<'a> Life<'a> {
 
     /// What a gentle world does before the power fails: waits until all members are good.
     pub(super) fn mend(&mut self) -> Result<(), String> {
+        self.set_free();
         for _ in 0..MENDING_TURNS_MAX {
             // What is in doubt stays so: waiting for it is of no use.
             if !self.setup.gentle || self.moment || self.impaired().is_empty() || self.world_failures() > 0 {
@@ -119,8 +124,36 @@ impl<'a> Life<'a> {
         self.hear()
     }
 
+    /// The user pauses recovery, lets it go on, or says how fast it may go; and time goes by.
+    fn steer(&self) {
+        let steer = self.world.outside(|out| match out.dice.below(6) {
+            0 => Steer::Tick { busy: out.dice.coin() },
+            1 | 2 => Steer::Resume,
+            3 => Steer::Rate(out.dice.below(200).into()),
+            4 => Steer::Free,
+            _ => Steer::Pause,
+        });
+        self.tell(Fact::Steered(steer));
+        match steer {
+            Steer::Tick { busy } => engine::tick(&self.world, 100, busy),
+            Steer::Pause => engine::pause(&self.world),
+            Steer::Resume => engine::resume(&self.world),
+            Steer::Rate(rate) => {
+                engine::set_rates(&self.world, Rates { floor_rows_s: rate / 4, ceiling_rows_s: rate });
+            }
+            Steer::Free => engine::set_rates(&self.world, Rates::FREE),
+        }
+    }
+
+    /// Recovery may go as fast as it can.
+    fn set_free(&self) {
+        engine::resume(&self.world);
+        engine::set_rates(&self.world, Rates::FREE);
+    }
+
     /// Waits until all is quiet. Nobody may wait for anything then.
     pub(super) fn drain(&mut self) -> Result<(), String> {
+        self.set_free();
         for _ in 0..DRAIN_TURNS_MAX {
             let turned = self.world.turn();
             self.hear()?;
