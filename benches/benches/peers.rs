@@ -1,16 +1,18 @@
 //! The parity operations of every form that this CPU can run against other people's, all in one run.
 //!
 //! Each round times everybody once, in an order that rotates; what counts is the median of the rounds' ratios to ISA-L. So a
-//! slow moment of a shared machine meets all. `cached`: the same stripe again and again; `memory`: stripes in turn, of many times
-//! the caches' size. Throughput is that of the data columns, width × block.
+//! slow moment of a shared machine meets all. `cached`: one stripe again and again, another one each round, as luck with its pages'
+//! places in the caches differs between stripes more than between contenders; `memory`: stripes in turn, of many times the
+//! caches' size. Throughput is that of the data columns, width × block.
 //!
 //! `cargo xtask bench peers` builds the peers and runs this; by hand, `RAID_PEERS=FOLDER cargo bench -p raid-benches --bench
 //! peers -- --bench [FILTER]`. As a test (without `--bench`) everybody is run once and compared with the reference.
 
 use std::time::{Duration, Instant};
 
+use raid_benches::Buffers;
 use raid_benches::peers::{self, Operation, Peer, Stripe};
-use raid_benches::{Buffers, rounds};
+use raid_benches::rounds::{self, Turn};
 use raid_core::parity::{self, Lost, Ops, Parity, Temporal};
 
 const WIDTHS: [usize; 4] = [4, 8, 16, 32];
@@ -18,6 +20,9 @@ const BLOCKS_KIB: [usize; 2] = [4, 64];
 
 /// Bytes of all stripes together, where they are to come from memory: many times the last-level cache.
 const MEMORY_BYTES: usize = 384 << 20;
+
+/// Stripes that the rounds take in turn where each is cached.
+const PLACES: usize = 16;
 
 /// What all ratios are to: the first of these that is there.
 const YARDSTICKS: [&str; 3] = ["isal", "isal-debian", "portable"];
@@ -32,7 +37,7 @@ enum Place {
 /// Who takes part.
 #[derive(Clone, Copy)]
 enum Contender<'a> {
-    Ours(&'static Ops),
+    Ours(&'a Ops),
     Theirs(&'a Peer),
 }
 
@@ -44,17 +49,16 @@ impl Contender<'_> {
         }
     }
 
-    fn run(&self, operation: Operation, stripe: &mut Stripe<'_>, temporal: Temporal) {
+    fn run(&self, operation: Operation, stripe: &mut Stripe<'_>) {
         match self {
-            Self::Ours(ops) => ours(ops, operation, stripe, temporal).expect("the buffers have one length"),
+            Self::Ours(ops) => ours(ops, operation, stripe).expect("the buffers have one length"),
             Self::Theirs(peer) => assert!(peer.run(operation, stripe), "{} refuses", peer.name),
         }
     }
 }
 
-fn ours(ops: &Ops, operation: Operation, stripe: &mut Stripe<'_>, temporal: Temporal) -> Result<(), parity::Error> {
+fn ours(ops: &Ops, operation: Operation, stripe: &mut Stripe<'_>) -> Result<(), parity::Error> {
     let parts = stripe.parts();
-    let ops = ops.hinted(temporal);
     let (data, p, q) = (parts.data, parts.p, parts.q);
     let [out_a, out_b] = parts.recovered;
     match operation {
@@ -108,7 +112,7 @@ fn main() {
     for place in [Place::Cached, Place::Memory] {
         for (block_kib, width) in BLOCKS_KIB.into_iter().flat_map(|block_kib| WIDTHS.map(|width| (block_kib, width))) {
             let stripe_bytes = (width + Stripe::MADE) * (block_kib << 10);
-            let count = if place == Place::Memory { MEMORY_BYTES / stripe_bytes } else { 1 };
+            let count = if place == Place::Memory { MEMORY_BYTES / stripe_bytes } else { PLACES };
             let cases = operations(width).into_iter().map(|(name, operation)| {
                 (format!("{name}+{}/{width}x{block_kib}K", format!("{place:?}").to_lowercase()), operation)
             });
@@ -134,17 +138,25 @@ fn measure(
     bytes: usize,
 ) {
     let temporal = if place == Place::Memory { Temporal::Memory } else { Temporal::Cached };
+    let forms: Vec<Ops> = parity::all().map(|ops| ops.hinted(temporal)).collect();
     let theirs = peers.iter().filter(|peer| peer.can(operation)).map(Contender::Theirs);
-    let contenders: Vec<Contender<'_>> = parity::all().map(Contender::Ours).chain(theirs).collect();
+    let contenders: Vec<Contender<'_>> = forms.iter().map(Contender::Ours).chain(theirs).collect();
     for stripe in &mut *stripes {
-        Contender::Ours(parity::detect()).run(Operation::Pq, stripe, Temporal::Cached);
+        Contender::Ours(parity::detect()).run(Operation::Pq, stripe);
     }
     let mut next = 0;
-    let mut run = |who: usize, times: usize| {
+    let mut run = |turn: Turn| {
+        let contender = contenders[turn.who];
+        if place == Place::Cached {
+            next = turn.round % stripes.len();
+            contender.run(operation, &mut stripes[next]);
+        }
         let start = Instant::now();
-        for _ in 0..times {
-            contenders[who].run(operation, &mut stripes[next], temporal);
-            next = if next + 1 == stripes.len() { 0 } else { next + 1 };
+        for _ in 0..turn.times {
+            contender.run(operation, &mut stripes[next]);
+            if place == Place::Memory {
+                next = (next + 1) % stripes.len();
+            }
         }
         start.elapsed()
     };
@@ -162,13 +174,13 @@ fn sums(plan: &Plan, peers: &[Peer]) {
             continue;
         }
         let mut register = 0;
-        let mut run = |who: usize, times: usize| {
+        let mut run = |turn: Turn| {
             let start = Instant::now();
-            for _ in 0..times {
-                register = match who {
+            for _ in 0..turn.times {
+                register = match turn.who {
                     0 => parity::crc32c(register, &bytes),
                     1 => parity::crc32c::portable(register, &bytes),
-                    _ => peers[who - 2].crc32c(register, &bytes).unwrap_or_default(),
+                    other => peers[other - 2].crc32c(register, &bytes).unwrap_or_default(),
                 };
             }
             start.elapsed()
@@ -180,7 +192,7 @@ fn sums(plan: &Plan, peers: &[Peer]) {
 }
 
 /// Measures and prints a line for each of `names`.
-fn report(case: &str, names: &[&str], bytes: usize, budget: Duration, run: &mut dyn FnMut(usize, usize) -> Duration) {
+fn report(case: &str, names: &[&str], bytes: usize, budget: Duration, run: &mut dyn FnMut(Turn) -> Duration) {
     let yardstick = YARDSTICKS.iter().find_map(|name| names.iter().position(|other| other == name)).unwrap_or(0);
     for found in rounds::measure(names.len(), yardstick, budget, run) {
         println!("measured: {case}/{} {:.1} {bytes} {:.3}", names[found.who], found.time_ns, found.ratio);
@@ -193,18 +205,19 @@ fn agree(peers: &[Peer]) {
         let sum = peer.crc32c(!0, b"123456789");
         assert!(sum.is_none_or(|sum| !sum == 0xE306_9283), "{} CRC-32C", peer.name);
     }
+    let forms: Vec<Ops> = parity::all().copied().collect();
     for width in WIDTHS {
         let mut buffers = Buffers::new((width + Stripe::MADE) * 2, 4096);
         let mut stripes = Stripe::all(&mut buffers, width);
         let [expected, stripe] = &mut stripes[..] else { panic!("two stripes") };
         for (_, operation) in operations(width) {
-            for contender in parity::all().map(Contender::Ours).chain(peers.iter().map(Contender::Theirs)) {
+            for contender in forms.iter().map(Contender::Ours).chain(peers.iter().map(Contender::Theirs)) {
                 if matches!(contender, Contender::Theirs(peer) if !peer.can(operation) || peer.name == "skeleton") {
                     continue;
                 }
                 let parts = stripe.parts();
                 parity::reference::pq(parts.data, parts.p, parts.q);
-                contender.run(operation, stripe, Temporal::Cached);
+                contender.run(operation, stripe);
                 let parts = stripe.parts();
                 let (p, q) = (parts.p.to_vec(), parts.q.to_vec());
                 let columns: Vec<Vec<u8>> = parts.data.iter().map(|column| column.to_vec()).collect();

@@ -19,19 +19,25 @@ pub struct Found {
     pub ratio: f64,
 }
 
-/// Measures `count` things for about `budget` together. `run` runs one of them so many times and says how long that took.
-pub fn measure(
-    count: usize,
-    yardstick: usize,
-    budget: Duration,
-    run: &mut dyn FnMut(usize, usize) -> Duration,
-) -> Vec<Found> {
+/// What one of the things is asked to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// Which of them.
+    pub who: usize,
+    /// How many times it runs.
+    pub times: usize,
+    /// The number of the round: whatever may differ from round to round is to be the same in one.
+    pub round: usize,
+}
+
+/// Measures `count` things for about `budget` together. `run` does a turn and says how long it took.
+pub fn measure(count: usize, yardstick: usize, budget: Duration, run: &mut dyn FnMut(Turn) -> Duration) -> Vec<Found> {
     // How often each has to run for a turn; twice, as the first runs warm up.
     let mut times = vec![1; count];
     for _ in 0..2 {
         for (who, times) in times.iter_mut().enumerate() {
             *times = 1;
-            while run(who, *times) < TURN {
+            while run(Turn { who, times: *times, round: 0 }) < TURN {
                 *times *= 2;
             }
         }
@@ -43,7 +49,7 @@ pub fn measure(
         for turn in 0..count {
             let who = (turn + rounds.len()) % count;
             #[expect(clippy::cast_precision_loss, reason = "times and counts far below 2^52")]
-            let each = run(who, times[who]).as_nanos() as f64 / times[who] as f64;
+            let each = run(Turn { who, times: times[who], round: rounds.len() }).as_nanos() as f64 / times[who] as f64;
             round[who] = each;
         }
         rounds.push(round);
@@ -83,7 +89,7 @@ mod tests {
     fn ratios_are_of_one_round_each() {
         // A machine that is slower by the call: medians of times would say that the later one is slower.
         let mut slow = 1.0;
-        let found = measure(2, 0, Duration::ZERO, &mut |who, times| {
+        let found = measure(2, 0, Duration::ZERO, &mut |Turn { who, times, .. }| {
             slow *= 1.01;
             Duration::from_secs_f64(1e-4 * slow * times as f64 / (who + 1) as f64)
         });

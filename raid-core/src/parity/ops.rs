@@ -126,7 +126,9 @@ impl Ops {
     /// # Errors
     /// [`Error::Length`], [`Error::TooManyColumns`].
     pub fn xor(&self, out: &mut [u8], sources: &[&[u8]]) -> Result<(), Error> {
-        Columns::of(sources, out.len())?.xor(&self.kernels, self.temporal, out)
+        let mut columns = Columns::of_length(out.len());
+        columns.fill(sources)?;
+        columns.xor(&self.kernels, self.temporal, out)
     }
 
     /// `p` and `q` become P and Q of `data`.
@@ -134,7 +136,8 @@ impl Ops {
     /// # Errors
     /// [`Error::Length`], [`Error::TooManyColumns`].
     pub fn pq(&self, data: &[&[u8]], p: &mut [u8], q: &mut [u8]) -> Result<(), Error> {
-        let columns = Columns::of(data, p.len())?;
+        let mut columns = Columns::of_length(p.len());
+        columns.fill(data)?;
         if columns.count() == data.len() {
             return columns.pq(&self.kernels, self.temporal, p, q);
         }
@@ -165,7 +168,9 @@ impl Ops {
             return Err(Error::NoSuchColumn);
         }
         let Some(len_bytes) = p.as_deref().or(q.as_deref()).map(<[u8]>::len) else { return Ok(()) };
-        Columns::of(changes, len_bytes)?.update(&self.kernels, gf::power(exponent), p, q)
+        let mut columns = Columns::of_length(len_bytes);
+        columns.fill(changes)?;
+        columns.update(&self.kernels, gf::power(exponent), p, q)
     }
 
     /// Brings back any one or two of data, P and Q. What `data` has in the places of lost columns is not looked at.
@@ -249,7 +254,8 @@ impl Ops {
     /// [`Error::Length`], [`Error::TooManyColumns`].
     pub fn check(&self, data: &[&[u8]], p: Option<&[u8]>, q: Option<&[u8]>) -> Result<Option<Mismatch>, Error> {
         let Some(len_bytes) = p.or(q).map(<[u8]>::len) else { return Ok(None) };
-        let columns = Columns::of(data, len_bytes)?;
+        let mut columns = Columns::of_length(len_bytes);
+        columns.fill(data)?;
         let right_bytes = if q.is_none() || columns.count() == data.len() {
             columns.check(&self.kernels, p, q)?
         } else {

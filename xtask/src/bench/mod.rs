@@ -20,6 +20,9 @@ use crate::command::{cargo, command, line, output, perform, root};
 use measured::Measurement;
 use peers::Peers;
 
+/// The benchmark that times the tool itself.
+const TOOL: &str = "examine";
+
 /// The benchmark that wants other people's code built first.
 const PEERS: &str = "peers";
 
@@ -36,11 +39,12 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     if chosen.is_empty() {
         bail!("no such benchmark; there are: {}", names.join(", "));
     }
-    // Some benchmarks time the tool itself.
-    perform(cargo().args(["build", "--release", "--package", "raid-user"]))?;
     let file = root().join("benches/RESULTS.md");
     for name in chosen {
-        let peers = if name == PEERS { Some(peers::build()?) } else { None };
+        if name.as_str() == TOOL {
+            perform(cargo().args(["build", "--release", "--package", "raid-user"]))?;
+        }
+        let peers = if name.as_str() == PEERS { Some(peers::build()?) } else { None };
         let measurements = measure(name, peers.as_ref())?;
         if measurements.is_empty() {
             bail!("{name} measured nothing");
