@@ -52,7 +52,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
         let old = fs::read_to_string(&file).unwrap_or_else(|_| results::EMPTY.to_owned());
         let mut circumstances = circumstances()?;
         if let Some(peers) = peers {
-            circumstances = format!("{circumstances}. {}", peers.versions.join("; "));
+            circumstances = format!("{circumstances}.\nPeers: {}", peers.versions.join(",\n"));
             fs::write(root().join(CHART), chart::parity(&measurements)).context("cannot write the chart")?;
         }
         let section = results::section(name, &circumstances, &measurements);
