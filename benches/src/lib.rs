@@ -2,7 +2,11 @@
 //!
 //! One allocation, each buffer on a line of cache, one 4 KiB page more than a block apart: blocks at a
 //! power of two from each other fall on the same few sets of the first-level cache and would measure that.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
+
+#[expect(unsafe_code, reason = "calls of functions in C")]
+pub mod peers;
+pub mod rounds;
 
 /// Bytes that buffers start at a multiple of.
 const LINE_BYTES: usize = 64;

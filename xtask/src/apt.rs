@@ -1,6 +1,10 @@
 //! Debian's package manager: installing for tests, and asking the archive for packages without installing them.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -81,6 +85,31 @@ impl<'a> Suite<'a> {
             Some(name) => Ok(name),
             None => bail!("{wanted} was downloaded but is not in {}", self.folder.display()),
         }
+    }
+
+    /// Downloads the original archive of a source package, the newest that the suite has.
+    ///
+    /// # Errors
+    /// If the package manager fails, which includes a wrong hash or signature.
+    pub(crate) fn download_source(&self, package: &str) -> Result<PathBuf> {
+        let list = self.folder.join("sources.list");
+        let binary = fs::read_to_string(&list)?;
+        if !binary.contains("deb-src") {
+            fs::write(&list, format!("{binary}{}", binary.replacen("deb ", "deb-src ", 1)))?;
+            output(self.with_options("apt-get").args(["-q", "update"]))?;
+        }
+        let folder = self.folder.join(package);
+        fs::create_dir_all(&folder)?;
+        let mut get = self.with_options("apt-get");
+        output(get.args(["-q", "--download-only", "source", package]).current_dir(&folder))?;
+        let names = fs::read_dir(&folder)?.filter_map(|entry| Some(entry.ok()?.path()));
+        let original = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.contains(".orig.tar.") && !name.ends_with(".asc")
+        };
+        let mut originals: Vec<PathBuf> = names.filter(original).collect();
+        originals.sort();
+        originals.pop().with_context(|| format!("{package} has no original archive"))
     }
 
     fn with_options(&self, program: &str) -> Command {

@@ -14,7 +14,7 @@ pub(crate) struct Tool {
     serves: &'static str,
 }
 
-const fn tool(program: &'static str, package: &'static str, serves: &'static str) -> Tool {
+pub(crate) const fn tool(program: &'static str, package: &'static str, serves: &'static str) -> Tool {
     Tool { program, package, serves }
 }
 

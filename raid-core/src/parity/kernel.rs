@@ -1,8 +1,9 @@
-//! The five loops over columns, written once for all ISAs, and the table of entry points that an ISA offers.
+//! The six entry points that an ISA offers: what they demand, and which loop serves which call.
 //!
-//! Everything else in [`parity`](super) is one of these five with the right factors. They work on raw pointers and
-//! counts, call nothing of `core` that is not inlined and cannot panic: so an ISA file, this file, [`lanes`](super::lanes) and
-//! [`gf`](super::gf) can also be compiled apart from the rest, as a leaf object for a kernel whose Rust is soft-float.
+//! Everything else in [`parity`](super) is one of these six with the right factors. They work on raw pointers and
+//! counts, call nothing of `core` that is not inlined and cannot panic: so an ISA file, this file, [`loops`](super::loops),
+//! [`lanes`](super::lanes) and [`gf`](super::gf) can also be compiled apart from the rest, as a leaf object for a kernel whose
+//! Rust is soft-float.
 //! There are no slices, no checks and no dispatch here: those are the floor above ([`Ops`](super::Ops)).
 //!
 //! # What every entry point demands
@@ -13,15 +14,21 @@
 //!   said, one may be null, and is then not written.
 //! * `len` is a multiple of 64. Nothing need be aligned.
 
-use super::lanes::{Isa, Register};
+use super::lanes::Isa;
+use super::loops::{Check, Claim, Dot, Fixed, Listed, Plain, Pq, Step, Stream, StreamAhead, Update, Xor, walk};
+
+/// [`Kernels::pq`], [`Kernels::dot`] and so on take this for `temporal`: the blocks come from memory, and what is made is not
+/// looked at soon. Any other number: they are in the caches.
+pub const MEMORY: u8 = 1;
 
 /// The entry points of one ISA. C's calling convention, as they may come from a leaf object.
 #[derive(Clone, Copy)]
 pub struct Kernels {
     /// `out` = Σ sources.
-    pub xor: unsafe extern "C" fn(sources: *const *const u8, count: usize, out: *mut u8, len: usize),
+    pub xor: unsafe extern "C" fn(sources: *const *const u8, count: usize, out: *mut u8, len: usize, temporal: u8),
     /// `p` = Σ sources, `q` = Σ 2ⁱ · source i.
-    pub pq: unsafe extern "C" fn(sources: *const *const u8, count: usize, p: *mut u8, q: *mut u8, len: usize),
+    pub pq:
+        unsafe extern "C" fn(sources: *const *const u8, count: usize, p: *mut u8, q: *mut u8, len: usize, temporal: u8),
     /// `dot` = Σ factor i · source i, `sum` (may be null) = Σ sources.
     pub dot: DotEntry,
     /// `dot` = Σ factor i · source i, `sum` (may be null) = `dot` ⊕ Σ sources without the last.
@@ -29,6 +36,17 @@ pub struct Kernels {
     /// δ = Σ sources; `p` (may be null) ⊕= δ, `q` (may be null) ⊕= factor · δ.
     pub update:
         unsafe extern "C" fn(sources: *const *const u8, count: usize, factor: u8, p: *mut u8, q: *mut u8, len: usize),
+    /// How many bytes from the start on are right: `p` (unless null) = Σ sources, `q` (unless null) = Σ factor i · source i, where
+    /// `factors` may be null for 1, 2, 4, 8, .. It is `len`, or a multiple of 8 below which all is right, and within the 512
+    /// bytes from which on something is not.
+    pub check: unsafe extern "C" fn(
+        sources: *const *const u8,
+        factors: *const u8,
+        count: usize,
+        p: *const u8,
+        q: *const u8,
+        len: usize,
+    ) -> usize,
 }
 
 /// The entry points with a factor for every source.
@@ -39,252 +57,106 @@ pub type DotEntry = unsafe extern "C" fn(
     dot: *mut u8,
     sum: *mut u8,
     len: usize,
+    temporal: u8,
 );
 
-/// What a loop does at one place: a few registers' worth of every column.
-trait Step<I: Isa> {
-    /// Works on `U` registers from byte `at` on.
-    ///
-    /// # Safety
-    /// The entry point's demands hold, and `at + U * BYTES` ≤ `len`.
-    unsafe fn step<const U: usize>(&self, at: usize);
-}
+// The numbers below were measured on Zen 4 (32 KiB and 1 MiB of caches); none of them changes a result.
 
-/// Walks over `len` bytes, `U` registers at a time and the rest one by one.
+/// Longest blocks that are left to the CPU where nothing is said to come from memory: longer ones are in the second-level
+/// cache, where claiming destinations pays while columns are few.
+const PLAIN_BYTES_MAX: usize = 16 << 10;
+const CLAIM_COLUMNS_MAX: usize = 8;
+
+/// Most columns from memory that a CPU follows by itself: a line of each at a time. More of them are read in longer pieces.
+const FOLLOWED_COLUMNS_MAX: usize = 24;
+
+/// Shortest blocks in which a look ahead stays within the block for most of the time.
+const AHEAD_BYTES_MIN: usize = 32 << 10;
+
+/// Walks as the hint and the sizes want it: `U` registers at a time in the caches, `LINE` registers, which are 64 bytes, from
+/// memory.
 ///
 /// # Safety
-/// The entry point's demands hold for `len` bytes.
+/// As for [`walk`]. Nothing need be aligned: `destinations` has all bits of their addresses, and streaming is chosen only
+/// if these say that all are.
 #[inline(always)]
-unsafe fn walk<I: Isa, S: Step<I>, const U: usize>(step: &S, len: usize) {
-    let bytes = I::Register::BYTES;
-    let mut at = 0;
-    while len - at >= U * bytes {
-        // SAFETY: The condition of the loop; the rest is the caller's promise.
-        unsafe { step.step::<U>(at) };
-        at += U * bytes;
-    }
-    while at < len {
-        // SAFETY: `len` and `at` are multiples of 64 and so of a register: where one byte is left, a register is.
-        unsafe { step.step::<1>(at) };
-        at += bytes;
-    }
-}
-
-/// Loads `U` registers from `from` on.
-///
-/// # Safety
-/// The CPU has the instructions, and `U * BYTES` bytes may be read.
-#[inline(always)]
-unsafe fn load<R: Register, const U: usize>(from: *const u8) -> [R; U] {
-    // SAFETY: Register `u` lies within the `U * BYTES` bytes; the CPU is the caller's promise.
+unsafe fn travel<I: Isa, S: Step<I>, const U: usize, const LINE: usize>(
+    step: &S,
+    columns: usize,
+    len: usize,
+    temporal: u8,
+    destinations: usize,
+) {
+    // SAFETY: The caller's promise, and the alignment where it is streamed.
     unsafe {
-        let mut registers = [R::zero(); U];
-        for (u, register) in registers.iter_mut().enumerate() {
-            *register = R::load(from.add(u * R::BYTES));
+        if temporal != MEMORY || !destinations.is_multiple_of(64) {
+            cached::<I, S, U>(step, columns, len);
+        } else if columns <= FOLLOWED_COLUMNS_MAX {
+            walk::<I, S, LINE, Stream>(step, len);
+        } else if len >= AHEAD_BYTES_MIN {
+            walk::<I, S, U, StreamAhead>(step, len);
+        } else {
+            walk::<I, S, U, Stream>(step, len);
         }
-        registers
     }
 }
 
-/// Stores `U` registers from `to` on.
+/// Walks through the caches.
 ///
 /// # Safety
-/// The CPU has the instructions, and `U * BYTES` bytes may be written.
+/// As for [`walk`].
 #[inline(always)]
-unsafe fn store<R: Register, const U: usize>(registers: [R; U], to: *mut u8) {
-    for (u, register) in registers.into_iter().enumerate() {
-        // SAFETY: Register `u` lies within the `U * BYTES` bytes; the CPU is the caller's promise.
-        unsafe { register.store(to.add(u * R::BYTES)) };
+unsafe fn cached<I: Isa, S: Step<I>, const U: usize>(step: &S, columns: usize, len: usize) {
+    // SAFETY: The caller's promise.
+    unsafe {
+        if len > PLAIN_BYTES_MAX && columns <= CLAIM_COLUMNS_MAX {
+            walk::<I, S, U, Claim>(step, len);
+        } else {
+            walk::<I, S, U, Plain>(step, len);
+        }
     }
 }
 
-/// The list of columns to read.
-#[derive(Clone, Copy)]
-struct Sources {
+/// Calls a function that is generic over the number of columns with `count`, if that is among the numbers compiled in.
+macro_rules! with_count {
+    ($count:expr, [$($k:literal)+], $function:ident::<$isa:ident, $registers:ident> $arguments:tt) => {
+        match $count {
+            $($k => return $function::<$isa, $registers, $k> $arguments,)+
+            _ => {}
+        }
+    };
+}
+
+/// [`Kernels::xor`] for an ISA: `F` registers at a time where the number of columns is compiled in, else `U`.
+///
+/// # Safety
+/// The entry point's demands hold. The same goes for the others below.
+#[inline(always)]
+pub(super) unsafe fn xor<I: Isa, const F: usize, const U: usize, const LINE: usize>(
     pointers: *const *const u8,
     count: usize,
-}
-
-impl Sources {
-    /// `U` registers of column `index` from byte `at` on.
-    ///
-    /// # Safety
-    /// The entry point's demands hold, `index` < `count` and `at + U * BYTES` ≤ `len`.
-    #[inline(always)]
-    unsafe fn load<R: Register, const U: usize>(self, index: usize, at: usize) -> [R; U] {
-        // SAFETY: `index` is within the list, `at..` within the column that it names.
-        unsafe { load((*self.pointers.add(index)).add(at)) }
-    }
-
-    /// The sum of the first `count` columns.
-    ///
-    /// # Safety
-    /// As for [`load`](Self::load), with `count` ≤ `self.count`.
-    #[inline(always)]
-    unsafe fn sum<R: Register, const U: usize>(self, count: usize, at: usize) -> [R; U] {
-        // SAFETY: All indices are below `count`; the rest is the caller's promise.
-        unsafe {
-            let mut index = count & 1;
-            let mut sum = if index == 1 { self.load(0, at) } else { [R::zero(); U] };
-            while index < count {
-                let (x, y) = (self.load::<R, U>(index, at), self.load::<R, U>(index + 1, at));
-                for u in 0..U {
-                    sum[u] = sum[u].xor3(x[u], y[u]);
-                }
-                index += 2;
-            }
-            sum
-        }
-    }
-}
-
-/// Σ sources.
-struct Xor {
-    sources: Sources,
     out: *mut u8,
-}
-
-impl<I: Isa> Step<I> for Xor {
-    #[inline(always)]
-    unsafe fn step<const U: usize>(&self, at: usize) {
-        // SAFETY: `at` and the columns are within what the entry point was promised.
-        unsafe { store(self.sources.sum::<I::Register, U>(self.sources.count, at), self.out.add(at)) };
-    }
-}
-
-/// Σ sources and Σ 2ⁱ · source i, from the highest column down by Horner's rule, two columns at a time.
-struct Pq {
-    sources: Sources,
-    p: *mut u8,
-    q: *mut u8,
-}
-
-impl<I: Isa> Step<I> for Pq {
-    #[inline(always)]
-    unsafe fn step<const U: usize>(&self, at: usize) {
-        // SAFETY: The entry point was promised `count` ≥ 1, so `index` starts as the last column and is always below
-        // `count`; `at` is within what the entry point was promised.
-        unsafe {
-            let mut index = self.sources.count - 1;
-            let mut p = self.sources.load::<I::Register, U>(index, at);
-            let mut q = p;
-            if self.sources.count.is_multiple_of(2) {
-                index -= 1;
-                let low = self.sources.load::<I::Register, U>(index, at);
-                for u in 0..U {
-                    p[u] = p[u].xor(low[u]);
-                    q[u] = I::horner(q[u], low[u]);
-                }
-            }
-            while index > 0 {
-                index -= 2;
-                let high = self.sources.load::<I::Register, U>(index + 1, at);
-                let low = self.sources.load::<I::Register, U>(index, at);
-                for u in 0..U {
-                    p[u] = p[u].xor3(high[u], low[u]);
-                    q[u] = I::horner2(q[u], high[u], low[u]);
-                }
-            }
-            store(p, self.p.add(at));
-            store(q, self.q.add(at));
+    len: usize,
+    temporal: u8,
+) {
+    // SAFETY: Handed on; `count` is that of the pointers.
+    unsafe {
+        if temporal != MEMORY {
+            with_count!(count, [2 3 4 5 6 7 8], xor_of::<I, F>(pointers, out, len));
         }
+        let columns = Listed { pointers, count };
+        travel::<I, _, U, LINE>(&Xor { columns, out }, count, len, temporal, out.addr());
     }
 }
 
-/// Σ factor i · source i and Σ sources. With `FOLD`, the last source counts in the first sum only, and the first sum in the
-/// second: so the second unknown of two equations falls out of the first.
-struct Dot<const FOLD: bool> {
-    sources: Sources,
-    factors: *const u8,
-    dot: *mut u8,
-    sum: *mut u8,
-}
-
-impl<I: Isa, const FOLD: bool> Step<I> for Dot<FOLD> {
-    #[inline(always)]
-    unsafe fn step<const U: usize>(&self, at: usize) {
-        // SAFETY: All indices are below `count`, which is at least 1; `at` is within what the entry point was promised;
-        // `sum` is written only if there is one.
-        unsafe {
-            let mut dot = [I::Register::zero(); U];
-            let mut sum = dot;
-            let summed = if FOLD { self.sources.count - 1 } else { self.sources.count };
-            let mut index = summed & 1;
-            if index == 1 {
-                let factor = I::factor(*self.factors);
-                sum = self.sources.load(0, at);
-                for u in 0..U {
-                    dot[u] = I::times(sum[u], factor);
-                }
-            }
-            while index < summed {
-                let (f, g) = (I::factor(*self.factors.add(index)), I::factor(*self.factors.add(index + 1)));
-                let x = self.sources.load::<I::Register, U>(index, at);
-                let y = self.sources.load::<I::Register, U>(index + 1, at);
-                for u in 0..U {
-                    sum[u] = sum[u].xor3(x[u], y[u]);
-                    dot[u] = dot[u].xor3(I::times(x[u], f), I::times(y[u], g));
-                }
-                index += 2;
-            }
-            if FOLD {
-                let factor = I::factor(*self.factors.add(summed));
-                let x = self.sources.load::<I::Register, U>(summed, at);
-                for u in 0..U {
-                    dot[u] = dot[u].xor(I::times(x[u], factor));
-                    sum[u] = sum[u].xor(dot[u]);
-                }
-            }
-            store(dot, self.dot.add(at));
-            if !self.sum.is_null() {
-                store(sum, self.sum.add(at));
-            }
-        }
-    }
-}
-
-/// Adds a change to P, and its multiple to Q.
-struct Update {
-    sources: Sources,
-    factor: u8,
-    p: *mut u8,
-    q: *mut u8,
-}
-
-impl<I: Isa> Step<I> for Update {
-    #[inline(always)]
-    unsafe fn step<const U: usize>(&self, at: usize) {
-        // SAFETY: `at` and the columns are within what the entry point was promised; `p` and `q` are touched only if
-        // they are there.
-        unsafe {
-            let change = self.sources.sum::<I::Register, U>(self.sources.count, at);
-            if !self.p.is_null() {
-                let mut p = load::<I::Register, U>(self.p.add(at));
-                for u in 0..U {
-                    p[u] = p[u].xor(change[u]);
-                }
-                store(p, self.p.add(at));
-            }
-            if !self.q.is_null() {
-                let factor = I::factor(self.factor);
-                let mut q = load::<I::Register, U>(self.q.add(at));
-                for u in 0..U {
-                    q[u] = q[u].xor(I::times(change[u], factor));
-                }
-                store(q, self.q.add(at));
-            }
-        }
-    }
-}
-
-/// [`Kernels::xor`] for an ISA, `U` registers at a time.
+/// [`xor`] of `K` columns in the caches.
 ///
 /// # Safety
-/// The entry point's demands hold. The same goes for the four below.
+/// As for [`xor`]; there are `K` pointers.
 #[inline(always)]
-pub(super) unsafe fn xor<I: Isa, const U: usize>(pointers: *const *const u8, count: usize, out: *mut u8, len: usize) {
+unsafe fn xor_of<I: Isa, const F: usize, const K: usize>(pointers: *const *const u8, out: *mut u8, len: usize) {
     // SAFETY: Handed on.
-    unsafe { walk::<I, _, U>(&Xor { sources: Sources { pointers, count }, out }, len) }
+    unsafe { cached::<I, _, F>(&Xor { columns: Fixed::<K>::new(pointers), out }, K, len) }
 }
 
 /// [`Kernels::pq`] for an ISA.
@@ -292,15 +164,37 @@ pub(super) unsafe fn xor<I: Isa, const U: usize>(pointers: *const *const u8, cou
 /// # Safety
 /// As for [`xor`].
 #[inline(always)]
-pub(super) unsafe fn pq<I: Isa, const U: usize>(
+pub(super) unsafe fn pq<I: Isa, const F: usize, const U: usize, const LINE: usize>(
     pointers: *const *const u8,
     count: usize,
     p: *mut u8,
     q: *mut u8,
     len: usize,
+    temporal: u8,
+) {
+    // SAFETY: Handed on; `count` is that of the pointers.
+    unsafe {
+        if temporal != MEMORY {
+            with_count!(count, [2 3 4 5 6 7 8], pq_of::<I, F>(pointers, p, q, len));
+        }
+        let columns = Listed { pointers, count };
+        travel::<I, _, U, LINE>(&Pq { columns, p, q }, count, len, temporal, p.addr() | q.addr());
+    }
+}
+
+/// [`pq`] of `K` columns in the caches.
+///
+/// # Safety
+/// As for [`xor`]; there are `K` pointers.
+#[inline(always)]
+unsafe fn pq_of<I: Isa, const F: usize, const K: usize>(
+    pointers: *const *const u8,
+    p: *mut u8,
+    q: *mut u8,
+    len: usize,
 ) {
     // SAFETY: Handed on.
-    unsafe { walk::<I, _, U>(&Pq { sources: Sources { pointers, count }, p, q }, len) }
+    unsafe { cached::<I, _, F>(&Pq { columns: Fixed::<K>::new(pointers), p, q }, K, len) }
 }
 
 /// [`Kernels::dot`] for an ISA and, with `FOLD`, [`Kernels::solve`].
@@ -308,19 +202,24 @@ pub(super) unsafe fn pq<I: Isa, const U: usize>(
 /// # Safety
 /// As for [`xor`].
 #[inline(always)]
-pub(super) unsafe fn dot<I: Isa, const U: usize, const FOLD: bool>(
+pub(super) unsafe fn dot<I: Isa, const U: usize, const LINE: usize, const FOLD: bool>(
     pointers: *const *const u8,
     factors: *const u8,
     count: usize,
     dot: *mut u8,
     sum: *mut u8,
     len: usize,
+    temporal: u8,
 ) {
+    let columns = Listed { pointers, count };
+    let destinations = dot.addr() | sum.addr();
     // SAFETY: Handed on.
-    unsafe { walk::<I, _, U>(&Dot::<FOLD> { sources: Sources { pointers, count }, factors, dot, sum }, len) }
+    unsafe {
+        travel::<I, _, U, LINE>(&Dot::<_, FOLD> { columns, factors, dot, sum }, count, len, temporal, destinations)
+    }
 }
 
-/// [`Kernels::update`] for an ISA.
+/// [`Kernels::update`] for an ISA. P and Q are read just before they are written: there is nothing to claim.
 ///
 /// # Safety
 /// As for [`xor`].
@@ -333,30 +232,77 @@ pub(super) unsafe fn update<I: Isa, const U: usize>(
     q: *mut u8,
     len: usize,
 ) {
-    // SAFETY: Handed on.
-    unsafe { walk::<I, _, U>(&Update { sources: Sources { pointers, count }, factor, p, q }, len) }
+    // SAFETY: Handed on; `count` is that of the pointers.
+    unsafe {
+        with_count!(count, [1 2], update_of::<I, U>(pointers, factor, p, q, len));
+        walk::<I, _, U, Plain>(&Update { columns: Listed { pointers, count }, factor, p, q }, len);
+    }
 }
 
-/// Makes the five entry points of an ISA and the table `KERNELS` of them, in the file that calls it.
+/// [`update`] by a difference, or by the old and the new content.
+///
+/// # Safety
+/// As for [`xor`]; there are `K` pointers.
+#[inline(always)]
+unsafe fn update_of<I: Isa, const U: usize, const K: usize>(
+    pointers: *const *const u8,
+    factor: u8,
+    p: *mut u8,
+    q: *mut u8,
+    len: usize,
+) {
+    // SAFETY: Handed on.
+    unsafe {
+        walk::<I, _, U, Plain>(&Update { columns: Fixed::<K>::new(pointers), factor, p, q }, len);
+    }
+}
+
+/// [`Kernels::check`] for an ISA.
+///
+/// # Safety
+/// As for [`xor`].
+#[inline(always)]
+pub(super) unsafe fn check<I: Isa, const U: usize>(
+    pointers: *const *const u8,
+    factors: *const u8,
+    count: usize,
+    p: *const u8,
+    q: *const u8,
+    len: usize,
+) -> usize {
+    let columns = Listed { pointers, count };
+    // SAFETY: Handed on.
+    unsafe { walk::<I, _, U, Plain>(&Check { columns, factors, p, q }, len) }
+}
+
+/// Makes the six entry points of an ISA and the table `KERNELS` of them, in the file that calls it.
 ///
 /// A function cannot be generic over the CPU features that it enables; so this is a macro, and all that it holds is
-/// the features and the calls. The loops are inlined into these functions, where registers may stay registers.
+/// the features and the calls. The numbers are registers that the loops work on at a time: where the number of
+/// columns is compiled in, where it is not, and in a line of 64 bytes.
 macro_rules! entry_points {
-    ($isa:ty, registers: $registers:literal $(, features: $features:literal)?) => {
+    ($isa:ty, fixed: $fixed:literal, listed: $listed:literal, line: $line:literal $(, features: $features:literal)?) => {
         /// The entry points of this ISA. Their demands stand in `kernel.rs`.
         pub(super) const KERNELS: $crate::parity::kernel::Kernels =
-            $crate::parity::kernel::Kernels { xor, pq, dot, solve, update };
+            $crate::parity::kernel::Kernels { xor, pq, dot, solve, update, check };
 
         $(#[target_feature(enable = $features)])?
-        unsafe extern "C" fn xor(sources: *const *const u8, count: usize, out: *mut u8, len: usize) {
+        unsafe extern "C" fn xor(sources: *const *const u8, count: usize, out: *mut u8, len: usize, temporal: u8) {
             // SAFETY: Handed on; the features are enabled here.
-            unsafe { $crate::parity::kernel::xor::<$isa, $registers>(sources, count, out, len) }
+            unsafe { $crate::parity::kernel::xor::<$isa, $fixed, $listed, $line>(sources, count, out, len, temporal) }
         }
 
         $(#[target_feature(enable = $features)])?
-        unsafe extern "C" fn pq(sources: *const *const u8, count: usize, p: *mut u8, q: *mut u8, len: usize) {
+        unsafe extern "C" fn pq(
+            sources: *const *const u8,
+            count: usize,
+            p: *mut u8,
+            q: *mut u8,
+            len: usize,
+            temporal: u8,
+        ) {
             // SAFETY: Handed on; the features are enabled here.
-            unsafe { $crate::parity::kernel::pq::<$isa, $registers>(sources, count, p, q, len) }
+            unsafe { $crate::parity::kernel::pq::<$isa, $fixed, $listed, $line>(sources, count, p, q, len, temporal) }
         }
 
         $(#[target_feature(enable = $features)])?
@@ -367,9 +313,14 @@ macro_rules! entry_points {
             dot: *mut u8,
             sum: *mut u8,
             len: usize,
+            temporal: u8,
         ) {
             // SAFETY: Handed on; the features are enabled here.
-            unsafe { $crate::parity::kernel::dot::<$isa, $registers, false>(sources, factors, count, dot, sum, len) }
+            unsafe {
+                $crate::parity::kernel::dot::<$isa, $listed, $line, false>(
+                    sources, factors, count, dot, sum, len, temporal,
+                )
+            }
         }
 
         $(#[target_feature(enable = $features)])?
@@ -380,9 +331,14 @@ macro_rules! entry_points {
             dot: *mut u8,
             sum: *mut u8,
             len: usize,
+            temporal: u8,
         ) {
             // SAFETY: Handed on; the features are enabled here.
-            unsafe { $crate::parity::kernel::dot::<$isa, $registers, true>(sources, factors, count, dot, sum, len) }
+            unsafe {
+                $crate::parity::kernel::dot::<$isa, $listed, $line, true>(
+                    sources, factors, count, dot, sum, len, temporal,
+                )
+            }
         }
 
         $(#[target_feature(enable = $features)])?
@@ -395,7 +351,20 @@ macro_rules! entry_points {
             len: usize,
         ) {
             // SAFETY: Handed on; the features are enabled here.
-            unsafe { $crate::parity::kernel::update::<$isa, $registers>(sources, count, factor, p, q, len) }
+            unsafe { $crate::parity::kernel::update::<$isa, $listed>(sources, count, factor, p, q, len) }
+        }
+
+        $(#[target_feature(enable = $features)])?
+        unsafe extern "C" fn check(
+            sources: *const *const u8,
+            factors: *const u8,
+            count: usize,
+            p: *const u8,
+            q: *const u8,
+            len: usize,
+        ) -> usize {
+            // SAFETY: Handed on; the features are enabled here.
+            unsafe { $crate::parity::kernel::check::<$isa, $listed>(sources, factors, count, p, q, len) }
         }
     };
 }

@@ -31,6 +31,40 @@ pub(super) trait Register: Copy {
     /// As for [`zero`](Self::zero); and that many bytes may be written at `to`.
     unsafe fn store(self, to: *mut u8);
 
+    /// As [`store`](Self::store), past the caches where there is a way. `to` is aligned to [`BYTES`](Self::BYTES).
+    ///
+    /// # Safety
+    /// As for [`store`](Self::store); and `to` is aligned; and [`fence`](Self::fence) follows before anybody else is told.
+    #[inline(always)]
+    unsafe fn stream(self, to: *mut u8) {
+        // SAFETY: The caller's promise.
+        unsafe { self.store(to) }
+    }
+
+    /// Orders what was [streamed](Self::stream) before all stores that follow.
+    #[inline(always)]
+    fn fence() {}
+
+    /// Asks for the line of cache at `from`, wherever that is: a hint that cannot fault.
+    #[inline(always)]
+    fn prefetch(_from: *const u8) {}
+
+    /// Asks for the line of cache at `to` in order to write it: a hint that cannot fault.
+    #[inline(always)]
+    fn claim(_to: *const u8) {}
+
+    /// Whether any bit is set.
+    ///
+    /// # Safety
+    /// As for [`zero`](Self::zero).
+    unsafe fn any(self) -> bool;
+
+    /// `self ∨ b`.
+    ///
+    /// # Safety
+    /// As for [`zero`](Self::zero).
+    unsafe fn or(self, b: Self) -> Self;
+
     /// `self ⊕ b`.
     ///
     /// # Safety
@@ -56,31 +90,59 @@ pub(super) trait Isa {
     /// A constant factor, made ready for [`times`](Self::times).
     type Factor: Copy;
 
-    /// `2·q ⊕ low`: one step of Horner's rule.
+    /// Turns a sum into the form that [`horner`](Self::horner) carries on: itself, unless an ISA has a cheaper one.
     ///
     /// # Safety
     /// The CPU has the instructions of this ISA.
-    unsafe fn horner(q: Self::Register, low: Self::Register) -> Self::Register;
+    #[inline(always)]
+    unsafe fn open(q: Self::Register) -> Self::Register {
+        q
+    }
 
-    /// `4·q ⊕ 2·high ⊕ low`: two steps of Horner's rule, for ISAs that have a shorter way than one by one.
+    /// Turns what [`horner`](Self::horner) carried back into the sum.
     ///
     /// # Safety
-    /// As for [`horner`](Self::horner).
+    /// As for [`open`](Self::open).
     #[inline(always)]
-    unsafe fn horner2(q: Self::Register, high: Self::Register, low: Self::Register) -> Self::Register {
+    unsafe fn close(q: Self::Register) -> Self::Register {
+        q
+    }
+
+    /// `2·q ⊕ low`: one step of Horner's rule, on an [opened](Self::open) sum.
+    ///
+    /// # Safety
+    /// As for [`open`](Self::open).
+    unsafe fn horner(q: Self::Register, low: Self::Register) -> Self::Register;
+
+    /// `4·q ⊕ 2·d[1] ⊕ d[0]`: two steps, for ISAs that have a shorter way than one by one.
+    ///
+    /// # Safety
+    /// As for [`open`](Self::open).
+    #[inline(always)]
+    unsafe fn horner2(q: Self::Register, d: [Self::Register; 2]) -> Self::Register {
         // SAFETY: The caller vouches for the CPU.
-        unsafe { Self::horner(Self::horner(q, high), low) }
+        unsafe { Self::horner(Self::horner(q, d[1]), d[0]) }
+    }
+
+    /// `16·q ⊕ 8·d[3] ⊕ 4·d[2] ⊕ 2·d[1] ⊕ d[0]`: four steps.
+    ///
+    /// # Safety
+    /// As for [`open`](Self::open).
+    #[inline(always)]
+    unsafe fn horner4(q: Self::Register, d: [Self::Register; 4]) -> Self::Register {
+        // SAFETY: The caller vouches for the CPU.
+        unsafe { Self::horner2(Self::horner2(q, [d[2], d[3]]), [d[0], d[1]]) }
     }
 
     /// Makes a factor ready.
     ///
     /// # Safety
-    /// As for [`horner`](Self::horner).
+    /// As for [`open`](Self::open).
     unsafe fn factor(factor: u8) -> Self::Factor;
 
     /// `factor·x`.
     ///
     /// # Safety
-    /// As for [`horner`](Self::horner).
+    /// As for [`open`](Self::open).
     unsafe fn times(x: Self::Register, factor: Self::Factor) -> Self::Register;
 }

@@ -18,26 +18,33 @@
 //! ```
 //!
 //! The mathematics stands in front of [`reference`](mod@reference). This is the only part of the crate with `unsafe`
-//! code: `kernel` has the five loops, one file per ISA fills in its instructions, `sources` checks slices and calls them.
-//! Nothing here knows of arrays: which column has which exponent is the geometry's business.
+//! code: `loops` has the loops, `kernel` the entry points made of them, one file per ISA fills in its instructions, `sources` checks
+//! slices and calls them. Nothing here knows of arrays: which column has which exponent is the geometry's business.
+//!
+//! Where a caller knows that blocks come from memory and are not looked at soon, [`Ops::hinted`] says so: their parity is then
+//! stored past the caches. Beside all that stands [`crc32c`](fn@crc32c), the sum that Linux keeps of its journals.
 
+pub mod crc32c;
 pub mod gf;
 pub mod reference;
 
-#[expect(unsafe_code, reason = "the loops over raw pointers that all ISAs share")]
+#[expect(unsafe_code, reason = "the entry points over raw pointers that all ISAs share")]
 mod kernel;
 #[expect(unsafe_code, reason = "a method of these traits may be an instruction that the CPU lacks")]
 mod lanes;
 mod locate;
+#[expect(unsafe_code, reason = "the loops over raw pointers that all ISAs share")]
+mod loops;
 mod ops;
 #[expect(unsafe_code, reason = "loads and stores words through raw pointers, as the ISA files do")]
 mod portable;
 #[expect(unsafe_code, reason = "calls the entry points, having checked all that they demand")]
 mod sources;
 
-pub use kernel::{DotEntry, Kernels};
+pub use self::crc32c::crc32c;
+pub use kernel::{DotEntry, Kernels, MEMORY};
 pub use locate::{Culprit, Located};
-pub use ops::{COLUMNS_MAX, Error, LENGTH_UNIT_BYTES, Lost, Mismatch, Ops, Parity};
+pub use ops::{COLUMNS_MAX, Error, LENGTH_UNIT_BYTES, Lost, Mismatch, Ops, Parity, Temporal};
 
 // Soft-float targets (bare metal, Rust in the kernel) have no vector registers to use: there only `portable` remains, and
 // the ISA files are compiled as an object of their own.
@@ -45,12 +52,28 @@ pub use ops::{COLUMNS_MAX, Error, LENGTH_UNIT_BYTES, Lost, Mismatch, Ops, Parity
 #[expect(unsafe_code, reason = "asks the CPU, and vouches for ISAs that it has")]
 mod x86;
 
-/// The forms that need more than the target always has.
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+#[expect(unsafe_code, reason = "vouches for an ISA that the target has")]
+mod aarch64;
+
+/// The forms that need more than every CPU has.
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+use aarch64::supported;
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 use x86::supported;
-#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+#[cfg(not(any(
+    all(target_arch = "x86_64", target_feature = "sse2"),
+    all(target_arch = "aarch64", target_feature = "neon")
+)))]
 fn supported() -> impl Iterator<Item = &'static Ops> {
     core::iter::empty()
+}
+
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+use x86::crc32c as sum_by_cpu;
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+const fn sum_by_cpu(_register: u32, _bytes: &[u8]) -> Option<u32> {
+    None
 }
 
 /// The portable form, which is always there.

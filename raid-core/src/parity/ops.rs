@@ -1,23 +1,19 @@
 //! The operations a host calls: any of data, P and Q made from the others, changed or checked.
 //!
-//! Every operation becomes a list of columns with factors ([`Sources`]) and one call of a kernel. A violated contract is
-//! an [`Error`] and leaves all destinations as they were; it is never a panic.
+//! Every operation becomes a list of columns ([`Columns`]), or one with factors ([`Weighted`]), and one call of a kernel. A
+//! violated contract is an [`Error`] and leaves all destinations as they were; it is never a panic.
 
 use core::fmt;
-use core::ops::Range;
 
-use super::gf;
 use super::kernel::Kernels;
-use super::sources::{Fold, Sources};
+use super::sources::{Columns, Fold, Weighted};
+use super::{gf, reference};
 
 /// Most data columns: as many as there are different powers of the generator.
 pub const COLUMNS_MAX: usize = 255;
 
 /// Lengths are multiples of this many bytes: a line of cache, the widest register.
 pub const LENGTH_UNIT_BYTES: usize = 64;
-
-/// Bytes that [`Ops::check`] computes before it compares: they stay in the first-level cache, on the stack.
-const TILE_BYTES: usize = 1024;
 
 /// What was wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +63,17 @@ pub enum Parity<'a> {
     Absent,
 }
 
+/// Where the blocks of an operation are, as far as its caller knows. It changes the speed alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Temporal {
+    /// They were touched a moment ago, or what is made will be: work through the caches. Right unless one knows better.
+    #[default]
+    Cached,
+    /// They come from memory, more of them than the caches hold, and what is made is not looked at soon: it is stored
+    /// past the caches. On blocks that are cached this is two to four times slower.
+    Memory,
+}
+
 /// Where [`Ops::check`] found parity and data to disagree first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mismatch {
@@ -83,9 +90,11 @@ pub struct Mismatch {
 /// Common to all: column `i` of `data` has the exponent `i` in Q. An empty slice is a column of zeros. All other slices
 /// have one length, a multiple of [`LENGTH_UNIT_BYTES`]; they need not be aligned, but are faster at 64 bytes. At
 /// most [`COLUMNS_MAX`] columns.
+#[derive(Clone, Copy)]
 pub struct Ops {
     name: &'static str,
     kernels: Kernels,
+    temporal: Temporal,
 }
 
 impl Ops {
@@ -97,7 +106,13 @@ impl Ops {
     #[must_use]
     #[expect(unsafe_code, reason = "the promise about the CPU that every call relies on")]
     pub const unsafe fn new(name: &'static str, kernels: Kernels) -> Self {
-        Self { name, kernels }
+        Self { name, kernels, temporal: Temporal::Cached }
+    }
+
+    /// The same operations, for blocks that are where `temporal` says.
+    #[must_use]
+    pub const fn hinted(&self, temporal: Temporal) -> Self {
+        Self { temporal, ..*self }
     }
 
     /// The name of the instruction set, as [`named`](super::named) takes it.
@@ -111,9 +126,9 @@ impl Ops {
     /// # Errors
     /// [`Error::Length`], [`Error::TooManyColumns`].
     pub fn xor(&self, out: &mut [u8], sources: &[&[u8]]) -> Result<(), Error> {
-        let mut list = Sources::of_length(out.len());
-        list.push_data(sources.iter().copied(), &[], |_| 1)?;
-        list.xor(&self.kernels, out)
+        let mut columns = Columns::of_length(out.len());
+        columns.fill(sources)?;
+        columns.xor(&self.kernels, self.temporal, out)
     }
 
     /// `p` and `q` become P and Q of `data`.
@@ -121,9 +136,20 @@ impl Ops {
     /// # Errors
     /// [`Error::Length`], [`Error::TooManyColumns`].
     pub fn pq(&self, data: &[&[u8]], p: &mut [u8], q: &mut [u8]) -> Result<(), Error> {
-        let mut list = Sources::of_length(p.len());
-        list.push_data(data.iter().copied(), &[], gf::power)?;
-        list.generate(&self.kernels, Some(p), Some(q))
+        let mut columns = Columns::of_length(p.len());
+        columns.fill(data)?;
+        if columns.count() == data.len() {
+            return columns.pq(&self.kernels, self.temporal, p, q);
+        }
+        // A column of zeros is left out, and those behind it keep their exponents.
+        self.weighted(data, q, Some(p))
+    }
+
+    /// Q of `data`, and P, without regard to which columns are there.
+    fn weighted(&self, data: &[&[u8]], q: &mut [u8], p: Option<&mut [u8]>) -> Result<(), Error> {
+        let mut list = Weighted::of_length(q.len());
+        list.push_data(data, &[], gf::power)?;
+        list.dot(&self.kernels, self.temporal, Fold::No, q, p)
     }
 
     /// Adds a change of the column with `exponent` to those of `p` and `q` that are given. The change is the sum of
@@ -142,9 +168,9 @@ impl Ops {
             return Err(Error::NoSuchColumn);
         }
         let Some(len_bytes) = p.as_deref().or(q.as_deref()).map(<[u8]>::len) else { return Ok(()) };
-        let mut list = Sources::of_length(len_bytes);
-        list.push_data(changes.iter().copied(), &[], |_| 1)?;
-        list.update(&self.kernels, gf::power(exponent), p, q)
+        let mut columns = Columns::of_length(len_bytes);
+        columns.fill(changes)?;
+        columns.update(&self.kernels, gf::power(exponent), p, q)
     }
 
     /// Brings back any one or two of data, P and Q. What `data` has in the places of lost columns is not looked at.
@@ -159,20 +185,10 @@ impl Ops {
         match (lost, p, q) {
             (Lost::Nothing, Wanted(p), Wanted(q)) => self.pq(data, p, q),
             (Lost::Nothing, Wanted(p), _) => self.xor(p, data),
-            (Lost::Nothing, _, Wanted(q)) => {
-                let mut list = Sources::of_length(q.len());
-                list.push_data(data.iter().copied(), &[], gf::power)?;
-                list.generate(&self.kernels, None, Some(q))
-            }
+            (Lost::Nothing, _, Wanted(q)) => self.weighted(data, q, None),
             (Lost::Nothing, _, _) => Ok(()),
             (Lost::One(a, out), Given(p), Wanted(q)) => self.one_and_q(data, (a, out), p, q),
-            (Lost::One(a, out), Given(p), _) => {
-                let mut list = Sources::of_length(out.len());
-                weight_of(data, a)?;
-                list.push_data(data.iter().copied(), &[a], |_| 1)?;
-                list.push(p, 1)?;
-                list.xor(&self.kernels, out)
-            }
+            (Lost::One(a, out), Given(p), _) => self.one_by_p(data, (a, out), p),
             (Lost::One(a, out), Wanted(p), Given(q)) => self.one_by_q(data, (a, out), q, Some(p)),
             (Lost::One(a, out), _, Given(q)) => self.one_by_q(data, (a, out), q, None),
             (Lost::Two(a, b), Given(p), Given(q)) => self.two(data, a, b, p, q),
@@ -180,22 +196,35 @@ impl Ops {
         }
     }
 
+    /// Dₐ = ΣDᵢ ⊕ P.
+    fn one_by_p(&self, data: &[&[u8]], (a, out): (u8, &mut [u8]), p: &[u8]) -> Result<(), Error> {
+        weight_of(data, a)?;
+        let mut list = Columns::of_length(out.len());
+        for (exponent, column) in data.iter().enumerate() {
+            if !column.is_empty() && exponent != usize::from(a) {
+                list.push(column)?;
+            }
+        }
+        list.push(p)?;
+        list.xor(&self.kernels, self.temporal, out)
+    }
+
     /// Dₐ from P, and Q: Q = Σ gⁱ·Dᵢ ⊕ gᵃ·Dₐ with Dₐ = ΣDᵢ ⊕ P is Σ (gⁱ ⊕ gᵃ)·Dᵢ ⊕ gᵃ·P.
     fn one_and_q(&self, data: &[&[u8]], (a, out): (u8, &mut [u8]), p: &[u8], q: &mut [u8]) -> Result<(), Error> {
         let weight = weight_of(data, a)?;
-        let mut list = Sources::of_length(out.len());
-        list.push_data(data.iter().copied(), &[a], |i| gf::power(i) ^ weight)?;
+        let mut list = Weighted::of_length(out.len());
+        list.push_data(data, &[a], |i| gf::power(i) ^ weight)?;
         list.push(p, weight)?;
-        list.dot(&self.kernels, Fold::No, q, Some(out))
+        list.dot(&self.kernels, self.temporal, Fold::No, q, Some(out))
     }
 
     /// Dₐ = g⁻ᵃ·(Q ⊕ Σ gⁱ·Dᵢ), and P = ΣDᵢ ⊕ Dₐ if it is wanted.
     fn one_by_q(&self, data: &[&[u8]], (a, out): (u8, &mut [u8]), q: &[u8], p: Option<&mut [u8]>) -> Result<(), Error> {
         let inverse = gf::inverse(weight_of(data, a)?);
-        let mut list = Sources::of_length(out.len());
-        list.push_data(data.iter().copied(), &[a], |i| gf::multiply(inverse, gf::power(i)))?;
+        let mut list = Weighted::of_length(out.len());
+        list.push_data(data, &[a], |i| gf::multiply(inverse, gf::power(i)))?;
         list.push(q, inverse)?;
-        list.dot(&self.kernels, Fold::LastIsQ, out, p)
+        list.dot(&self.kernels, self.temporal, Fold::LastIsQ, out, p)
     }
 
     /// With c = (gᵃ ⊕ gᵇ)⁻¹: Dₐ = Σ c·(gⁱ ⊕ gᵇ)·Dᵢ ⊕ c·gᵇ·P ⊕ c·Q, and D_b = Dₐ ⊕ ΣDᵢ ⊕ P.
@@ -212,11 +241,11 @@ impl Ops {
         }
         let (weight_a, weight_b) = (weight_of(data, a)?, weight_of(data, b)?);
         let inverse = gf::inverse(weight_a ^ weight_b);
-        let mut list = Sources::of_length(out_a.len());
-        list.push_data(data.iter().copied(), &[a, b], |i| gf::multiply(inverse, gf::power(i) ^ weight_b))?;
+        let mut list = Weighted::of_length(out_a.len());
+        list.push_data(data, &[a, b], |i| gf::multiply(inverse, gf::power(i) ^ weight_b))?;
         list.push(p, gf::multiply(inverse, weight_b))?;
         list.push(q, inverse)?;
-        list.dot(&self.kernels, Fold::LastIsQ, out_a, Some(out_b))
+        list.dot(&self.kernels, self.temporal, Fold::LastIsQ, out_a, Some(out_b))
     }
 
     /// Whether those of P and Q that are given are what `data` make; if not, where they first differ.
@@ -225,61 +254,29 @@ impl Ops {
     /// [`Error::Length`], [`Error::TooManyColumns`].
     pub fn check(&self, data: &[&[u8]], p: Option<&[u8]>, q: Option<&[u8]>) -> Result<Option<Mismatch>, Error> {
         let Some(len_bytes) = p.or(q).map(<[u8]>::len) else { return Ok(None) };
-        let mut whole = Sources::of_length(len_bytes);
-        whole.push_data(data.iter().copied(), &[], gf::power)?;
-        for parity in [p, q].into_iter().flatten() {
-            whole.demand_length(parity)?;
-        }
-        let mut made = [[0; TILE_BYTES]; 2];
-        for at_bytes in (0..len_bytes).step_by(TILE_BYTES) {
-            let tile = at_bytes..len_bytes.min(at_bytes.saturating_add(TILE_BYTES));
-            if let Some(mismatch) = self.check_tile(data, p, q, tile, &mut made)? {
-                return Ok(Some(mismatch));
-            }
-        }
-        Ok(None)
-    }
-
-    /// [`check`](Self::check) for the bytes of one tile. `made` is room for what P and Q should be.
-    fn check_tile(
-        &self,
-        data: &[&[u8]],
-        p: Option<&[u8]>,
-        q: Option<&[u8]>,
-        tile: Range<usize>,
-        made: &mut [[u8; TILE_BYTES]; 2],
-    ) -> Result<Option<Mismatch>, Error> {
-        let mut list = Sources::of_length(tile.len());
-        list.push_data(data.iter().map(|column| cut(column, &tile)), &[], gf::power)?;
-        let [made_p, made_q] = made.each_mut().map(|made| made.get_mut(..tile.len()));
-        let (mut made_p, mut made_q) = (p.and(made_p), q.and(made_q));
-        list.generate(&self.kernels, made_p.as_deref_mut(), made_q.as_deref_mut())?;
-
-        let p_at = first_difference(made_p.as_deref(), p.map(|p| cut(p, &tile)));
-        let q_at = first_difference(made_q.as_deref(), q.map(|q| cut(q, &tile)));
-        Ok(p_at.into_iter().chain(q_at).min().map(|at| Mismatch {
-            at_bytes: tile.start.saturating_add(at),
-            p: p_at == Some(at),
-            q: q_at == Some(at),
+        let mut columns = Columns::of_length(len_bytes);
+        columns.fill(data)?;
+        let right_bytes = if q.is_none() || columns.count() == data.len() {
+            columns.check(&self.kernels, p, q)?
+        } else {
+            let mut list = Weighted::of_length(len_bytes);
+            list.push_data(data, &[], gf::power)?;
+            list.check(&self.kernels, p, q)?
+        };
+        // A kernel ends within a few lines of the first wrong byte; which one it is, the reference says.
+        Ok((right_bytes..len_bytes).find_map(|at_bytes| {
+            let (made_p, made_q) = reference::pq_at(data, at_bytes);
+            let wrong = |stored: Option<&[u8]>, made| stored.and_then(|stored| stored.get(at_bytes)) != Some(&made);
+            let (p, q) = (p.is_some() && wrong(p, made_p), q.is_some() && wrong(q, made_q));
+            (p || q).then_some(Mismatch { at_bytes, p, q })
         }))
     }
 }
 
 impl fmt::Debug for Ops {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Ops").field(&self.name).finish()
+        f.debug_tuple("Ops").field(&self.name).field(&self.temporal).finish()
     }
-}
-
-/// The part `tile` of a column; of an empty column, nothing.
-fn cut<'a>(column: &'a [u8], tile: &Range<usize>) -> &'a [u8] {
-    column.get(tile.clone()).unwrap_or_default()
-}
-
-/// Where two buffers of one length first differ; nowhere if one of them is missing.
-fn first_difference(a: Option<&[u8]>, b: Option<&[u8]>) -> Option<usize> {
-    let (a, b) = (a?, b?);
-    if a == b { None } else { a.iter().zip(b).position(|(a, b)| a != b) }
 }
 
 /// The weight of a lost column in Q, if `data` has such a column.

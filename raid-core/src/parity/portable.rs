@@ -33,6 +33,16 @@ impl Register for u64 {
     }
 
     #[inline(always)]
+    unsafe fn any(self) -> bool {
+        self != 0
+    }
+
+    #[inline(always)]
+    unsafe fn or(self, b: Self) -> Self {
+        self | b
+    }
+
+    #[inline(always)]
     unsafe fn xor(self, b: Self) -> Self {
         self ^ b
     }
@@ -75,7 +85,7 @@ impl Isa for Portable {
     }
 }
 
-entry_points!(Portable, registers: 8);
+entry_points!(Portable, fixed: 8, listed: 8, line: 8);
 
 #[cfg(test)]
 mod tests {

@@ -105,6 +105,11 @@ fn weighted_sum(data: &[&[u8]], at: usize) -> u8 {
     columns_at(data, at).fold(0, |sum, (exponent, byte)| sum ^ multiply(power(exponent), byte))
 }
 
+/// P and Q of `data` at one position.
+pub(super) fn pq_at(data: &[&[u8]], at: usize) -> (u8, u8) {
+    (sum(data, at), weighted_sum(data, at))
+}
+
 /// `out` becomes the sum of `sources`; empty ones count as zeros.
 pub fn xor(out: &mut [u8], sources: &[&[u8]]) {
     for (at, out) in out.iter_mut().enumerate() {
@@ -115,8 +120,7 @@ pub fn xor(out: &mut [u8], sources: &[&[u8]]) {
 /// `p` and `q` become P and Q of `data`; an empty column is one of zeros.
 pub fn pq(data: &[&[u8]], p: &mut [u8], q: &mut [u8]) {
     for (at, (p, q)) in p.iter_mut().zip(q).enumerate() {
-        *p = sum(data, at);
-        *q = weighted_sum(data, at);
+        (*p, *q) = pq_at(data, at);
     }
 }
 

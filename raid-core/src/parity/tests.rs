@@ -15,7 +15,7 @@ const LENGTHS_BYTES: [usize; 8] = [64, 128, 192, 320, 512, 960, 4096, 4096 + 64]
 /// What surrounds a buffer, and must still do so after a kernel has run.
 const GUARD: [u8; 64] = [0xA5; 64];
 
-/// A buffer at any alignment, between guards.
+/// A buffer so many bytes past a multiple of 64, between guards.
 #[derive(Clone, Debug)]
 struct Buffer {
     bytes: Vec<u8>,
@@ -25,7 +25,9 @@ struct Buffer {
 
 impl Buffer {
     fn new(len: usize, misaligned_by: usize) -> Self {
-        Self { bytes: vec![GUARD[0]; misaligned_by + len + 2 * GUARD.len()], start: misaligned_by + GUARD.len(), len }
+        let bytes = vec![GUARD[0]; misaligned_by + len + 3 * GUARD.len()];
+        let aligned = GUARD.len() + bytes[GUARD.len()..].as_ptr().align_offset(64);
+        Self { bytes, start: aligned + misaligned_by, len }
     }
 
     fn random(len: usize, misaligned_by: usize, random: &mut Random) -> Self {
@@ -36,7 +38,8 @@ impl Buffer {
 
     fn get(&self) -> &[u8] {
         assert_eq!(&self.bytes[self.start - GUARD.len()..self.start], GUARD, "written before the start");
-        assert_eq!(&self.bytes[self.start + self.len..], GUARD, "written past the end");
+        let end = self.start + self.len;
+        assert_eq!(&self.bytes[end..end + GUARD.len()], GUARD, "written past the end");
         &self.bytes[self.start..self.start + self.len]
     }
 
@@ -106,7 +109,7 @@ impl Stripe {
     }
 
     fn blank(&self) -> Buffer {
-        Buffer::new(self.p.len, 3)
+        Buffer::new(self.p.len, if self.p.len.is_multiple_of(128) { 0 } else { 3 })
     }
 
     /// Loses `a` and whichever of P and Q are not given, and brings all of that back.
@@ -130,6 +133,11 @@ impl Stripe {
     }
 }
 
+/// Every form, with both hints: they lead through other loops.
+fn forms() -> impl Iterator<Item = Ops> {
+    all().flat_map(|ops| [Temporal::Cached, Temporal::Memory].map(|temporal| ops.hinted(temporal)))
+}
+
 fn widths() -> impl Iterator<Item = usize> {
     (1..=20).chain(WIDTHS_LARGE)
 }
@@ -143,7 +151,7 @@ fn parity_is_the_references_for_every_width_and_length() {
     for (width, len) in widths().flat_map(|width| LENGTHS_BYTES.map(|len| (width, len))) {
         for misaligned in [false, true] {
             let stripe = Stripe::new(width, len, misaligned, |_| false);
-            for ops in all() {
+            for ops in &forms().collect::<Vec<Ops>>() {
                 let (mut p, mut q, mut sum) = (stripe.blank(), stripe.blank(), stripe.blank());
                 ops.pq(&stripe.columns(), p.get_mut(), q.get_mut()).unwrap();
                 ops.xor(sum.get_mut(), &stripe.columns()).unwrap();
@@ -159,7 +167,7 @@ fn parity_is_the_references_for_every_width_and_length() {
 fn worked_numbers_come_out() {
     // The three bytes of the derivation in `reference`, and the last of 255 columns alone: 2^254 = 0x8E.
     let (one, eighty, ff) = ([0x01; 192], [0x80; 192], [0xFF; 192]);
-    for ops in all() {
+    for ops in &forms().collect::<Vec<Ops>>() {
         let (mut p, mut q) = ([0; 192], [0; 192]);
         ops.pq(&[&one, &eighty, &ff], &mut p, &mut q).unwrap();
         assert_eq!((p, q), ([0x7E; 192], [0xC7; 192]), "{ops:?}");
@@ -176,7 +184,7 @@ fn a_column_of_zeros_may_be_an_empty_slice() {
     let gaps: [fn(usize) -> bool; 5] = [|i| i == 0, |i| i % 3 == 1, |i| i >= 3, |i| i < 4, |_| true];
     for (gap, width) in gaps.into_iter().flat_map(|gap| [(gap, 1), (gap, 7), (gap, 16), (gap, 255)]) {
         let stripe = Stripe::new(width, 320, false, gap);
-        for ops in all() {
+        for ops in &forms().collect::<Vec<Ops>>() {
             let (mut p, mut q) = (stripe.blank(), stripe.blank());
             ops.pq(&stripe.columns(), p.get_mut(), q.get_mut()).unwrap();
             assert_eq!((p.get(), q.get()), (stripe.p.get(), stripe.q.get()), "{ops:?} width {width}");
@@ -194,7 +202,7 @@ fn columns_next_to_gaps_come_back() {
     for (p_slot, q_slot) in (0..6).map(|slot| (slot, (slot + 1) % 6)) {
         let stripe = Stripe::new(6, 192, true, |i| i == p_slot || i == q_slot);
         let present: Vec<u8> = (0..6).filter(|i| *i != p_slot && *i != q_slot).map(narrow).collect();
-        for ops in all() {
+        for ops in &forms().collect::<Vec<Ops>>() {
             for (i, a) in present.iter().enumerate() {
                 for (keep_p, keep_q) in [(true, true), (true, false), (false, true)] {
                     stripe.lose_one(ops, *a, keep_p, keep_q);
@@ -209,7 +217,8 @@ fn columns_next_to_gaps_come_back() {
 fn every_one_or_two_of_a_narrow_stripe_come_back() {
     for (width, len) in (1..=20).flat_map(|width| [(width, 64), (width, 320)]) {
         let stripe = Stripe::whole(width, len);
-        for (ops, a) in all().flat_map(|ops| (0..narrow(width)).map(move |a| (ops, a))) {
+        for (ops, a) in forms().flat_map(|ops| (0..narrow(width)).map(move |a| (ops, a))) {
+            let ops = &ops;
             for (keep_p, keep_q) in [(true, true), (true, false), (false, true)] {
                 stripe.lose_one(ops, a, keep_p, keep_q);
             }
@@ -223,7 +232,7 @@ fn some_two_of_a_wide_stripe_come_back() {
     for width in WIDTHS_LARGE {
         let stripe = Stripe::new(width, 192, true, |_| false);
         let mut random = Random(width as u64);
-        for ops in all() {
+        for ops in &forms().collect::<Vec<Ops>>() {
             let last = narrow(width - 1);
             stripe.lose_two(ops, 0, last);
             stripe.lose_two(ops, last, last - 1);
@@ -241,7 +250,7 @@ fn some_two_of_a_wide_stripe_come_back() {
 fn long_and_odd_lengths_come_back() {
     for len in LENGTHS_BYTES {
         let stripe = Stripe::new(9, len, true, |_| false);
-        for ops in all() {
+        for ops in &forms().collect::<Vec<Ops>>() {
             stripe.lose_two(ops, 2, 7);
             stripe.lose_two(ops, 8, 0);
             for (keep_p, keep_q) in [(true, true), (true, false), (false, true)] {
@@ -251,11 +260,31 @@ fn long_and_odd_lengths_come_back() {
     }
 }
 
+/// Blocks long enough for every way to treat the caches, with as many columns as make each of them the choice.
+#[test]
+fn long_blocks_are_right_however_they_travel() {
+    for (width, len) in [(5, 20 << 10), (9, (32 << 10) + 64), (26, (32 << 10) + 192), (27, 8 << 10)] {
+        for misaligned in [false, true] {
+            let stripe = Stripe::new(width, len, misaligned, |_| false);
+            for ops in &forms().collect::<Vec<Ops>>() {
+                let off = if misaligned { 5 } else { 0 };
+                let (mut p, mut q, mut sum) = (Buffer::new(len, off), Buffer::new(len, off), Buffer::new(len, off));
+                ops.pq(&stripe.columns(), p.get_mut(), q.get_mut()).unwrap();
+                ops.xor(sum.get_mut(), &stripe.columns()).unwrap();
+                assert!(p.get() == stripe.p.get() && sum.get() == stripe.p.get(), "{ops:?} P of {width} × {len}");
+                assert!(q.get() == stripe.q.get(), "{ops:?} Q of {width} × {len}");
+                stripe.lose_two(ops, 1, narrow(width - 1));
+                stripe.lose_one(ops, 2, false, true);
+            }
+        }
+    }
+}
+
 #[test]
 fn lost_data_come_back_without_parity_that_nobody_asks_for() {
     let stripe = Stripe::whole(5, 128);
     let (p, q) = (stripe.p.get(), stripe.q.get());
-    for ops in all() {
+    for ops in &forms().collect::<Vec<Ops>>() {
         for (p, q) in [(Parity::Given(p), Parity::Absent), (Parity::Absent, Parity::Given(q))] {
             let mut out = stripe.blank();
             ops.recover(&stripe.columns_without(&[3]), Lost::One(3, out.get_mut()), p, q).unwrap();
@@ -315,7 +344,7 @@ fn a_check_passes_on_good_parity_and_names_the_first_bad_byte() {
         let stripe = Stripe::new(6, len, true, |i| i == 2);
         let columns = stripe.columns();
         let (p, q) = (stripe.p.get(), stripe.q.get());
-        for ops in all() {
+        for ops in &forms().collect::<Vec<Ops>>() {
             for (p, q) in [(Some(p), Some(q)), (Some(p), None), (None, Some(q)), (None, None)] {
                 assert_eq!(ops.check(&columns, p, q), Ok(None), "{ops:?}");
             }
@@ -352,7 +381,7 @@ fn a_check_passes_on_good_parity_and_names_the_first_bad_byte() {
 #[test]
 fn buffers_of_the_wrong_length_are_refused_untouched() {
     let (good, short, odd) = ([1; 128], [1; 64], [1; 96]);
-    for ops in all() {
+    for ops in &forms().collect::<Vec<Ops>>() {
         let mut out = [[7; 128]; 2];
         let [a, b] = &mut out;
         let (given, given_short) = (Parity::Given(&good), Parity::Given(&short));
@@ -386,7 +415,7 @@ fn buffers_of_the_wrong_length_are_refused_untouched() {
 fn columns_that_cannot_be_are_refused_untouched() {
     let good = [1; 64];
     let many = vec![&good[..]; 256];
-    for ops in all() {
+    for ops in &forms().collect::<Vec<Ops>>() {
         let mut out = [[7; 64]; 2];
         let [a, b] = &mut out;
         assert_eq!(ops.xor(a, &many), Err(Error::TooManyColumns));
@@ -415,7 +444,7 @@ fn columns_that_cannot_be_are_refused_untouched() {
 fn more_loss_than_parity_is_refused_untouched() {
     let good = [1; 64];
     let data = [&good[..]; 4];
-    for ops in all() {
+    for ops in &forms().collect::<Vec<Ops>>() {
         let mut out = [[7; 64]; 4];
         let [a, b, p, q] = &mut out;
         let refused = |lost: Lost<'_>, p: Parity<'_>, q: Parity<'_>| {
@@ -432,7 +461,7 @@ fn more_loss_than_parity_is_refused_untouched() {
 
 #[test]
 fn nothing_at_all_is_nothing_to_do() {
-    for ops in all() {
+    for ops in &forms().collect::<Vec<Ops>>() {
         assert_eq!(ops.pq(&[&[], &[]], &mut [], &mut []), Ok(()));
         assert_eq!(ops.xor(&mut [], &[]), Ok(()));
         let two = Lost::Two((0, &mut []), (1, &mut []));

@@ -2,28 +2,12 @@
 //!
 //! Source: kernel `drivers/md/md.c` (`calc_sb_csum`, `calc_sb_1_csum`), `raid5-ppl.c`, `raid5-cache.c`.
 
-use crc::{Algorithm, Crc};
 use zerocopy::byteorder::{ByteOrder, U16, U32};
 
-/// Linux's `crc32c`: Castagnoli, the state goes in and comes out as it is, without inversion.
-static LINUX_CRC32C: Crc<u32> = Crc::<u32>::new(&Algorithm {
-    width: 32,
-    poly: 0x1EDC_6F41,
-    init: 0,
-    refin: true,
-    refout: true,
-    xorout: 0,
-    check: 0x58E3_FA20,
-    residue: 0,
-});
-
-/// Linux's `crc32c(seed, bytes)`.
+/// Linux's `crc32c(seed, bytes)`: Castagnoli, the state goes in and comes out as it is, without inversion.
 #[must_use]
 pub fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
-    // `crc` takes the start value in the algorithm's bit order, Linux in the register's, which is reflected.
-    let mut digest = LINUX_CRC32C.digest_with_initial(seed.reverse_bits());
-    digest.update(bytes);
-    digest.finalize()
+    raid_core::parity::crc32c(seed, bytes)
 }
 
 /// Linux's `crc32c(seed, bytes)` where the four bytes at `hole` (the CRC's own place) count as zero.

@@ -1,7 +1,8 @@
 //! What was measured, from either of two sources: the files that criterion leaves, and lines that a benchmark with a
 //! timer of its own prints.
 //!
-//! Such a line is `measured: group/case/form NANOSECONDS`, or with the bytes that one run moves after it.
+//! Such a line is `measured: group/case/form NANOSECONDS`, or with the bytes that one run moves after it, or with these and
+//! the ratio to a peer that the benchmark has chosen and timed round by round. Blanks in the path are `+`.
 
 use std::{fs, path::Path, time::SystemTime};
 
@@ -22,16 +23,21 @@ pub(super) struct Measurement {
     pub(super) time_ns: f64,
     /// What one run moves, where that means something.
     pub(super) bytes: Option<u64>,
+    /// How many times as fast as the peer, if the benchmark itself says so.
+    pub(super) ratio: Option<f64>,
 }
 
 impl Measurement {
     /// Reads a line that a benchmark printed; `None` if it is about something else.
     pub(super) fn from_line(line: &str) -> Option<Self> {
         let mut words = line.strip_prefix("measured: ")?.split(' ');
-        let mut path = words.next()?.splitn(3, '/');
+        let path = words.next()?.replace('+', " ");
+        let mut path = path.splitn(3, '/');
         let (group, case, form) = (path.next()?.into(), path.next()?.into(), path.next()?.into());
         let time_ns = words.next()?.parse().ok()?;
-        Some(Self { group, case, form, time_ns, bytes: words.next().and_then(|bytes| bytes.parse().ok()) })
+        let bytes = words.next().and_then(|bytes| bytes.parse().ok());
+        let ratio = words.next().and_then(|ratio| ratio.parse().ok());
+        Some(Self { group, case, form, time_ns, bytes, ratio })
     }
 
     /// Reads one folder of criterion's.
@@ -47,6 +53,7 @@ impl Measurement {
             form: form.to_owned(),
             time_ns: estimates["median"]["point_estimate"].as_f64()?,
             bytes: about["throughput"]["Bytes"].as_u64(),
+            ratio: None,
         })
     }
 }
@@ -81,6 +88,9 @@ mod tests {
     fn a_line_with_a_measurement_is_read_and_others_are_not() {
         let found = Measurement::from_line("measured: examine/1000-members/raid 1500.5 4096").unwrap();
         assert_eq!((found.case.as_str(), found.time_ns, found.bytes), ("1000-members", 1500.5, Some(4096)));
+        assert_eq!(found.ratio, None);
+        let found = Measurement::from_line("measured: pq+cached/8x4K/avx2 1500.5 4096 1.25").unwrap();
+        assert_eq!((found.group.as_str(), found.ratio), ("pq cached", Some(1.25)));
         assert_eq!(Measurement::from_line("measured nothing"), None);
     }
 
@@ -93,6 +103,6 @@ mod tests {
             &serde_json::from_str(estimates).unwrap(),
         );
         let (group, case, form) = ("pq".to_owned(), "8x4K".to_owned(), "avx2".to_owned());
-        assert_eq!(found, Some(Measurement { group, case, form, time_ns: 12.5, bytes: Some(32768) }));
+        assert_eq!(found, Some(Measurement { group, case, form, time_ns: 12.5, bytes: Some(32768), ratio: None }));
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Nothing there is typed by hand between the marks of a section: the table is what the run gave, good or bad.
 
+mod chart;
 mod measured;
+mod peers;
 mod results;
 
 use std::{
@@ -16,6 +18,16 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::{cargo, command, line, output, perform, root};
 use measured::Measurement;
+use peers::Peers;
+
+/// The benchmark that times the tool itself.
+const TOOL: &str = "examine";
+
+/// The benchmark that wants other people's code built first.
+const PEERS: &str = "peers";
+
+/// What is drawn of it.
+const CHART: &str = "docs/parity.svg";
 
 /// Runs each benchmark whose name contains `filter`, then writes its section of the results.
 ///
@@ -27,16 +39,23 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     if chosen.is_empty() {
         bail!("no such benchmark; there are: {}", names.join(", "));
     }
-    // Some benchmarks time the tool itself.
-    perform(cargo().args(["build", "--release", "--package", "raid-user"]))?;
     let file = root().join("benches/RESULTS.md");
     for name in chosen {
-        let measurements = measure(name)?;
+        if name.as_str() == TOOL {
+            perform(cargo().args(["build", "--release", "--package", "raid-user"]))?;
+        }
+        let peers = if name.as_str() == PEERS { Some(peers::build()?) } else { None };
+        let measurements = measure(name, peers.as_ref())?;
         if measurements.is_empty() {
             bail!("{name} measured nothing");
         }
         let old = fs::read_to_string(&file).unwrap_or_else(|_| results::EMPTY.to_owned());
-        let section = results::section(name, &circumstances()?, &measurements);
+        let mut circumstances = circumstances()?;
+        if let Some(peers) = peers {
+            circumstances = format!("{circumstances}.\nPeers: {}", peers.versions.join(",\n"));
+            fs::write(root().join(CHART), chart::parity(&measurements)).context("cannot write the chart")?;
+        }
+        let section = results::section(name, &circumstances, &measurements);
         fs::write(&file, results::with_section(&old, name, &section)).context("cannot write benches/RESULTS.md")?;
         println!("benches/RESULTS.md: {name} is new");
     }
@@ -53,10 +72,13 @@ fn names() -> Result<Vec<String>> {
 }
 
 /// Runs one and collects what it said, and what criterion wrote since.
-fn measure(name: &str) -> Result<Vec<Measurement>> {
+fn measure(name: &str, peers: Option<&Peers>) -> Result<Vec<Measurement>> {
     let start = SystemTime::now();
     let mut bench = cargo();
     bench.args(["bench", "--package", "raid-benches", "--bench", name]).stdout(Stdio::piped());
+    if let Some(peers) = peers {
+        bench.env("RAID_PEERS", &peers.folder);
+    }
     let mut child = bench.spawn().with_context(|| format!("cannot start {}", line(&bench)))?;
     let mut said = Vec::new();
     for line in BufReader::new(child.stdout.take().context("no output")?).lines() {

@@ -10,7 +10,7 @@ The figure in brackets is a ratio to the peer, which stands in the last column: 
 `reference` is this project's own byte-wise form: it shows what a form gains, not how others do.\n";
 
 /// Forms that others are measured against, the first that a table has.
-const PEERS: [&str; 4] = ["mdadm", "md-in-uml", "reference", "naive"];
+const PEERS: [&str; 6] = ["mdadm", "md-in-uml", "isal", "isal-debian", "reference", "naive"];
 
 /// The section of one benchmark.
 pub(super) fn section(name: &str, circumstances: &str, measurements: &[Measurement]) -> String {
@@ -46,8 +46,8 @@ fn figure(found: &Measurement, peer_ns: Option<f64>, is_peer: bool) -> String {
         Some(bytes) => format!("{} GB/s", digits(bytes as f64 / found.time_ns)),
         None => time(found.time_ns),
     };
-    match peer_ns {
-        Some(peer_ns) if !is_peer => format!("{plain} ({}×)", digits(peer_ns / found.time_ns)),
+    match found.ratio.or_else(|| Some(peer_ns? / found.time_ns)) {
+        Some(ratio) if !is_peer => format!("{plain} ({}×)", digits(ratio)),
         _ => plain,
     }
 }
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     fn found(case: &str, form: &str, time_ns: f64, bytes: Option<u64>) -> Measurement {
-        Measurement { group: "g".to_owned(), case: case.to_owned(), form: form.to_owned(), time_ns, bytes }
+        Measurement { group: "g".to_owned(), case: case.to_owned(), form: form.to_owned(), time_ns, bytes, ratio: None }
     }
 
     #[test]
@@ -108,6 +108,12 @@ mod tests {
         ];
         let expected = "\n| g | avx2 | reference |\n|---|---|---|\n| 4K | 64.0 GB/s (64.0×) | 1.00 GB/s |\n| 64K | 2.50 ms | – |\n";
         assert_eq!(table("g", &measurements.iter().collect::<Vec<_>>()), expected);
+    }
+
+    #[test]
+    fn a_ratio_that_the_benchmark_gives_counts() {
+        let found = Measurement { ratio: Some(1.5), ..found("a", "raid", 200.0, None) };
+        assert_eq!(figure(&found, Some(100.0), false), "200 ns (1.50×)");
     }
 
     #[test]

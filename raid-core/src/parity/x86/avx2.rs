@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::*;
 
+use super::cache;
 use crate::parity::gf;
 use crate::parity::kernel::entry_points;
 use crate::parity::lanes::{Isa, Register};
@@ -31,6 +32,40 @@ impl Register for __m256i {
 
     #[inline]
     #[target_feature(enable = "avx2")]
+    unsafe fn stream(self, to: *mut u8) {
+        // SAFETY: The caller says that 32 bytes may be written there, and that it is aligned.
+        unsafe { _mm256_stream_si256(to.cast(), self) }
+    }
+
+    #[inline(always)]
+    fn fence() {
+        cache::fence();
+    }
+
+    #[inline(always)]
+    fn prefetch(from: *const u8) {
+        cache::prefetch(from);
+    }
+
+    #[inline(always)]
+    fn claim(to: *const u8) {
+        cache::claim(to);
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn any(self) -> bool {
+        _mm256_testz_si256(self, self) == 0
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn or(self, b: Self) -> Self {
+        _mm256_or_si256(self, b)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
     unsafe fn xor(self, b: Self) -> Self {
         _mm256_xor_si256(self, b)
     }
@@ -46,11 +81,22 @@ impl Isa for Avx2 {
 
     #[inline]
     #[target_feature(enable = "avx2")]
+    unsafe fn open(q: __m256i) -> __m256i {
+        _mm256_xor_si256(q, _mm256_set1_epi8(gf::BIAS))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn close(q: __m256i) -> __m256i {
+        _mm256_xor_si256(q, _mm256_set1_epi8(gf::BIAS))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
     unsafe fn horner(q: __m256i, low: __m256i) -> __m256i {
-        // A byte whose top bit is set is negative: the comparison makes it the mask of what overflows.
-        let overflowed = _mm256_cmpgt_epi8(_mm256_setzero_si256(), q);
-        let reduce = _mm256_and_si256(overflowed, _mm256_set1_epi8(0x1D));
-        _mm256_xor_si256(_mm256_add_epi8(q, q), _mm256_xor_si256(reduce, low))
+        // The shuffle gives 0x1D where the top bit is clear, and 0 where it is set: see `gf::BIAS`.
+        let stays = _mm256_shuffle_epi8(_mm256_set1_epi8(gf::REDUCE), q);
+        _mm256_xor_si256(_mm256_xor_si256(_mm256_add_epi8(q, q), low), stays)
     }
 
     #[inline]
@@ -72,4 +118,4 @@ impl Isa for Avx2 {
     }
 }
 
-entry_points!(Avx2, registers: 4, features: "avx2");
+entry_points!(Avx2, fixed: 3, listed: 4, line: 2, features: "avx2");

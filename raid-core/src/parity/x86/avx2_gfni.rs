@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use crate::parity::gf;
 use crate::parity::kernel::entry_points;
-use crate::parity::lanes::Isa;
+use crate::parity::lanes::{Isa, Register};
 
 /// Arithmetic with `GF2P8AFFINEQB` on a 32-byte register.
 struct Avx2Gfni;
@@ -23,10 +23,20 @@ impl Isa for Avx2Gfni {
 
     #[inline]
     #[target_feature(enable = "avx2,gfni")]
-    unsafe fn horner2(q: __m256i, high: __m256i, low: __m256i) -> __m256i {
+    unsafe fn horner2(q: __m256i, d: [__m256i; 2]) -> __m256i {
         // SAFETY: This function enables the same features.
-        let (q, high) = unsafe { (Self::times(q, Self::factor(4)), Self::times(high, Self::factor(2))) };
-        _mm256_xor_si256(q, _mm256_xor_si256(high, low))
+        unsafe { Self::times(q, Self::factor(4)).xor(Self::times(d[1], Self::factor(2)).xor(d[0])) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,gfni")]
+    unsafe fn horner4(q: __m256i, d: [__m256i; 4]) -> __m256i {
+        // SAFETY: This function enables the same features.
+        unsafe {
+            let (q, high) = (Self::times(q, Self::factor(16)), Self::times(d[3], Self::factor(8)));
+            let low = d[0].xor(Self::times(d[1], Self::factor(2))).xor(Self::times(d[2], Self::factor(4)));
+            q.xor(high.xor(low))
+        }
     }
 
     #[inline]
@@ -42,4 +52,4 @@ impl Isa for Avx2Gfni {
     }
 }
 
-entry_points!(Avx2Gfni, registers: 4, features: "avx2,gfni");
+entry_points!(Avx2Gfni, fixed: 2, listed: 2, line: 2, features: "avx2,gfni");

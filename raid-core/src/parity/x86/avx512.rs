@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::*;
 
+use super::cache;
 use crate::parity::gf;
 use crate::parity::kernel::entry_points;
 use crate::parity::lanes::{Isa, Register};
@@ -34,6 +35,40 @@ impl Register for __m512i {
 
     #[inline]
     #[target_feature(enable = "avx512f")]
+    unsafe fn stream(self, to: *mut u8) {
+        // SAFETY: The caller says that 64 bytes may be written there, and that it is aligned.
+        unsafe { _mm512_stream_si512(to.cast(), self) }
+    }
+
+    #[inline(always)]
+    fn fence() {
+        cache::fence();
+    }
+
+    #[inline(always)]
+    fn prefetch(from: *const u8) {
+        cache::prefetch(from);
+    }
+
+    #[inline(always)]
+    fn claim(to: *const u8) {
+        cache::claim(to);
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn any(self) -> bool {
+        _mm512_test_epi64_mask(self, self) != 0
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn or(self, b: Self) -> Self {
+        _mm512_or_si512(self, b)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
     unsafe fn xor(self, b: Self) -> Self {
         _mm512_xor_si512(self, b)
     }
@@ -55,9 +90,22 @@ impl Isa for Avx512 {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn open(q: __m512i) -> __m512i {
+        _mm512_xor_si512(q, _mm512_set1_epi8(gf::BIAS))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    unsafe fn close(q: __m512i) -> __m512i {
+        _mm512_xor_si512(q, _mm512_set1_epi8(gf::BIAS))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
     unsafe fn horner(q: __m512i, low: __m512i) -> __m512i {
-        let reduce = _mm512_maskz_mov_epi8(_mm512_movepi8_mask(q), _mm512_set1_epi8(0x1D));
-        _mm512_ternarylogic_epi64::<XOR3>(_mm512_add_epi8(q, q), reduce, low)
+        // The shuffle gives 0x1D where the top bit is clear, and 0 where it is set: see `gf::BIAS`.
+        let stays = _mm512_shuffle_epi8(_mm512_set1_epi8(gf::REDUCE), q);
+        _mm512_ternarylogic_epi64::<XOR3>(_mm512_add_epi8(q, q), stays, low)
     }
 
     #[inline]
@@ -79,4 +127,4 @@ impl Isa for Avx512 {
     }
 }
 
-entry_points!(Avx512, registers: 4, features: "avx512f,avx512bw");
+entry_points!(Avx512, fixed: 8, listed: 8, line: 1, features: "avx512f,avx512bw");

@@ -23,9 +23,20 @@ impl Isa for Avx512Gfni {
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,gfni")]
-    unsafe fn horner2(q: __m512i, high: __m512i, low: __m512i) -> __m512i {
+    unsafe fn horner2(q: __m512i, d: [__m512i; 2]) -> __m512i {
         // SAFETY: This function enables the same features.
-        unsafe { Self::times(q, Self::factor(4)).xor3(Self::times(high, Self::factor(2)), low) }
+        unsafe { Self::times(q, Self::factor(4)).xor3(Self::times(d[1], Self::factor(2)), d[0]) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,gfni")]
+    unsafe fn horner4(q: __m512i, d: [__m512i; 4]) -> __m512i {
+        // SAFETY: This function enables the same features.
+        unsafe {
+            let (q, high) = (Self::times(q, Self::factor(16)), Self::times(d[3], Self::factor(8)));
+            let low = d[0].xor3(Self::times(d[1], Self::factor(2)), Self::times(d[2], Self::factor(4)));
+            q.xor3(high, low)
+        }
     }
 
     #[inline]
@@ -41,4 +52,4 @@ impl Isa for Avx512Gfni {
     }
 }
 
-entry_points!(Avx512Gfni, registers: 8, features: "avx512f,avx512bw,gfni");
+entry_points!(Avx512Gfni, fixed: 8, listed: 4, line: 1, features: "avx512f,avx512bw,gfni");

@@ -47,6 +47,7 @@ fn ask() -> Features {
     let leaves = __cpuid(0).eax;
     let basic = __cpuid(1).ecx;
     features.set(Features::SSSE3, has(basic, bit(9)));
+    features.set(Features::SSE42, has(basic, bit(20)));
 
     // AVX and OSXSAVE; without the second XGETBV itself is an illegal instruction. `avx512f` implies FMA and F16C for
     // the compiler, so these two must be there as well.
@@ -62,6 +63,7 @@ fn ask() -> Features {
     features.set(Features::AVX2, avx2);
     features.set(Features::AVX512, avx2 && zmm && has(basic, fma_f16c) && has(wide.ebx, bit(16) | bit(30)));
     features.set(Features::GFNI, has(wide.ecx, bit(8)));
+    features.set(Features::VPCLMUL, avx2 && has(basic, bit(1)) && has(wide.ecx, bit(10)));
     features
 }
 
@@ -86,6 +88,9 @@ mod tests {
         assert_eq!(features.contains(Features::SSSE3), std::is_x86_feature_detected!("ssse3"));
         assert_eq!(features.contains(Features::AVX2), std::is_x86_feature_detected!("avx2"));
         assert_eq!(features.contains(Features::GFNI), std::is_x86_feature_detected!("gfni"));
+        assert_eq!(features.contains(Features::SSE42), std::is_x86_feature_detected!("sse4.2"));
+        let vpclmul = std::is_x86_feature_detected!("vpclmulqdq") && std::is_x86_feature_detected!("pclmulqdq");
+        assert_eq!(features.contains(Features::VPCLMUL), vpclmul);
         let avx512 = std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512bw");
         assert_eq!(features.contains(Features::AVX512), avx512);
         assert_eq!(features, self::features(), "the remembered answer is the first one");

@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::*;
 
+use super::cache;
 use crate::parity::gf;
 use crate::parity::kernel::entry_points;
 use crate::parity::lanes::{Isa, Register};
@@ -31,6 +32,41 @@ impl Register for __m128i {
 
     #[inline]
     #[target_feature(enable = "sse2")]
+    unsafe fn stream(self, to: *mut u8) {
+        // SAFETY: The caller says that 16 bytes may be written there, and that it is aligned.
+        unsafe { _mm_stream_si128(to.cast(), self) }
+    }
+
+    #[inline(always)]
+    fn fence() {
+        cache::fence();
+    }
+
+    #[inline(always)]
+    fn prefetch(from: *const u8) {
+        cache::prefetch(from);
+    }
+
+    #[inline(always)]
+    fn claim(to: *const u8) {
+        cache::claim(to);
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    unsafe fn any(self) -> bool {
+        let zeros = _mm_cmpeq_epi8(self, _mm_setzero_si128());
+        _mm_movemask_epi8(zeros) != 0xFFFF
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    unsafe fn or(self, b: Self) -> Self {
+        _mm_or_si128(self, b)
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
     unsafe fn xor(self, b: Self) -> Self {
         _mm_xor_si128(self, b)
     }
@@ -46,11 +82,22 @@ impl Isa for Ssse3 {
 
     #[inline]
     #[target_feature(enable = "ssse3")]
+    unsafe fn open(q: __m128i) -> __m128i {
+        _mm_xor_si128(q, _mm_set1_epi8(gf::BIAS))
+    }
+
+    #[inline]
+    #[target_feature(enable = "ssse3")]
+    unsafe fn close(q: __m128i) -> __m128i {
+        _mm_xor_si128(q, _mm_set1_epi8(gf::BIAS))
+    }
+
+    #[inline]
+    #[target_feature(enable = "ssse3")]
     unsafe fn horner(q: __m128i, low: __m128i) -> __m128i {
-        // A byte whose top bit is set is negative: the comparison makes it the mask of what overflows.
-        let overflowed = _mm_cmpgt_epi8(_mm_setzero_si128(), q);
-        let reduce = _mm_and_si128(overflowed, _mm_set1_epi8(0x1D));
-        _mm_xor_si128(_mm_add_epi8(q, q), _mm_xor_si128(reduce, low))
+        // The shuffle gives 0x1D where the top bit is clear, and 0 where it is set: see `gf::BIAS`.
+        let stays = _mm_shuffle_epi8(_mm_set1_epi8(gf::REDUCE), q);
+        _mm_xor_si128(_mm_xor_si128(_mm_add_epi8(q, q), low), stays)
     }
 
     #[inline]
@@ -71,4 +118,4 @@ impl Isa for Ssse3 {
     }
 }
 
-entry_points!(Ssse3, registers: 4, features: "ssse3");
+entry_points!(Ssse3, fixed: 4, listed: 4, line: 4, features: "ssse3");
