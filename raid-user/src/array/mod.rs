@@ -5,6 +5,7 @@
 mod fetch;
 mod open;
 mod options;
+mod replay;
 mod runs;
 
 use std::io;

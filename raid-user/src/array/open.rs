@@ -14,8 +14,8 @@ use super::runs::with_run;
 use super::{Array, DirtyRows, Slot, slot_list};
 use crate::discover::{Ambiguous, Found, Identity, MediaSource};
 
-/// Working space for reading logs: what `journal_state` and `ppl_state` ask for.
-const LOG_BUFFER_BYTES: usize = 8192;
+/// Working space for reading logs: what `journal_state` and a partial parity log ask for.
+pub(super) const LOG_BUFFER_BYTES: usize = 8192;
 
 impl Array {
     /// Opens the array that `found` belongs to. All must belong to one array; see [`crate::discover::group`].
@@ -29,13 +29,18 @@ impl Array {
         let layouts = judged.layouts(&slots, options)?;
         let missing = missing(&slots);
         judge_missing(&layouts, missing, options, &mut warnings)?;
-        judged.check_logs(options, &mut warnings)?;
-        let doubt = judged.doubt(&layouts, missing, options, &mut warnings)?;
+        judged.check_journal(options, &mut warnings)?;
         if let Some(reshape) = judged.lead().reshape {
             warnings.push(Warning::Reshaping { position: reshape.position.0 });
         }
         let (size, record) = (layouts.array_size(), *judged.lead());
-        Ok(Self { layouts, slots, doubt, ops: raid_core::parity::detect(), size, record, warnings })
+        let ops = raid_core::parity::detect();
+        let mut array = Self { layouts, slots, doubt: DirtyRows::Nothing, ops, size, record, warnings };
+        array.doubt = match array.replay(&judged, options)? {
+            Some(rows) => rows,
+            None => judged.doubt(&array.layouts, missing, options, &mut array.warnings)?,
+        };
+        Ok(array)
     }
 }
 
@@ -109,11 +114,8 @@ impl Judged {
         let guessed = self.found.iter().filter_map(|found| {
             let identity = found.identity()?;
             let (member, serial) = (found.name().to_owned(), found.serial()?);
-            matches!(identity, Identity::Eliminated | Identity::Interchangeable).then_some(Warning::Identified {
-                member,
-                serial,
-                identity,
-            })
+            matches!(identity, Identity::Eliminated | Identity::Logged | Identity::Interchangeable)
+                .then_some(Warning::Identified { member, serial, identity })
         });
         guessed.chain(self.both().filter_map(warn)).collect()
     }
@@ -168,44 +170,24 @@ impl Judged {
         OpenError::Config { member: self.freshest().name().to_owned(), reason: error.to_string() }
     }
 
-    /// Refuses logs that hold what the members lack, unless told to read past them.
-    fn check_logs(&self, options: &OpenOptions, warnings: &mut Vec<Warning>) -> Result<(), OpenError> {
-        let mut refuse = |warning: Warning, allowed: bool, flag| {
-            if !allowed {
-                return Err(OpenError::NotReplayed(warning, flag));
-            }
-            warnings.push(warning);
-            Ok(())
+    /// Refuses a journal that holds what the members lack, unless told to read past it.
+    fn check_journal(&self, options: &OpenOptions, warnings: &mut Vec<Warning>) -> Result<(), OpenError> {
+        let WriteLog::Journal { .. } = self.lead().log else { return Ok(()) };
+        let journal = self.both().find(|(_, verdict)| matches!(verdict, Verdict::Journal { behind: 0 | 1 }));
+        let state = journal.map(|(found, _)| {
+            with_superblock(found, |source, superblock| {
+                md::journal_state(source, superblock, &mut [0; LOG_BUFFER_BYTES])
+            })
+        });
+        let warning = match state.transpose()?.flatten().flatten() {
+            None => Warning::JournalMissing,
+            Some(state) if state.holds_data() => Warning::JournalNotReplayed,
+            Some(_) => return Ok(()),
         };
-        if let WriteLog::Journal { .. } = self.lead().log {
-            let journal = self.both().find(|(_, verdict)| matches!(verdict, Verdict::Journal { behind: 0 | 1 }));
-            let state = journal.map(|(found, _)| {
-                with_superblock(found, |source, superblock| {
-                    md::journal_state(source, superblock, &mut [0; LOG_BUFFER_BYTES])
-                })
-            });
-            match state.transpose()?.flatten().flatten() {
-                None => refuse(Warning::JournalMissing, options.ignore_journal, "--ignore-journal")?,
-                Some(state) if state.holds_data() => {
-                    refuse(Warning::JournalNotReplayed, options.ignore_journal, "--ignore-journal")?;
-                }
-                Some(_) => {}
-            }
+        if !options.ignore_journal {
+            return Err(OpenError::NotReplayed(warning, "--ignore-journal"));
         }
-        let mut entries = 0;
-        for (found, verdict) in self.both() {
-            let serves = matches!(verdict, Verdict::Current { .. });
-            if let (true, WriteLog::Ppl { .. }) = (serves, found.record().log) {
-                let state = with_superblock(found, |source, superblock| {
-                    md::ppl_state(source, superblock, &mut [0; LOG_BUFFER_BYTES])
-                });
-                let state = state?.flatten().unwrap_or_default();
-                entries += u64::from(state.unreplayed(self.lead().sync));
-            }
-        }
-        if entries > 0 {
-            refuse(Warning::PplNotReplayed { entries }, options.ignore_ppl, "--ignore-ppl")?;
-        }
+        warnings.push(warning);
         Ok(())
     }
 

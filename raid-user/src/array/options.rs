@@ -21,7 +21,7 @@ pub struct OpenOptions {
     pub force_events: bool,
     /// Read past a journal that was not replayed.
     pub ignore_journal: bool,
-    /// Read past partial parity that was not replayed.
+    /// Do not replay partial parity.
     pub ignore_ppl: bool,
     /// Believe parity where the array was dirty when it lost a member.
     pub trust_dirty_parity: bool,
@@ -93,6 +93,13 @@ pub enum Warning {
         /// How many.
         entries: u64,
     },
+    /// Partial parity was replayed, in memory.
+    PplReplayed {
+        /// Entries whose parity is right now.
+        entries: u64,
+        /// Entries that could not be used.
+        damaged: u64,
+    },
     /// The array is in the middle of a change of shape.
     Reshaping {
         /// Array sector it stands at.
@@ -125,12 +132,8 @@ impl fmt::Display for Warning {
                 "{member}: used in slot {slot} on your word; it lags {behind} events, \
                  so what was written since is a mix of old and new"
             ),
-            Self::Identified { member, serial, identity: Identity::Interchangeable } => write!(
-                f,
-                "{member}: taken for the disk with serial number {serial}; it may be its twin, which holds the same"
-            ),
-            Self::Identified { member, serial, .. } => {
-                write!(f, "{member}: must be the disk with serial number {serial}, by elimination")
+            Self::Identified { member, serial, identity } => {
+                write!(f, "{member}: {} the disk with serial number {serial}{}", identity.words().0, identity.words().1)
             }
             Self::Rebuilding { member, slot, mark_sectors } => {
                 write!(f, "{member}: slot {slot} was being rebuilt; only its first {mark_sectors} sectors are trusted")
@@ -163,6 +166,13 @@ impl fmt::Display for Warning {
                     "{entries} partial-parity entries were not replayed; \
                  the parity of their stripes is stale"
                 )
+            }
+            Self::PplReplayed { entries, damaged } => {
+                write!(f, "not stopped cleanly: {entries} partial-parity entries were replayed in memory")?;
+                match damaged {
+                    0 => Ok(()),
+                    damaged => write!(f, "; {damaged} more are damaged, and the parity of their stripes is in doubt"),
+                }
             }
             Self::Reshaping { position } => {
                 write!(f, "caught in a reshape at array sector {position}; both sides are read where they are")
