@@ -226,6 +226,9 @@ fn unidentified(members: &[Ambiguous]) -> String {
     let each = members.chunk_by(|one, next| one.choices == next.choices).map(|alike| {
         let names: Vec<&str> = alike.iter().map(|one| one.member.as_str()).collect();
         let each = if alike.len() > 1 { " each" } else { "" };
+        if alike[0].choices.is_empty() {
+            return format!("{}: no disk of the table is as long as this and still belongs to it", names.join(", "));
+        }
         format!("{} may{each} be {}", names.join(", "), alike[0].choices.join(" or "))
     });
     format!(
