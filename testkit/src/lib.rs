@@ -15,6 +15,7 @@ pub mod imsm_made;
 pub mod mdadm;
 pub mod null_host;
 pub mod pattern;
+pub mod served;
 pub mod skip;
 pub mod uml;
 

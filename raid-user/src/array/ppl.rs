@@ -42,7 +42,11 @@ impl Array {
     ///
     /// As in Linux (`ppl_init_log`), they do only if something was replayed: an array whose first resync was cut before any write says
     /// the same as one whose parity agrees.
-    pub(super) fn replay(&mut self, judged: &Judged, options: &OpenOptions) -> Result<Option<DirtyRows>, OpenError> {
+    pub(super) fn replay_ppl(
+        &mut self,
+        judged: &Judged,
+        options: &OpenOptions,
+    ) -> Result<Option<DirtyRows>, OpenError> {
         let Sync::DirtyFrom(from) = judged.lead().sync else { return Ok(None) };
         if self.layouts.is_reshaping() || judged.freshest().ppl().is_none() {
             return Ok(None);
