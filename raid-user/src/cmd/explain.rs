@@ -7,7 +7,7 @@ use raid_formats::assemble::{Assembly, Claimant, Refusal, Verdict};
 use serde::{Serialize, Serializer};
 
 use super::exit::{Exit, Failure};
-use super::open::{IGNORE_JOURNAL, IGNORE_PPL, OpenArgs};
+use super::open::{IGNORE_JOURNAL, OpenArgs};
 use super::output::Output;
 use super::text;
 use crate::array::{Array, OpenError, OpenOptions, Warning, because, slots, verdicts};
@@ -228,7 +228,6 @@ fn take_risk(options: &mut OpenOptions, error: &OpenError, stale: &mut impl Iter
     match error {
         OpenError::Strict { .. } => std::mem::take(&mut options.strict),
         OpenError::NotReplayed(_, IGNORE_JOURNAL) => !std::mem::replace(&mut options.ignore_journal, true),
-        OpenError::NotReplayed(_, IGNORE_PPL) => !std::mem::replace(&mut options.ignore_ppl, true),
         OpenError::Config { reason, .. } if layout_unstated(reason) => {
             options.raid0_layout.replace(Raid0Layout::Alternate).is_none()
         }
