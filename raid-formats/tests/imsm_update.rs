@@ -86,7 +86,7 @@ fn a_cut_at_any_write_leaves_the_old_or_the_new_record_or_one_that_says_it_is_to
     for (generation, changes) in (2..).zip(story()) {
         let steps = steps(&image, &state(generation, &changes)).unwrap();
         assert!(steps.last().unwrap().0 == Sector(32768 - 2), "the anchor comes last");
-        assert!(steps.iter().rev().skip(1).next().is_none_or(|(_, _, flush)| *flush), "what is before it is durable");
+        assert!(steps.iter().rev().nth(1).is_none_or(|(_, _, flush)| *flush), "what is before it is durable");
         let mut buf = Vec::new();
         let old = read(&image, &mut buf).emit().to_vec();
         for cut in 0..=steps.len() {

@@ -142,7 +142,7 @@ pub(super) fn write_record<E>(
         old.is_none_or(|old| old.emit().chunks(block).nth(number).is_none_or(|held| held != bytes))
     };
     let blocks = || record.emit().chunks(block).enumerate().filter(|(number, bytes)| changed(*number, bytes));
-    let last = blocks().map(|(number, _)| number).filter(|number| *number > 0).last();
+    let last = blocks().map(|(number, _)| number).rfind(|number| *number > 0);
     for (number, bytes) in blocks().filter(|(number, _)| *number > 0) {
         let at = place.at(u64::try_from(number).unwrap_or(u64::MAX));
         write(Write { at, bytes, flush: Some(number) == last })?;
