@@ -38,6 +38,8 @@ pub mod recovery;
 #[forbid(unsafe_code)]
 pub mod region;
 #[forbid(unsafe_code)]
+pub mod replay;
+#[forbid(unsafe_code)]
 pub mod request;
 #[forbid(unsafe_code)]
 pub mod reshape;

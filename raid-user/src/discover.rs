@@ -17,7 +17,7 @@ use raid_formats::assemble::{Claimant, same_array};
 use raid_formats::bios;
 use raid_formats::ddf;
 use raid_formats::imsm;
-use raid_formats::md::{self, ProbeBuffer, Refusal, Superblock, Version};
+use raid_formats::md::{self, ProbeBuffer, Refusal, Superblock, Version, ppl};
 use raid_formats::record::{Format, Record, Role};
 use raid_formats::source::Source;
 
@@ -219,6 +219,15 @@ impl Found {
         match &self.meta {
             Meta::Imsm(imsm) => Some((imsm.bytes(), imsm.place())),
             _ => None,
+        }
+    }
+
+    /// The partial parity log of this member, if its write hole is closed by one that may be replayed.
+    pub(crate) fn ppl(&self) -> Option<ppl::Log> {
+        match &self.meta {
+            Meta::Md { .. } => ppl::Log::of(&self.record),
+            Meta::Imsm(imsm) => imsm.with(|volume| volume.ppl()).flatten(),
+            Meta::Ddf { .. } | Meta::Bios(..) => None,
         }
     }
 

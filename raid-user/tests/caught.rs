@@ -155,17 +155,6 @@ fn a_dirty_degraded_row_is_not_guessed() {
     assert!(read(&open(case, &[0, 2], &options).unwrap(), 0, 8192).is_ok());
 }
 
-/// The same cut, members 3 to 5 with partial parity logs. Their entries were not replayed, so parity is stale, data are not.
-#[test]
-fn unreplayed_partial_parity_is_refused_until_asked_for() {
-    let case = "crash-kill9";
-    let refused = open(case, &[3, 4, 5], &OpenOptions::default());
-    assert!(matches!(refused, Err(OpenError::NotReplayed(Warning::PplNotReplayed { entries: 1.. }, "--ignore-ppl"))));
-    let options = OpenOptions { ignore_ppl: true, ..OpenOptions::default() };
-    let array = open(case, &[3, 4, 5], &options).unwrap();
-    assert_eq!(hash(&array), kernel_hash("md1"));
-}
-
 /// What the kernel read from the array after it had recovered it.
 fn kernel_hash(array: &str) -> String {
     let fixture = fixtures::load("crash-kill9");

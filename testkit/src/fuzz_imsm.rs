@@ -1,10 +1,10 @@
 //! The fuzz body of IMSM: bytes as the end of a medium, as they are and with the sum made right.
 
 use crate::image::Image;
-use raid_core::Columns;
+use raid_core::{Columns, Sectors};
 use raid_formats::{
     assemble::Claimant,
-    imsm::{self, Metadata, Place, checksum},
+    imsm::{self, Change, Metadata, Place, Refusal, RunningState, checksum, raw::MigrationKind},
     record::Role,
 };
 
@@ -86,6 +86,34 @@ fn look_around(metadata: &Metadata) {
             assert!(volume.bad_blocks().count() <= metadata.emit().len() / 8);
             assert!(record.data.end().is_some_and(|end| end <= metadata.place().start()));
             let _ = volume.role_of(record.number);
+        }
+    }
+    changed(metadata);
+}
+
+/// What an update gave is what it was told, whatever stood there before; or it refuses.
+fn changed(metadata: &Metadata) {
+    let generation = metadata.header().generation_num.get().saturating_add(1);
+    let stories: [&[Change]; 4] = [
+        &[Change::Dirty { volume: 0, dirty: true }],
+        &[Change::Failed { disk: 0, gone: true }],
+        &[Change::Resync { volume: 0, kind: MigrationKind::Repair }, Change::InSync { volume: 0 }],
+        &[Change::Rebuild { volume: 0, slot: 0, disk: 0 }, Change::Mark { volume: 0, at: Sectors(4096) }],
+    ];
+    for changes in stories {
+        let mut next = vec![0; imsm::RECORD_BYTES_MAX];
+        let state = RunningState { generation, changes };
+        let mut writes = 0;
+        let updated = imsm::update::<Refusal>(metadata, &mut next, &state, |_| {
+            writes += 1;
+            Ok(())
+        });
+        match updated {
+            Ok(updated) => {
+                assert_eq!(updated.header().generation_num.get(), generation);
+                assert!(writes > 0 && updated.volumes().count() == metadata.volumes().count());
+            }
+            Err(refusal) => assert!(writes == 0 && !refusal.to_string().is_empty()),
         }
     }
 }

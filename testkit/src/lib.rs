@@ -11,6 +11,7 @@ pub mod fuzz_ddf;
 pub mod fuzz_imsm;
 pub mod fuzz_plan;
 pub mod image;
+pub mod imsm_made;
 pub mod known;
 pub mod mdadm;
 pub mod null_host;

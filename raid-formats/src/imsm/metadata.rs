@@ -300,7 +300,7 @@ pub fn serial(text: &str) -> [u8; SERIAL_BYTES] {
 }
 
 /// The volume whose head is at `at`.
-fn volume(record: &[u8], at: usize, index: u8) -> Option<RawVolume<'_>> {
+pub(super) fn volume(record: &[u8], at: usize, index: u8) -> Option<RawVolume<'_>> {
     let (head, rest) = prefix::<VolumeHead>(record.get(at..)?)?;
     let (migration, rest) = prefix::<Migration>(rest)?;
     let (new, rest) = map(rest)?;

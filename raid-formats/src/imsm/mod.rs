@@ -6,15 +6,20 @@
 //! All disks carry the same record. Which of its disks one is has to be told, or found by elimination: [`serial`],
 //! [`Metadata::candidates`].
 
+pub mod create;
 pub mod dump;
+mod edit;
 mod metadata;
 mod probe;
 pub mod raw;
 mod refusal;
 mod sha1;
+pub mod update;
 mod volume;
 
+pub use create::{CreateParams, VolumeParams, create};
 pub use metadata::{Map, Metadata, RawVolume, SUPPORTED, checksum, serial};
 pub use probe::{Place, RECORD_BYTES_MAX, probe, read};
 pub use refusal::{Fault, Refusal};
+pub use update::{Change, NewDisk, RunningState, Write, update};
 pub use volume::{PPL_SECTORS, Volume, level, rebuild_unit};

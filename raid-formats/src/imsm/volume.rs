@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     assemble::Claimant,
-    md::{self, crc32c},
+    md::{self, crc32c, ppl::Log},
     record::{Format, Name, Notes, Record, Role, Shape, Sync, Uuid, WriteLog},
 };
 use raid_core::{
@@ -81,6 +81,21 @@ impl<'a> Volume<'a> {
     #[must_use]
     pub const fn raw(&self) -> &RawVolume<'a> {
         &self.raw
+    }
+
+    /// The partial parity log, if what it holds may be replayed: not while redundancy is still being made.
+    ///
+    /// Its headers carry the container's family number, and count logical blocks (`mdadm`, `validate_ppl_imsm`; `raid5-ppl.c`).
+    #[must_use]
+    pub fn ppl(&self) -> Option<Log> {
+        let WriteLog::Ppl { at: area, multiple } = self.record.log else { return None };
+        let resync = [MigrationKind::Initialise, MigrationKind::Repair];
+        let kind = MigrationKind::of(self.raw.migration.migr_type, self.raw.head.flags());
+        let making = self.raw.old_map.is_some() && kind.is_some_and(|kind| resync.contains(&kind));
+        let uninitialised = self.raw.map_now().head.map_state == MapState::Uninitialised as u8;
+        let signature = self.metadata.header().orig_family_num.get();
+        let unit = Sectors(self.metadata.place().block_sectors());
+        (!making && !uninitialised).then_some(Log { area, multiple, signature, unit })
     }
 
     /// Runs of this disk that its log of bad blocks lists, on the medium.

@@ -1,7 +1,7 @@
-//! The partial parity log of RAID 5: recognised and checked; replay is not done here.
+//! The partial parity log of RAID 5: recognised, checked and read. What its entries make of parity is `raid_core::replay`'s to say.
 //!
 //! Source: kernel `drivers/md/raid5-ppl.c` (`ppl_load_distributed`, `ppl_recover`), `include/uapi/linux/raid/md_p.h`. Each member logs
-//! the stripes whose parity it holds. IMSM uses the same header, with another signature.
+//! the stripes whose parity it holds. IMSM uses the same header, with another signature: a [`Log`] says whose it is.
 
 use crate::{
     md::{
@@ -9,14 +9,14 @@ use crate::{
         checksum::{crc32c, crc32c_with_hole},
         fault,
     },
-    record::{Sync, Uuid, WriteLog},
+    record::{Record, Sync, Uuid, WriteLog},
     source::Source,
 };
 use core::mem::offset_of;
 use raid_core::{Extent, SECTOR_BYTES, Sector, Sectors};
 use static_assertions::const_assert_eq;
 use zerocopy::{
-    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
+    FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned,
     byteorder::little_endian::{U32, U64},
 };
 
@@ -141,6 +141,16 @@ pub fn checksum(raw: &RawPpl) -> u32 {
     !crc32c_with_hole(!0, raw.as_bytes(), offset_of!(RawPpl, checksum))
 }
 
+/// The header of a log without entries, of the array with this signature: what a log begins with.
+#[must_use]
+pub fn empty(signature: u32) -> RawPpl {
+    let mut raw = RawPpl::new_zeroed();
+    raw.reserved = [0xFF; 512];
+    raw.signature.set(signature);
+    raw.checksum.set(checksum(&raw));
+    raw
+}
+
 /// What the log of one member holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PplState {
@@ -167,77 +177,133 @@ impl PplState {
     }
 }
 
+/// The log of one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Where it lies on the medium.
+    pub area: Extent,
+    /// It may hold several headers, of which the newest counts.
+    pub multiple: bool,
+    /// What its headers carry: [`signature`] of an MD array, IMSM's family number.
+    pub signature: u32,
+    /// What its entries count the array's sectors in. With MD's own metadata a sector; else a logical block of the array.
+    pub unit: Sectors,
+}
+
+/// A write whose partial parity was logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// First array sector.
+    pub at: Sector,
+    /// Sectors written, of all columns together.
+    pub len: Sectors,
+    /// Where the partial parity lies on the medium; empty if all columns were written.
+    pub partial: Extent,
+    /// The slot that holds the parity: of the member whose log this is.
+    pub parity: u32,
+    /// The partial parity is what its CRC says.
+    pub sound: bool,
+}
+
+impl Log {
+    /// The log that an MD member's record tells of; `None` if it tells of none.
+    #[must_use]
+    pub fn of(record: &Record) -> Option<Self> {
+        let WriteLog::Ppl { at: area, multiple } = record.log else { return None };
+        Some(Self { area, multiple, signature: signature(record.array), unit: Sectors(1) })
+    }
+
+    /// Reads the log: its state, and the entries of the newest header, each told to `visit`. `buf` is working space of at least 8192 bytes.
+    ///
+    /// Without a sound header the answer is an empty log: that is what a log looks like before its first use, and what
+    /// Linux makes of a damaged one.
+    ///
+    /// # Errors
+    /// The medium's.
+    pub fn read<S: Source>(
+        &self,
+        source: &S,
+        buf: &mut [u8],
+        mut visit: impl FnMut(Entry),
+    ) -> Result<PplState, Fault<S::Error>> {
+        let (block, rest) = fault::part(buf, HEADER_BYTES)?;
+        let (page, _) = fault::part(rest, HEADER_BYTES)?;
+        let mut state = PplState::default();
+        let mut at = self.area.at;
+        while let Some(header) = self.header(source, at, block)? {
+            if state.headers != 0 && header.raw().generation.get() < state.generation {
+                break;
+            }
+            state.headers = state.headers.saturating_add(1);
+            state.newest_at = Some(at);
+            state.generation = header.raw().generation.get();
+            state.entries = header.raw().entries_count.get();
+            let Some(next) = at.checked_add(header.next_header()).filter(|_| self.multiple) else { break };
+            at = next;
+        }
+        if let Some(at) = state.newest_at
+            && let Some(header) = self.header(source, at, block)?
+        {
+            self.entries(source, at, &header, page, |entry| {
+                state.damaged = state.damaged.saturating_add(u32::from(!entry.sound));
+                visit(entry);
+            })?;
+        }
+        Ok(state)
+    }
+
+    /// The sound header at that place, if there is one within the area.
+    fn header<'b, S: Source>(
+        &self,
+        source: &S,
+        at: Sector,
+        block: &'b mut [u8],
+    ) -> Result<Option<PplHeader<'b>>, Fault<S::Error>> {
+        if !within(self.area, Extent { at, len: HEADER_SECTORS }) {
+            return Ok(None);
+        }
+        fault::read(source, at, block)?;
+        Ok(PplHeader::parse_of(block, self.signature).ok())
+    }
+
+    /// The entries of the header at `at`.
+    fn entries<S: Source>(
+        &self,
+        source: &S,
+        at: Sector,
+        header: &PplHeader,
+        page: &mut [u8],
+        mut visit: impl FnMut(Entry),
+    ) -> Result<(), Fault<S::Error>> {
+        let mut start = at.checked_add(HEADER_SECTORS).unwrap_or(at);
+        for entry in header.entries() {
+            let bytes = u64::from(entry.pp_size.get());
+            let run = Extent { at: start, len: Sectors(bytes.div_ceil(SECTOR_BYTES)) };
+            let sound = within(self.area, run) && !crc_of(source, run.at, bytes, page)? == entry.checksum.get();
+            visit(Entry {
+                at: Sector(entry.data_sector.get().saturating_mul(self.unit.0)),
+                len: Sectors::from_bytes_floor(entry.data_size.get().into()),
+                partial: run,
+                parity: entry.parity_disk.get(),
+                sound,
+            });
+            start = run.end().unwrap_or(start);
+        }
+        Ok(())
+    }
+}
+
 /// Reads the log of `superblock`'s member; `None` if it has none. `buf` is working space of at least 8192 bytes.
 ///
-/// Without a sound header the answer is an empty log: that is what a log looks like before its first use, and what
-/// Linux makes of a damaged one.
-///
 /// # Errors
-/// The medium's.
+/// As [`Log::read`].
 pub fn ppl_state<S: Source>(
     source: &S,
     superblock: &Superblock,
     buf: &mut [u8],
 ) -> Result<Option<PplState>, Fault<S::Error>> {
-    let record = superblock.record();
-    let WriteLog::Ppl { at: area, multiple } = record.log else { return Ok(None) };
-    let signature = signature(record.array);
-    let (block, rest) = fault::part(buf, HEADER_BYTES)?;
-    let (page, _) = fault::part(rest, HEADER_BYTES)?;
-    let mut state = PplState::default();
-    let mut at = area.at;
-    while let Some(header) = sound_header(source, area, at, signature, block)? {
-        if state.headers != 0 && header.raw().generation.get() < state.generation {
-            break;
-        }
-        state.headers = state.headers.saturating_add(1);
-        state.newest_at = Some(at);
-        state.generation = header.raw().generation.get();
-        state.entries = header.raw().entries_count.get();
-        let Some(next) = at.checked_add(header.next_header()).filter(|_| multiple) else { break };
-        at = next;
-    }
-    if let Some(at) = state.newest_at
-        && let Some(header) = sound_header(source, area, at, signature, block)?
-    {
-        state.damaged = damaged_entries(source, area, at, &header, page)?;
-    }
-    Ok(Some(state))
-}
-
-/// The sound header at that place, if there is one within the area.
-fn sound_header<'b, S: Source>(
-    source: &S,
-    area: Extent,
-    at: Sector,
-    signature: u32,
-    block: &'b mut [u8],
-) -> Result<Option<PplHeader<'b>>, Fault<S::Error>> {
-    if !within(area, Extent { at, len: HEADER_SECTORS }) {
-        return Ok(None);
-    }
-    fault::read(source, at, block)?;
-    Ok(PplHeader::parse_of(block, signature).ok())
-}
-
-/// Entries of the header at `at` whose partial parity does not match its CRC.
-fn damaged_entries<S: Source>(
-    source: &S,
-    area: Extent,
-    at: Sector,
-    header: &PplHeader,
-    page: &mut [u8],
-) -> Result<u32, Fault<S::Error>> {
-    let mut count: u32 = 0;
-    let mut start = at.checked_add(HEADER_SECTORS).unwrap_or(at);
-    for entry in header.entries() {
-        let bytes = u64::from(entry.pp_size.get());
-        let run = Extent { at: start, len: Sectors(bytes.div_ceil(SECTOR_BYTES)) };
-        let sound = within(area, run) && !crc_of(source, run.at, bytes, page)? == entry.checksum.get();
-        count = count.saturating_add(u32::from(!sound));
-        start = run.end().unwrap_or(start);
-    }
-    Ok(count)
+    let log = Log::of(&superblock.record());
+    log.map(|log| log.read(source, buf, |_| ())).transpose()
 }
 
 /// The bare CRC of that many bytes of the medium, read page by page.

@@ -6,6 +6,7 @@ mod fetch;
 mod journal;
 mod open;
 mod options;
+mod ppl;
 mod runs;
 
 use std::io;

@@ -15,8 +15,8 @@ use super::runs::with_run;
 use super::{Array, DirtyRows, Slot, slot_list};
 use crate::discover::{Ambiguous, Found, Identity, MediaSource};
 
-/// Working space for reading logs: what `journal_state` and `ppl_state` ask for.
-const LOG_BUFFER_BYTES: usize = 8192;
+/// Working space for reading logs: what `journal_state` and a partial parity log ask for.
+pub(super) const LOG_BUFFER_BYTES: usize = 8192;
 
 impl Array {
     /// Opens the array that `found` belongs to. All must belong to one array; see [`crate::discover::group`].
@@ -30,13 +30,17 @@ impl Array {
         let layouts = judged.layouts(&slots, options)?;
         let missing = missing(&slots);
         judge_missing(&layouts, missing, options, &mut warnings)?;
-        judged.check_logs(options, &mut warnings)?;
-        let doubt = judged.doubt(&layouts, missing, options, &mut warnings)?;
+        judged.check_journal(options, &mut warnings)?;
         if let Some(reshape) = judged.lead().reshape {
             warnings.push(Warning::Reshaping { position: reshape.position.0 });
         }
         let (size, record) = (layouts.array_size(), *judged.lead());
-        let mut array = Self { layouts, slots, doubt, ops: raid_core::parity::detect(), size, record, warnings };
+        let ops = raid_core::parity::detect();
+        let mut array = Self { layouts, slots, doubt: DirtyRows::Nothing, ops, size, record, warnings };
+        array.doubt = match array.replay_ppl(&judged, options)? {
+            Some(rows) => rows,
+            None => judged.doubt(&array.layouts, missing, options, &mut array.warnings)?,
+        };
         if !options.ignore_journal {
             array.replay_of(&judged)?;
         }
@@ -130,11 +134,8 @@ impl Judged {
         let guessed = self.found.iter().filter_map(|found| {
             let identity = found.identity()?;
             let (member, serial) = (found.name().to_owned(), found.serial()?);
-            matches!(identity, Identity::Eliminated | Identity::Interchangeable).then_some(Warning::Identified {
-                member,
-                serial,
-                identity,
-            })
+            matches!(identity, Identity::Eliminated | Identity::Logged | Identity::Interchangeable)
+                .then_some(Warning::Identified { member, serial, identity })
         });
         guessed.chain(self.both().filter_map(warn)).collect()
     }
@@ -195,8 +196,8 @@ impl Judged {
         self.both().find(current).map(|(found, _)| found)
     }
 
-    /// Refuses logs that hold what the members lack, unless told to read past them.
-    fn check_logs(&self, options: &OpenOptions, warnings: &mut Vec<Warning>) -> Result<(), OpenError> {
+    /// Refuses an array whose journal is not here, unless told to read past it.
+    fn check_journal(&self, options: &OpenOptions, warnings: &mut Vec<Warning>) -> Result<(), OpenError> {
         let mut refuse = |warning: Warning, allowed: bool, flag| {
             if !allowed {
                 return Err(OpenError::NotReplayed(warning, flag));
@@ -217,20 +218,6 @@ impl Judged {
                 }
                 Some(_) => {}
             }
-        }
-        let mut entries = 0;
-        for (found, verdict) in self.both() {
-            let serves = matches!(verdict, Verdict::Current { .. });
-            if let (true, WriteLog::Ppl { .. }) = (serves, found.record().log) {
-                let state = with_superblock(found, |source, superblock| {
-                    md::ppl_state(source, superblock, &mut [0; LOG_BUFFER_BYTES])
-                });
-                let state = state?.flatten().unwrap_or_default();
-                entries += u64::from(state.unreplayed(self.lead().sync));
-            }
-        }
-        if entries > 0 {
-            refuse(Warning::PplNotReplayed { entries }, options.ignore_ppl, "--ignore-ppl")?;
         }
         Ok(())
     }

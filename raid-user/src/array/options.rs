@@ -21,7 +21,7 @@ pub struct OpenOptions {
     pub force_events: bool,
     /// Read past a journal that was not replayed.
     pub ignore_journal: bool,
-    /// Read past partial parity that was not replayed.
+    /// Do not replay partial parity.
     pub ignore_ppl: bool,
     /// Believe parity where the array was dirty when it lost a member.
     pub trust_dirty_parity: bool,
@@ -98,6 +98,13 @@ pub enum Warning {
         /// How many.
         entries: u64,
     },
+    /// Partial parity was replayed, in memory.
+    PplReplayed {
+        /// Entries whose parity is right now.
+        entries: u64,
+        /// Entries that could not be used.
+        damaged: u64,
+    },
     /// The array is in the middle of a change of shape.
     Reshaping {
         /// Array sector it stands at.
@@ -171,6 +178,13 @@ impl fmt::Display for Warning {
                  the parity of their stripes is stale"
                 )
             }
+            Self::PplReplayed { entries, damaged } => {
+                write!(f, "not stopped cleanly: {entries} partial-parity entries were replayed in memory")?;
+                match damaged {
+                    0 => Ok(()),
+                    damaged => write!(f, "; {damaged} more are damaged, and the parity of their stripes is in doubt"),
+                }
+            }
             Self::Reshaping { position } => {
                 write!(f, "caught in a reshape at array sector {position}; both sides are read where they are")
             }
@@ -223,6 +237,9 @@ fn unidentified(members: &[Ambiguous]) -> String {
     let each = members.chunk_by(|one, next| one.choices == next.choices).map(|alike| {
         let names: Vec<&str> = alike.iter().map(|one| one.member.as_str()).collect();
         let each = if alike.len() > 1 { " each" } else { "" };
+        if alike[0].choices.is_empty() {
+            return format!("{}: no disk of the table is as long as this and still belongs to it", names.join(", "));
+        }
         format!("{} may{each} be {}", names.join(", "), alike[0].choices.join(" or "))
     });
     format!(

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use super::exit::{Exit, Failure};
-use super::open::{Given, IGNORE_JOURNAL, IGNORE_PPL, OpenArgs, no_volume};
+use super::open::{Given, IGNORE_JOURNAL, OpenArgs, no_volume};
 use super::output::Output;
 use super::text;
 use super::tree;
@@ -260,7 +260,6 @@ fn take_risk(options: &mut OpenOptions, error: &OpenError, stale: &mut impl Iter
     match error {
         OpenError::Strict { .. } => std::mem::take(&mut options.strict),
         OpenError::NotReplayed(_, IGNORE_JOURNAL) => !std::mem::replace(&mut options.ignore_journal, true),
-        OpenError::NotReplayed(_, IGNORE_PPL) => !std::mem::replace(&mut options.ignore_ppl, true),
         OpenError::Config { reason, .. } if layout_unstated(reason) => {
             options.raid0_layout.replace(Raid0Layout::Alternate).is_none()
         }

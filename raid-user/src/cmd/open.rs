@@ -18,8 +18,6 @@ use crate::nbd::Client;
 
 /// As [`OpenError::NotReplayed`] names it.
 pub(super) const IGNORE_JOURNAL: &str = "--ignore-journal";
-/// As [`OpenError::NotReplayed`] names it.
-pub(super) const IGNORE_PPL: &str = "--ignore-ppl";
 
 /// Which members, and how they are opened.
 #[derive(Args, Clone, Debug)]
@@ -49,7 +47,7 @@ pub(super) struct OpenArgs {
     /// Read past a journal that was not replayed. Risk: the newest writes are missing or torn
     #[arg(long)]
     pub(super) ignore_journal: bool,
-    /// Read past partial parity that was not replayed. Risk: what a missing member held in those stripes is wrong
+    /// Do not replay partial parity after a crash. Risk: what a missing member held in those stripes is wrong
     #[arg(long)]
     pub(super) ignore_ppl: bool,
     /// Believe parity where a degraded array was not stopped cleanly. Risk: what a missing member held there can be wrong
@@ -268,7 +266,7 @@ fn flags(options: &OpenOptions, follow_references: bool) -> Vec<String> {
         (options.strict, "--strict"),
         (options.force_events, "--force-events"),
         (options.ignore_journal, IGNORE_JOURNAL),
-        (options.ignore_ppl, IGNORE_PPL),
+        (options.ignore_ppl, "--ignore-ppl"),
         (options.trust_dirty_parity, "--trust-dirty-parity"),
         (options.partial, "--partial"),
         (follow_references, "--follow-references"),

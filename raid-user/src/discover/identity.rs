@@ -18,6 +18,9 @@ use raid_formats::record::{Record, Role};
 
 use super::{Found, MediaSource, Meta};
 
+/// Working space for a partial parity log.
+const LOG_BUFFER_BYTES: usize = 8192;
+
 /// A serial number as the record has it.
 type Serial = [u8; imsm::raw::SERIAL_BYTES];
 
@@ -33,6 +36,8 @@ pub enum Identity {
     Told,
     /// The system knows the drive's serial number.
     Drive,
+    /// Its partial parity log is that of the slot whose parity it holds.
+    Logged,
     /// There was no other disk of the table left for it.
     Eliminated,
     /// It may be one or the other: copies of one mirror, all in sync.
@@ -45,6 +50,7 @@ impl Identity {
         match self {
             Self::Unknown => ("may be", ""),
             Self::Told | Self::Drive => ("is", ""),
+            Self::Logged => ("must be", ", by its partial parity log"),
             Self::Eliminated => ("must be", ", by elimination"),
             Self::Interchangeable => ("taken for", "; it may be its twin, which holds the same"),
         }
@@ -68,6 +74,8 @@ pub(super) struct Imsm {
     volume: u8,
     own: Option<u8>,
     identity: Identity,
+    /// The disk that the partial parity log on this medium is of.
+    logged: Option<u8>,
 }
 
 impl Imsm {
@@ -91,7 +99,8 @@ impl Imsm {
         if let (0, Some(refusal)) = (usable, refused) {
             return Err(refusal.to_string());
         }
-        Ok(Some(Self { bytes: bytes.into(), place, volume: 0, own: None, identity: Identity::Unknown }))
+        let logged = metadata.volumes_of(None).filter_map(Result::ok).find_map(|volume| logged_by(source, &volume));
+        Ok(Some(Self { bytes: bytes.into(), place, volume: 0, own: None, identity: Identity::Unknown, logged }))
     }
 
     /// All volumes of the record that can be used, each as this disk tells it.
@@ -132,7 +141,8 @@ impl Imsm {
     fn candidates(&self) -> Vec<Serial> {
         let Some(metadata) = self.metadata() else { return Vec::new() };
         let serial = |index: u8| metadata.disk(index.into()).map(|disk| disk.serial);
-        metadata.candidates().filter_map(serial).collect()
+        let of_log = |index: &u8| self.logged.is_none_or(|logged| logged == *index);
+        metadata.candidates().filter(of_log).filter_map(serial).collect()
     }
 
     /// True if both copies of each volume are in sync, and it has no more than two: then each is as good as the other.
@@ -321,7 +331,8 @@ fn assign(media: &[Medium]) -> Vec<Option<(Serial, Identity)>> {
             first_order(&fixed, &mut Vec::new()).is_some()
         });
         if let (Some(serial), None) = (fitting.next(), fitting.next()) {
-            assigned[*index] = Some((*serial, Identity::Eliminated));
+            let logged = media[*index].imsm.logged.is_some();
+            assigned[*index] = Some((*serial, if logged { Identity::Logged } else { Identity::Eliminated }));
         }
     }
     let all_alike = unknown.iter().all(|index| media[*index].imsm.is_interchangeable());
@@ -350,6 +361,15 @@ fn first_order(lists: &[Vec<Serial>], taken: &mut Vec<Serial>) -> Option<Vec<Ser
         }
     }
     None
+}
+
+/// The disk whose log this is: a log's entries name the slot that holds their parity, which is the log's own (`raid5-ppl.c`).
+fn logged_by(source: &MediaSource<'_>, volume: &Volume<'_>) -> Option<u8> {
+    let mut slot = None;
+    let log = volume.ppl()?;
+    log.read(source, &mut [0; LOG_BUFFER_BYTES], |entry| slot = slot.or(u16::try_from(entry.parity).ok())).ok()?;
+    let (index, _) = volume.raw().map.member(slot?)?;
+    u8::try_from(index).ok()
 }
 
 fn of(member: &Found) -> Option<&Imsm> {
