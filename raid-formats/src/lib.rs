@@ -16,3 +16,4 @@ pub mod fault;
 pub mod md;
 pub mod record;
 pub mod source;
+pub mod table;
