@@ -34,11 +34,6 @@ const char *raid_device_name(struct dm_dev *device)
 	return device->name;
 }
 
-void raid_event(struct dm_target *target)
-{
-	dm_table_event(target->table);
-}
-
 static int raid_ctr(struct dm_target *target, unsigned int argc, char **argv)
 {
 	int result = raid_rs_ctr(target, target->len, argc, argv, &target->private, &target->error);
@@ -157,7 +152,7 @@ static void raid_io_hints(struct dm_target *target, struct queue_limits *limits)
 }
 
 static struct target_type raid_target = {
-	.name = "raid",
+	.name = "raid-kmod",
 	.version = { 0, 1, 0 },
 	.module = THIS_MODULE,
 	.ctr = raid_ctr,

@@ -54,7 +54,6 @@ struct dm_dev *raid_device_get(struct dm_target *target, const char *name);
 void raid_device_put(struct dm_target *target, struct dm_dev *device);
 u64 raid_device_sectors(struct dm_dev *device);
 const char *raid_device_name(struct dm_dev *device);
-void raid_event(struct dm_target *target);
 
 /* io.c */
 struct raid_lanes *raid_lanes_new(void *array, u16 count);

@@ -63,6 +63,8 @@ enum Gate {
 
 /// A running array.
 pub(crate) struct Array {
+    // First: dropping it stops whoever uses the rest.
+    pub(crate) lanes: Lanes,
     rows: Rows,
     layouts: Layouts,
     limits: Limits,
@@ -85,8 +87,6 @@ pub(crate) struct Array {
     health_ios: Ios,
     /// A row for each shard.
     scratch: Ios,
-    // Last: it waits for whoever uses the rest.
-    pub(crate) lanes: Lanes,
 }
 
 fn out_of_memory(_: raid_core::memory::OutOfMemory) -> Error {
@@ -129,11 +129,6 @@ impl Array {
             rows,
             limits,
         })
-    }
-
-    /// The parity form in use.
-    pub(crate) fn parity_name(&self) -> &'static str {
-        self.parity.name()
     }
 
     /// The members' states.

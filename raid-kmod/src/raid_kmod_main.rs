@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! The device-mapper target `raid`: the core's engine, with a host made of the kernel's locks, bios and work queues.
+//! The device-mapper target `raid-kmod`: the core's engine, with a host made of the kernel's locks, bios and work queues.
 //!
 //! It decides nothing about RAID. `shim/` holds the C that the kernel's headers need, and decides nothing at all.
 
@@ -35,7 +35,7 @@ impl kernel::Module for Raid {
         }
         // SAFETY: The target's functions are there as long as the module is.
         kernel::error::to_result(unsafe { shim::raid_dm_register() })?;
-        pr_info!("target raid, parity by {}\n", parity::Parity::choose().name());
+        pr_info!("target raid-kmod, parity by {}\n", parity::Parity::choose().name());
         Ok(Self)
     }
 }

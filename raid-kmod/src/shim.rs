@@ -71,7 +71,6 @@ extern "C" {
     pub(crate) fn raid_device_put(target: *mut DmTarget, device: *mut DmDev);
     pub(crate) fn raid_device_sectors(device: *mut DmDev) -> u64;
     pub(crate) fn raid_device_name(device: *mut DmDev) -> *const c_char;
-    pub(crate) fn raid_event(target: *mut DmTarget);
 
     pub(crate) fn raid_lanes_new(array: *mut c_void, count: u16) -> *mut RawLanes;
     pub(crate) fn raid_lanes_free(lanes: *mut RawLanes);

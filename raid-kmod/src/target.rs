@@ -4,9 +4,9 @@
 use core::ffi::{c_char, c_void, CStr};
 use core::fmt::{self, Write as _};
 
+use kernel::alloc::AllocError;
 use kernel::prelude::*;
 use raid_core::geometry::Geometry;
-use raid_core::health::{Event, Health};
 use raid_core::rows::{RowKind, Rows, ROW_SECTORS};
 use raid_core::stripe::Limits;
 use raid_core::{Columns, Member, Sectors};
@@ -15,8 +15,11 @@ use raid_formats::table::{Activity, Info, Table};
 use crate::host::{Array, Start};
 use crate::ios::Lanes;
 use crate::seats::{Device, Seats};
-use crate::shim::{self, DmDev, DmTarget, RawLanes, RawRequest, RawWhere};
+use crate::shim::{DmDev, DmTarget, RawLanes, RawRequest, RawWhere};
 use crate::words::Words;
+
+/// The target's name, as `shim/dm.c` has it. `raid` is the name of dm-raid.
+const NAME: &str = "raid-kmod";
 
 /// The target's version, as `shim/dm.c` has it.
 const VERSION: [u32; 3] = [0, 1, 0];
@@ -75,21 +78,6 @@ impl<const ROOM: usize> fmt::Write for Text<ROOM> {
         self.len += text.len();
         Ok(())
     }
-}
-
-/// Who is trusted at the start when no metadata say it: everybody there but those to be rebuilt.
-fn health(table: &Table<'_, '_>) -> core::result::Result<Health, Refusal> {
-    let wrong = |error| refuse(c"the members cannot be in that state", error);
-    let mut health = Health::new(table.members()).map_err(wrong)?;
-    for member in table.present().iter() {
-        let rebuilt = table.options().rebuild.contains(member);
-        let event = if rebuilt { Event::Rebuild { mark: raid_core::Sector(0) } } else { Event::Admit };
-        health.apply(member, event).map_err(wrong)?;
-    }
-    for member in table.options().write_mostly.iter() {
-        health.set_write_mostly(member, true).map_err(wrong)?;
-    }
-    Ok(health)
 }
 
 /// Tables that never grow: how large they are.
@@ -160,7 +148,8 @@ impl Target {
             let hints = ((chunk.0 * 512) as u32, (chunk.0 * 512 * columns) as u32);
             let rows = Rows::new(geometry).ok_or(Refusal(c"such far sets are not served", EINVAL))?;
             let limits = limits(&table, &rows, len)?;
-            let start = Start { health: health(&table)?, limits, doubt: table.options().sync, rows };
+            let health = table.health().map_err(|error| refuse(c"too many are to be rebuilt", error))?;
+            let start = Start { health, limits, doubt: table.options().sync, rows };
             Ok((start, share, hints))
         })??;
         // SAFETY: The caller's promise.
@@ -168,9 +157,7 @@ impl Target {
         let mut made = KBox::<Self>::new_uninit(GFP_KERNEL)?;
         let lanes = Lanes::new(made.as_mut_ptr().cast(), start.limits.shards)?;
         let array = Array::new(start, seats, lanes)?;
-        made.write(Self { words, share, hints, array });
-        // SAFETY: Written right above.
-        Ok(unsafe { made.assume_init() })
+        Ok(made.write(Self { words, share, hints, array }))
     }
 
     fn info(&self) -> Info {
@@ -302,7 +289,7 @@ unsafe extern "C" fn raid_rs_status(array: *mut c_void, form: u8, result: *mut u
     let _ = target.words.with_table(|table| match (table, form) {
         (Ok(table), 0) => write!(output, "{}", table.info(info)),
         (Ok(table), 1) => write!(output, "{}", table.line(|member| ["-", target.array.seats.name(member)])),
-        (Ok(table), _) => write!(output, "{}", table.measured("raid", VERSION, info)),
+        (Ok(table), _) => write!(output, "{}", table.measured(NAME, VERSION, info)),
         (Err(_), _) => Ok(()),
     });
 }

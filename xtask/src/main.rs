@@ -8,6 +8,7 @@ mod asan;
 mod bench;
 mod command;
 mod fuzz;
+mod kernel;
 mod no_std;
 mod rust_src;
 mod test;
@@ -26,7 +27,7 @@ struct Arguments {
 }
 
 /// What people will look for and not find.
-const NOT_YET: &str = "Not yet: `sim` (it comes with the engine), `kmod` (it comes with the kernel target).";
+const NOT_YET: &str = "The simulator is a verb of the tool itself: `raid sim`.";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -50,6 +51,11 @@ enum Verb {
     },
     /// Runs the tests of the parity code under AddressSanitizer
     Asan,
+    /// Builds the kernel module and a kernel for it, and runs its tests in a guest
+    Kernel {
+        /// Part of a test's name; all if absent
+        filter: Option<String>,
+    },
     /// Runs the benchmarks whose name contains FILTER and writes benches/RESULTS.md anew
     Bench {
         /// Part of a benchmark file's name; all if absent
@@ -64,6 +70,7 @@ fn main() -> ExitCode {
         Verb::NoStd => no_std::run(),
         Verb::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Verb::Asan => asan::run().map(|counts| println!("{counts}")),
+        Verb::Kernel { filter } => return kernel::run(filter.as_deref().unwrap_or_default()),
         Verb::Bench { filter } => bench::run(filter.as_deref()),
     };
     match done {

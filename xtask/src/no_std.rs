@@ -5,7 +5,7 @@
 use anyhow::{Context, Result};
 
 use crate::{
-    command::{cargo, command, find, output, perform},
+    command::{cargo, command, find, output, perform, tools_folder},
     rust_src,
 };
 
@@ -29,7 +29,7 @@ pub(crate) fn build() -> Result<&'static str> {
     let way = if has_target() || add_target() {
         "with the toolchain's own core"
     } else {
-        let library = rust_src::library().context("no rustup target and no Debian sources")?;
+        let library = rust_src::library(&tools_folder()).context("no rustup target and no Debian sources")?;
         cargo.arg("-Zbuild-std=core").env("RUSTC_BOOTSTRAP", "1").env(SOURCES_VARIABLE, library);
         "with core built from Debian's sources"
     };

@@ -15,8 +15,9 @@
 
 use super::lanes::{Isa, Register};
 
-/// The entry points of one ISA. C's calling convention, as they may come from a leaf object.
+/// The entry points of one ISA. C's calling convention and layout, as they may come from a leaf object.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Kernels {
     /// `out` = Σ sources.
     pub xor: unsafe extern "C" fn(sources: *const *const u8, count: usize, out: *mut u8, len: usize),

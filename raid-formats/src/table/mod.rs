@@ -13,7 +13,8 @@ mod kind;
 mod options;
 mod status;
 
-use raid_core::{ArrayConfig, Columns, Level, Member, Sectors, Sizes};
+use raid_core::health::{Event, Health, HealthError};
+use raid_core::{ArrayConfig, Columns, Level, Member, Sector, Sectors, Sizes};
 
 pub use error::TableError;
 use kind::Kind;
@@ -113,6 +114,22 @@ impl<'w, 'a> Table<'w, 'a> {
     pub fn present(&self) -> Columns {
         let there = (0..=u8::MAX).zip(self.devices()).filter(|(_, device)| device.data.is_some());
         there.map(|(number, _)| Member(number)).collect()
+    }
+
+    /// Who is trusted when no metadata say it: everybody who is there, but for those to be rebuilt.
+    ///
+    /// # Errors
+    /// [`HealthError`] if too many are to be rebuilt at once.
+    pub fn health(&self) -> Result<Health, HealthError> {
+        let mut health = Health::new(self.members())?;
+        for member in self.present().iter() {
+            let rebuilt = self.options.rebuild.contains(member);
+            health.apply(member, if rebuilt { Event::Rebuild { mark: Sector(0) } } else { Event::Admit })?;
+        }
+        for member in self.options.write_mostly.iter() {
+            health.set_write_mostly(member, true)?;
+        }
+        Ok(health)
     }
 
     /// Level and layout.

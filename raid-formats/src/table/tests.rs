@@ -5,8 +5,8 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 use raid_core::geometry::Geometry;
-use raid_core::health::{Event, Health};
-use raid_core::{Member, Raid5Layout, Raid6Layout, Sector};
+use raid_core::health::{Event, Health, State};
+use raid_core::{Raid5Layout, Raid6Layout};
 
 use super::*;
 
@@ -80,6 +80,16 @@ fn the_devices_share_the_length_as_the_level_says() {
     }
     let uneven = words("raid5_ls 1 64 4 - a - b - c - d");
     assert_eq!(Table::parse(&uneven).expect("a table").config(Sectors(1000)), Err(TableError::Length(1000)));
+}
+
+#[test]
+fn without_metadata_everybody_is_trusted_who_is_there_and_not_to_be_rebuilt() {
+    let words = words("raid1 5 0 rebuild 1 write_mostly 0 4 - a - b - - - d");
+    let health = Table::parse(&words).expect("a table").health().expect("one to rebuild");
+    let state = |slot| health.state(Member(slot));
+    assert_eq!([state(0), state(3)], [Some(State::InSync); 2]);
+    assert_eq!([state(1), state(2)], [Some(State::Rebuilding { mark: Sector(0) }), Some(State::Missing)]);
+    assert_eq!(health.write_mostly(), Columns::one(Member(0)));
 }
 
 #[test]
