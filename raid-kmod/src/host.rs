@@ -36,15 +36,20 @@ const SWEEP_REGIONS: usize = 4096;
 
 type Locked<T> = Pin<KBox<SpinLock<T>>>;
 
+/// Puts a machine behind a lock, in a stack frame of its own: some are large, and a kernel's stack is not.
 macro_rules! locked {
-    ($value:expr, $name:literal) => {
-        KBox::pin_init(new_spinlock!($value, $name), GFP_KERNEL)
-    };
+    ($value:expr, $name:literal) => {{
+        #[inline(never)]
+        fn lock<T>(make: impl FnOnce() -> Result<T>) -> Result<Locked<T>> {
+            Ok(KBox::pin_init(new_spinlock!(make()?, $name), GFP_KERNEL)?)
+        }
+        lock(|| $value)
+    }};
 }
 
 /// What an array starts from.
 pub(crate) struct Start {
-    pub(crate) rows: Rows,
+    pub(crate) rows: KBox<Rows>,
     pub(crate) health: Health,
     pub(crate) limits: Limits,
     /// All regions are in doubt.
@@ -65,8 +70,8 @@ enum Gate {
 pub(crate) struct Array {
     // First: dropping it stops whoever uses the rest.
     pub(crate) lanes: Lanes,
-    rows: Rows,
-    layouts: Layouts,
+    rows: KBox<Rows>,
+    layouts: KBox<Layouts>,
     limits: Limits,
     shards: KVVec<Locked<Shard<Kernel>>>,
     log: Locked<RegionLog<Kernel>>,
@@ -93,27 +98,33 @@ fn out_of_memory(_: raid_core::memory::OutOfMemory) -> Error {
     ENOMEM
 }
 
+#[inline(never)]
+fn layouts(rows: &Rows) -> Result<KBox<Layouts>> {
+    Ok(KBox::new(Layouts::one(rows.geometry().clone()), GFP_KERNEL)?)
+}
+
 impl Array {
     /// Makes all that an array will ever need. `lanes` call nobody yet.
+    #[inline(never)]
     pub(crate) fn new(start: Start, seats: Seats, lanes: Lanes) -> Result<Self> {
         let Start { rows, health, limits, doubt } = start;
         let members = Members::new(health, limits.read_errors_max).map_err(out_of_memory)?;
         let (view, count, width) = (members.view(), rows.count(), usize::from(health.members()));
         let mut shards = KVVec::with_capacity(limits.shards.into(), GFP_KERNEL)?;
         for number in 0..limits.shards {
-            let shard = Shard::new(number, &limits, count, view, |_| doubt).map_err(out_of_memory)?;
-            shards.push(locked!(shard, "raid_shard")?, GFP_KERNEL)?;
+            let shard = || Shard::new(number, &limits, count, view, |_| doubt).map_err(out_of_memory);
+            shards.push(locked!(shard(), "raid_shard")?, GFP_KERNEL)?;
         }
         let regions = count.div_ceil(limits.region_rows.max(1));
-        let log = RegionLog::new(regions, limits.log_page_words, view, |_| doubt).map_err(out_of_memory)?;
+        let log = || RegionLog::new(regions, limits.log_page_words, view, |_| doubt).map_err(out_of_memory);
         let slots = usize::from(limits.shards) * usize::from(limits.slots);
         Ok(Self {
             shards,
-            log: locked!(log, "raid_log")?,
-            members: locked!(members, "raid_members")?,
-            flushes: locked!(Flushes::new(view), "raid_flushes")?,
-            recovery: locked!(Recovery::new(view, &limits, count, doubt), "raid_recovery")?,
-            gate: locked!(Gate::New, "raid_gate")?,
+            log: locked!(log(), "raid_log")?,
+            members: locked!(Ok(members), "raid_members")?,
+            flushes: locked!(Ok(Flushes::new(view)), "raid_flushes")?,
+            recovery: locked!(Ok(Recovery::new(view, &limits, count, doubt)), "raid_recovery")?,
+            gate: locked!(Ok(Gate::New), "raid_gate")?,
             parity: Parity::choose(),
             seats,
             calls: Calls::new(limits.requests)?,
@@ -125,7 +136,7 @@ impl Array {
             health_ios: Ios::new(width, false)?,
             scratch: Ios::new(limits.shards.into(), true)?,
             lanes,
-            layouts: Layouts::one(rows.geometry().clone()),
+            layouts: layouts(&rows)?,
             rows,
             limits,
         })

@@ -9,7 +9,7 @@ use kernel::prelude::*;
 use raid_core::geometry::Geometry;
 use raid_core::rows::{RowKind, Rows, ROW_SECTORS};
 use raid_core::stripe::Limits;
-use raid_core::{Columns, Member, Sectors};
+use raid_core::{ArrayConfig, Columns, Member, Sectors};
 use raid_formats::table::{Activity, Info, Table};
 
 use crate::host::{Array, Start};
@@ -80,6 +80,20 @@ impl<const ROOM: usize> fmt::Write for Text<ROOM> {
     }
 }
 
+/// The shape of a table's array. A kernel's stack is short, and a shape is kilobytes: this and the next function have frames of
+/// their own, which are gone when the next big thing is made.
+#[inline(never)]
+fn geometry(config: &ArrayConfig<'_>) -> core::result::Result<KBox<Geometry>, Refusal> {
+    let geometry = Geometry::new(config).map_err(|error| refuse(c"there is no such array", error))?;
+    Ok(KBox::new(geometry, GFP_KERNEL)?)
+}
+
+#[inline(never)]
+fn rows(geometry: KBox<Geometry>) -> core::result::Result<KBox<Rows>, Refusal> {
+    let rows = Rows::new(KBox::into_inner(geometry)).ok_or(Refusal(c"such far sets are not served", EINVAL))?;
+    Ok(KBox::new(rows, GFP_KERNEL)?)
+}
+
 /// Tables that never grow: how large they are.
 fn limits(table: &Table<'_, '_>, rows: &Rows, len: Sectors) -> core::result::Result<Limits, Refusal> {
     let region = table.region(len).map_err(|error| refuse(c"no such region size", error))?;
@@ -130,6 +144,7 @@ impl Target {
     ///
     /// # Safety
     /// `target` is the one that the table is loaded for.
+    #[inline(never)]
     unsafe fn new(target: *mut DmTarget, words: Words, len: Sectors) -> core::result::Result<KBox<Self>, Refusal> {
         let (start, share, hints) = words.with_table(|table| {
             let table = table.map_err(|error| refuse(c"the table line is wrong", error))?;
@@ -137,7 +152,7 @@ impl Target {
                 return Err(refuse(c"metadata devices are not served yet", "give - for each metadata device"));
             }
             let config = table.config(len).map_err(|error| refuse(c"the length does not fit", error))?;
-            let geometry = Geometry::new(&config).map_err(|error| refuse(c"there is no such array", error))?;
+            let geometry = geometry(&config)?;
             let missing = Columns::first(table.members()).difference(table.present()).union(table.options().rebuild);
             if !geometry.survives(missing) {
                 return Err(refuse(c"too many members are missing", "more are missing than the level survives"));
@@ -146,7 +161,7 @@ impl Target {
             let stripe = geometry.stripe(raid_core::StripeNo(0));
             let columns = stripe.map_or(u64::from(table.members()), |stripe| stripe.data_count().into());
             let hints = ((chunk.0 * 512) as u32, (chunk.0 * 512 * columns) as u32);
-            let rows = Rows::new(geometry).ok_or(Refusal(c"such far sets are not served", EINVAL))?;
+            let rows = rows(geometry)?;
             let limits = limits(&table, &rows, len)?;
             let health = table.health().map_err(|error| refuse(c"too many are to be rebuilt", error))?;
             let start = Start { health, limits, doubt: table.options().sync, rows };

@@ -1,3 +1,5 @@
+//! Lines that people and LVM write, what is said of wrong ones, and what an array is told to be.
+
 extern crate std;
 
 use std::format;

@@ -5,7 +5,7 @@ LEVELS="raid0:2:64 raid0:3:8 raid1:2:0 raid1:3:0 raid4:3:64 raid5_n:4:64 raid5_l
 
 # level TYPE COUNT PARAMETERS: both write the same, have the same on the members, and read each other's.
 level() {
-	type=$1 count=$2 parameters=$3
+	local type=$1 count=$2 parameters=$3 length ours
 	length=$(length_of $type $count)
 	length=$((length - length % (128 * count)))
 	create ours "$(table raid-kmod $length $type "$parameters" 0 $count)"
@@ -27,12 +27,14 @@ level() {
 }
 
 zero_members() {
+	local number
 	for number in 0 1 2 3 4 5 8 9 10 11 12 13; do
 		blkdiscard /dev/ram$number 2>/dev/null || dd if=/dev/zero of=/dev/ram$number bs=1M count=16 2>/dev/null
 	done
 }
 
 levels() {
+	local words
 	for words in $LEVELS; do
 		case $words in
 		$1*) level $(echo $words | tr ':' ' ') ;;
@@ -47,16 +49,16 @@ test_raid5_is_that_of_dm_raid() { levels raid5; }
 test_raid6_is_that_of_dm_raid() { levels raid6; }
 
 test_raid10_is_that_of_dm_raid() {
-	level raid10 4 "64"
+	level raid10 4 "64 raid10_format near"
 	level raid10 4 "8 raid10_format far"
 	level raid10 4 "64 raid10_format offset"
-	level raid10 5 "64"
+	level raid10 5 "64 raid10_format near"
 	level raid10 6 "16 raid10_format offset"
 }
 
 # degraded TYPE COUNT PARAMETERS MISSING..: written whole, then members leave; what is written then is the same on those that stay.
 degraded() {
-	type=$1 count=$2 parameters=$3
+	local type=$1 count=$2 parameters=$3 length whole state size
 	shift 3
 	length=$(length_of $type $count)
 	create ours "$(table raid-kmod $length $type "$parameters" 0 $count)"
@@ -98,7 +100,7 @@ test_degraded_raid6_is_that_of_dm_raid() {
 }
 
 test_degraded_raid10_is_that_of_dm_raid() {
-	degraded raid10 4 64 1
-	degraded raid10 4 64 0 3
+	degraded raid10 4 "64 raid10_format near" 1
+	degraded raid10 4 "64 raid10_format near" 0 3
 	degraded raid10 4 "64 raid10_format offset" 2
 }

@@ -12,8 +12,7 @@ under() {
 
 # line TYPE PARAMETERS COUNT: a line for under0..
 line() {
-	devices=
-	number=0
+	local devices= number=0
 	while [ $number -lt $3 ]; do
 		devices="$devices - /dev/mapper/under$number"
 		number=$((number + 1))
@@ -22,14 +21,14 @@ line() {
 }
 
 test_a_read_error_is_repaired_from_the_others() {
-	for words in "raid1 2 0" "raid5_ls 3 64" "raid6_zr 4 64" "raid10 4 64"; do
-		set -- $words
+	for words in "raid1 2 0" "raid5_ls 3 64" "raid6_zr 4 64" "raid10 4 64 raid10_format near"; do
+		set -- $(echo "$words" | cut -d' ' -f1,2) "$(echo "$words" | cut -d' ' -f3-)"
 		number=0
 		while [ $number -lt $2 ]; do
 			over $number
 			number=$((number + 1))
 		done
-		create ours "$(line $1 $3 $2)"
+		create ours "$(line $1 "$3" $2)"
 		fill /dev/mapper/ours $(length_of $1 $2)
 		before=$(fingerprint /dev/mapper/ours)
 		under 0 "0 $MEMBER_SECTORS dust /dev/ram0 0 512"
@@ -49,15 +48,15 @@ test_a_read_error_is_repaired_from_the_others() {
 }
 
 test_a_member_that_fails_a_write_is_out_and_the_data_stay() {
-	for words in "raid1 2 0" "raid5_ls 3 64" "raid6_zr 4 64" "raid10 4 64"; do
-		set -- $words
+	for words in "raid1 2 0" "raid5_ls 3 64" "raid6_zr 4 64" "raid10 4 64 raid10_format near"; do
+		set -- $(echo "$words" | cut -d' ' -f1,2) "$(echo "$words" | cut -d' ' -f3-)"
 		number=0
 		while [ $number -lt $2 ]; do
 			over $number
 			number=$((number + 1))
 		done
-		create ours "$(line $1 $3 $2)"
-		create peer "$(table raid $(length_of $1 $2) $1 $3 8 $2)"
+		create ours "$(line $1 "$3" $2)"
+		create peer "$(table raid $(length_of $1 $2) $1 "$3" 8 $2)"
 		fill /dev/mapper/peer $(length_of $1 $2)
 		put /dev/mapper/ours 0 128 0
 		under 1 "0 $MEMBER_SECTORS error"
@@ -85,7 +84,7 @@ test_more_failures_than_the_level_survives_are_errors_and_no_wrong_data() {
 
 # rebuild TYPE PARAMETERS COUNT SLOT..: slots are filled with rubbish and rebuilt; then they are as the peer's.
 rebuild() {
-	type=$1 parameters=$2 count=$3
+	local type=$1 parameters=$2 count=$3 length slot sector
 	shift 3
 	length=$(length_of $type $count)
 	create ours "$(table raid-kmod $length $type "$parameters" 0 $count)"
@@ -115,13 +114,13 @@ test_members_are_rebuilt_under_load() {
 	rebuild raid1 0 2 1
 	rebuild raid5_ls 64 3 0
 	rebuild raid6_zr 64 5 1 3
-	rebuild raid10 64 4 2
+	rebuild raid10 "64 raid10_format near" 4 2
 	rebuild raid10 "64 raid10_format far" 4 0
 }
 
 test_redundancy_in_doubt_is_made() {
-	for words in "raid1 2 0" "raid5_ls 3 64" "raid6_nc 4 64" "raid10 4 64"; do
-		set -- $words
+	for words in "raid1 2 0" "raid5_ls 3 64" "raid6_nc 4 64" "raid10 4 64 raid10_format near"; do
+		set -- $(echo "$words" | cut -d' ' -f1,2) "$(echo "$words" | cut -d' ' -f3-)"
 		length=$(length_of $1 $2)
 		number=0
 		while [ $number -lt $2 ]; do

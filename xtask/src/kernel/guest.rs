@@ -1,7 +1,7 @@
 //! The guest: busybox, a few programs with their libraries, the modules and the tests; booted, and listened to.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     fs::{self, File},
     io::{BufRead, BufReader, BufWriter},
     path::{Path, PathBuf},
@@ -21,8 +21,14 @@ const PROGRAMS: [&str; 2] = ["dmsetup", "mdadm"];
 /// Folders that the guest mounts things on, or finds things in.
 const FOLDERS: [&str; 7] = ["sbin", "dev", "proc", "sys", "tmp", "run", "etc"];
 
+/// What runs in the guest: helpers, then tests in the order in which they run.
+const SCRIPTS: [&str; 5] = ["lib.sh", "10-target.sh", "20-levels.sh", "30-faults.sh", "40-tables.sh"];
+
 /// The longest that a guest may take.
 const SECONDS: &str = "1500";
+
+/// Lines that are shown of a guest that dies.
+const LAST_WORDS: usize = 40;
 
 /// What the guest begins its lines with: the outcome of a test, what it said, and news of the guest itself.
 const TEST: &str = "test: ";
@@ -50,14 +56,14 @@ pub(super) fn fill(image: &Path, modules: &[&Path]) -> Result<()> {
         (path.to_owned(), format!("{folder}{name}"))
     };
     files.extend(modules.iter().map(|module| named(module, "modules/")));
-    for entry in fs::read_dir(root().join("raid-kmod/tests/guest"))? {
-        let path = entry?.path();
-        let folder = if path.extension().is_some_and(|kind| kind == "sh") { "tests/" } else { "" };
-        files.push(named(&path, folder));
-    }
+    let scripts = root().join("raid-kmod/tests/guest");
+    files.push(named(&scripts.join("init"), ""));
+    files.extend(SCRIPTS.iter().map(|script| named(&scripts.join(script), "tests/")));
     let mut folders: BTreeSet<PathBuf> = FOLDERS.iter().map(PathBuf::from).collect();
     for (_, name) in &files {
-        folders.extend(Path::new(name).ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).map(Path::to_owned));
+        folders.extend(
+            Path::new(name).ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).map(Path::to_owned),
+        );
     }
 
     let mut archive = Archive::new(BufWriter::new(File::create(image)?));
@@ -88,7 +94,7 @@ pub(super) fn run(kernel: &Kernel, image: &Path, filter: &str) -> Result<Counts>
     guest.args(["con=null", "con0=fd:0,fd:1", "quiet", "seccomp=on", "panic=1"]).arg(format!("raid_only={filter}"));
     let mut child = guest.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("the guest does not start")?;
     let mut counts = Counts::default();
-    let (mut ended, mut last) = (false, String::new());
+    let (mut ended, mut last) = (false, VecDeque::new());
     for line in BufReader::new(child.stdout.take().context("the guest is mute")?).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).trim_end().to_owned();
         counts += outcome(&line);
@@ -96,11 +102,13 @@ pub(super) fn run(kernel: &Kernel, image: &Path, filter: &str) -> Result<Counts>
         if line.starts_with(TEST) || line.starts_with(GUEST) || line.starts_with("  ") {
             println!("{line}");
         }
-        last = line;
+        last.push_back(line);
+        last.drain(..last.len().saturating_sub(LAST_WORDS));
     }
     child.wait()?;
     if !ended {
-        println!("the guest ended early; its last words: {last}");
+        println!("the guest ended early; its last words:");
+        last.iter().for_each(|line| println!("  kernel: {line}"));
         counts += Counts::fail();
     }
     if counts.passed + counts.failed + counts.skipped == 0 {

@@ -71,7 +71,8 @@ impl Parts {
             .env("LIBCLANG_PATH", LIBCLANG)
             .env("PATH", std::env::join_paths(path).unwrap_or_default());
         // Cargo's own variables would reach rustc, and its job server make.
-        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "MAKEFLAGS", "MFLAGS", "CARGO_MAKEFLAGS", "RUSTC_WRAPPER"] {
+        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "MAKEFLAGS", "MFLAGS", "CARGO_MAKEFLAGS", "RUSTC_WRAPPER"]
+        {
             make.env_remove(name);
         }
         make

@@ -14,11 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{
-    command::root,
-    test::count::Counts,
-    tools,
-};
+use crate::{command::root, test::count::Counts, tools};
 use cache::Cache;
 use linux::Machine;
 

@@ -54,7 +54,8 @@ fn derive_macros() -> Result<PathBuf> {
     let messages = output(cargo().args(build))?;
     let artifact = |line: &str| -> Option<PathBuf> {
         let message: Value = serde_json::from_str(line).ok()?;
-        let file = message["filenames"].as_array()?.iter().filter_map(Value::as_str).find(|name| name.ends_with(".so"))?;
+        let file =
+            message["filenames"].as_array()?.iter().filter_map(Value::as_str).find(|name| name.ends_with(".so"))?;
         (message["target"]["name"] == "zerocopy_derive").then(|| PathBuf::from(file))
     };
     messages.lines().find_map(artifact).context("cargo names no library of zerocopy-derive")
