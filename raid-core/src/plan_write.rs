@@ -143,7 +143,7 @@ pub fn copies(sight: &Sight, aim: Aim) -> Result<Plan, Error> {
     if aim == Aim::Heal && targets.is_empty() {
         return Ok(Plan::default());
     }
-    let first = |members: Columns| -> Option<Member> { members.difference(sight.bad).iter().next() };
+    let first = |members: Columns| -> Option<Member> { sight.first(members.difference(sight.bad)) };
     let source = first(sight.preferred).or_else(|| first(sight.readable)).map(Columns::one).ok_or(Error::Lost)?;
     Ok(Plan { reads: source, writes: targets.difference(source), ..Plan::default() })
 }

@@ -76,6 +76,16 @@ pub struct Sight {
     pub bad: Columns,
     /// Redundancy may be older than the data here.
     pub doubt: bool,
+    /// Copies are read in the order of their members' numbers, from this one on and round.
+    pub from: Member,
+}
+
+impl Sight {
+    /// The one of `members` that is read first.
+    #[must_use]
+    pub fn first(&self, members: Columns) -> Option<Member> {
+        members.iter().find(|member| *member >= self.from).or_else(|| members.iter().next())
+    }
 }
 
 impl Rows {
@@ -163,6 +173,13 @@ impl Rows {
         }
     }
 
+    /// The member of a row's first copy: the others follow in the order of their numbers, from there on and round.
+    fn first_copy(&self, row: RowNo) -> Member {
+        let at = Sector(row.0.saturating_mul(ROW_SECTORS));
+        let first = (self.kind == RowKind::Copies).then(|| self.geometry.copies(at).next()).flatten();
+        first.map_or_else(Member::default, |place| place.member)
+    }
+
     /// Where a band lies on a member.
     #[must_use]
     pub fn at(&self, row: RowNo, band: Band, member: Member) -> Option<Sector> {
@@ -191,6 +208,34 @@ impl Rows {
         }
     }
 
+    /// The first row of which a member that is covered below `mark` can lack anything. Not the other way round of
+    /// [`mark_below`](Self::mark_below): of a row with copies side by side, one can lie below the mark and the other above.
+    #[must_use]
+    pub fn first_uncovered(&self, mark: Sector) -> RowNo {
+        // Within a line of chunks, the first row of one lies lower than the second of the one before.
+        let mark =
+            if self.kind == RowKind::Copies { Sector(Sectors(mark.0).floor_to(self.geometry.chunk()).0) } else { mark };
+        let covered = |row: u64| {
+            let len = u64::from(self.whole(RowNo(row)).len);
+            let last = Sector(row.saturating_mul(ROW_SECTORS).saturating_add(len.saturating_sub(1)));
+            match self.kind {
+                RowKind::Copies => self.geometry.copies(last).all(|place| place.at < mark),
+                RowKind::Plain | RowKind::Parity => last < mark,
+            }
+        };
+        // From line to line copies never reach less far, so the covered rows are the first ones.
+        let (mut low, mut high) = (0, self.count());
+        while low < high {
+            let middle = low.midpoint(high);
+            if covered(middle) {
+                low = middle.saturating_add(1);
+            } else {
+                high = middle;
+            }
+        }
+        RowNo(low)
+    }
+
     /// P and Q of a stripe, as far as there are any.
     #[must_use]
     pub fn parity(stripe: &StripeMap) -> Columns {
@@ -212,7 +257,8 @@ impl Rows {
     #[must_use]
     pub fn sight(&self, row: RowNo, band: Band, health: &Health) -> Sight {
         let members = self.members(row);
-        let mut sight = Sight { members, writable: members.difference(health.missing()), ..Sight::default() };
+        let writable = members.difference(health.missing());
+        let mut sight = Sight { members, writable, from: self.first_copy(row), ..Sight::default() };
         let len = Sectors(band.len.into());
         for member in members.iter() {
             let Some(at) = self.at(row, band, member) else { continue };

@@ -3,6 +3,7 @@
 
 pub mod array;
 pub mod cmd;
+pub mod control;
 pub mod create;
 pub mod discover;
 pub mod draw;

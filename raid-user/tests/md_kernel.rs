@@ -9,11 +9,11 @@ use raid_core::{Level, Member, Raid5Layout, Sectors};
 use raid_formats::md::Version;
 use raid_formats::record::{Name, Uuid};
 use raid_testkit::{pattern, uml};
-use raid_user::array::{Array, OpenOptions};
+use raid_user::array::{Array, OpenOptions, Warning};
 use raid_user::create::NewArray;
 use raid_user::discover::{Found, MediaSource};
 use raid_user::host::md_store::md_start;
-use raid_user::host::start::Start;
+use raid_user::host::start::{Start, Stopped};
 use raid_user::media::{Media, MediaMut, MediaSpec, Options, RawFile, SharedMediaMut, Writable, open};
 use sha2::{Digest, Sha256};
 
@@ -150,7 +150,7 @@ fn failed_and_taken_in(version: Version, level: Level, members: usize, bitmap: b
     // A wrong sector on the failed one, far from all bits: with parity, in what it holds of it.
     let slot = &started.slots[1];
     slot.media.as_ref().unwrap().write_at((slot.data_at.0 + 40 * 128) * 512, &[1; 512]).unwrap();
-    started.store.stop(&health, true).unwrap();
+    started.store.stop(&health, Stopped::Clean).unwrap();
     drop(started);
     let ours = content(&disks);
     let script = format!(
@@ -193,7 +193,7 @@ fn added_by_us(version: Version, bitmap: bool) {
     media.write_at(slot.data_at.bytes().unwrap(), &vec![0; size]).unwrap();
     health.apply(Member(1), Event::Finish).unwrap();
     both(&health);
-    started.store.stop(&health, true).unwrap();
+    started.store.stop(&health, Stopped::Clean).unwrap();
     drop((started, media, slot));
     disks[1] = blank;
     let script = format!(
@@ -245,7 +245,7 @@ mdadm --stop /dev/md0 2>&1; mdadm -X /dev/ubdb",
     // Stopped in order: nothing is in doubt, and the bits stay for the member that is away.
     assert_eq!(started.doubt, []);
     started.store.write_log(Member(0), 0, &[0]).unwrap();
-    started.store.stop(&started.health, true).unwrap();
+    started.store.stop(&started.health, Stopped::Clean).unwrap();
     drop(started);
     assert_eq!(bits(&disks[0]), [3, 4]);
     let script = format!("{}\n{}\n{CHECK}\ncat /proc/mdstat\nmdadm --stop /dev/md0 2>&1", assemble(2), take_in(true));
@@ -282,4 +282,32 @@ cases! {
     added_1_0_with_a_bitmap: added_by_us(Version::V1_0, true);
     added_1_1: added_by_us(Version::V1_1, false);
     added_1_2_with_a_bitmap: added_by_us(Version::V1_2, true);
+}
+
+/// A RAID 5 with a write-back journal, copied while it was being written: acknowledged data are in the journal alone. Linux replays it when
+/// it assembles; what it then serves, whole and without each member, is what we must read from the same members untouched.
+#[test]
+fn a_journal_that_we_replay_in_memory_gives_what_linux_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = raid_testkit::fixtures::load("md-1.2-raid5-journal-wb-crash");
+    for missing in [None, Some(0), Some(1), Some(2)] {
+        let here = (0..fixture.members.len()).filter(|slot| Some(*slot) != missing);
+        let disks: Vec<PathBuf> = here.clone().map(|slot| folder.path().join(format!("m{slot}"))).collect();
+        for (slot, disk) in here.zip(&disks) {
+            std::fs::write(disk, &fixture.members[slot].1).unwrap();
+        }
+        let array = Array::open(found(&disks), &OpenOptions::default()).unwrap();
+        let replayed = |warning: &Warning| matches!(warning, Warning::JournalReplayed { stripes: 1.. });
+        assert!(array.warnings().iter().any(replayed), "{:?}", array.warnings());
+        let ours = content(&disks);
+        let past = OpenOptions { ignore_journal: true, ..OpenOptions::default() };
+        let mut bytes = vec![0; usize::try_from(array.size_bytes()).unwrap()];
+        Array::open(found(&disks), &past).unwrap().read_at(0, &mut bytes).unwrap();
+        let script =
+            "mdadm -A --run --force /dev/md0 /dev/ubd[b-e] 2>&1; cat /proc/mdstat; echo HASH $(sha256sum </dev/md0)";
+        let Some(guest) = uml::run(folder.path(), script, &disks) else { return };
+        assert_eq!(said(&guest, "HASH").trim_end_matches(" -").trim(), ours, "without {missing:?}: {guest}");
+        let digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_ne!(digest, ours, "the journal made no difference");
+    }
 }

@@ -5,6 +5,7 @@
 
 pub use crate::fuzz_bios::bios;
 pub use crate::fuzz_ddf::ddf;
+pub use crate::fuzz_imsm::imsm;
 pub use crate::fuzz_plan::core_plan;
 use crate::image::{Image, Sparse};
 use raid_core::{Extent, Level, Raid5Layout, Sector, Sectors};
@@ -21,9 +22,10 @@ use raid_formats::{
 pub type Body = fn(&[u8]);
 
 /// All targets.
-pub const ALL: [(&str, Body); 8] = [
+pub const ALL: [(&str, Body); 9] = [
     ("bios", bios),
     ("ddf", ddf),
+    ("imsm", imsm),
     ("core_plan", core_plan),
     ("md_probe", md_probe),
     ("md_superblock", md_superblock),
@@ -81,6 +83,12 @@ fn look_around<S: Source>(source: &S, superblock: &Superblock) {
     }
     if let Ok(Some(state)) = md::journal_state(source, superblock, &mut working) {
         assert!(!state.holds_data() || state.blocks > 0);
+        let mut pages = 0_u64;
+        let replayed = md::replay_journal(source, superblock, &mut working, |step| {
+            pages += u64::from(!matches!(step, md::ReplayStep::Flushed { .. }));
+            true
+        });
+        assert!(replayed.is_ok() && (pages == 0) != state.holds_data());
     }
 }
 

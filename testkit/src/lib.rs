@@ -8,11 +8,14 @@ pub mod fixtures;
 pub mod fuzz_bios;
 pub mod fuzz_bodies;
 pub mod fuzz_ddf;
+pub mod fuzz_imsm;
 pub mod fuzz_plan;
 pub mod image;
+pub mod known;
 pub mod mdadm;
 pub mod null_host;
 pub mod pattern;
+pub mod served;
 pub mod skip;
 pub mod uml;
 

@@ -24,7 +24,7 @@ const fn tool(program: &'static str, package: &'static str, serves: &'static str
 pub(crate) const CXX: Tool = tool("g++", "g++", "fuzzing");
 
 /// What `cargo xtask test` uses besides Rust and a C compiler.
-pub(crate) const FOR_TESTS: [Tool; 12] = [
+pub(crate) const FOR_TESTS: [Tool; 13] = [
     tool("nbdinfo", "libnbd-bin", "libnbd's clients against our NBD server"),
     tool("nbdcopy", "libnbd-bin", "libnbd's clients against our NBD server"),
     tool("qemu-img", "qemu-utils", "qcow2 and VMDK members, QEMU's NBD client"),
@@ -32,6 +32,7 @@ pub(crate) const FOR_TESTS: [Tool; 12] = [
     tool("fio", "fio", "fio's NBD engine against our server"),
     tool("nbdkit", "nbdkit", "members behind somebody else's NBD server"),
     tool("mdadm", "mdadm", "what we create and change, read by mdadm"),
+    tool("dmraid", "dmraid", "records of BIOS RAIDs that we make, served by dmraid"),
     tool("linux.uml", "user-mode-linux", "a real kernel that assembles what we make"),
     tool("mkfs.ext4", "e2fsprogs", "a file system read through a served array"),
     tool("sfdisk", "fdisk", "members in partitions"),

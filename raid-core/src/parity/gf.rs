@@ -60,6 +60,12 @@ pub const fn inverse(a: u8) -> u8 {
     power(255 - LOGARITHMS[a as usize])
 }
 
+/// The exponent, 0..=254, of which `a` is the power; none for zero.
+#[must_use]
+pub const fn logarithm(a: u8) -> Option<u8> {
+    if a == 0 { None } else { Some(LOGARITHMS[a as usize]) }
+}
+
 /// For every factor: its products with the low half of a byte (16 entries), then with the high half (16 entries).
 ///
 /// `c · x = NIBBLES[c][x & 15] ^ NIBBLES[c][16 + (x >> 4)]`: two look-ups that a byte shuffle does for a whole register.

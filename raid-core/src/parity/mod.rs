@@ -28,6 +28,7 @@ pub mod reference;
 mod kernel;
 #[expect(unsafe_code, reason = "a method of these traits may be an instruction that the CPU lacks")]
 mod lanes;
+mod locate;
 mod ops;
 #[expect(unsafe_code, reason = "loads and stores words through raw pointers, as the ISA files do")]
 mod portable;
@@ -35,6 +36,7 @@ mod portable;
 mod sources;
 
 pub use kernel::{DotEntry, Kernels};
+pub use locate::{Culprit, Located};
 pub use ops::{COLUMNS_MAX, Error, LENGTH_UNIT_BYTES, Lost, Mismatch, Ops, Parity};
 
 // Soft-float targets (bare metal, Rust in the kernel) have no vector registers to use: there only `portable` remains, and

@@ -68,11 +68,27 @@
 //! Dₐ = Σ c·(gⁱ ⊕ gᵇ)·Dᵢ ⊕ c·gᵇ·P ⊕ c·Q, a dot product of the survivors with constants, and D_b = Dₐ ⊕ ΣDᵢ ⊕ P.
 //! The same shape gives all the others (see `recover` in the code): recovery then costs what generation costs.
 //!
+//! # Which one is wrong
+//!
+//! Nothing is missing, but one column is not what it was: Dₐ ⊕ δ stands where Dₐ stood. Take everything out, so that nothing should be
+//! left: P′ = δ and Q′ = gᵃ·δ. The error itself cancels out of Q′/P′ = gᵃ, and a is its logarithm. If P is wrong instead, P′ = δ and
+//! Q′ = 0; if Q is, the other way round. A quotient that is the power of no column says that no single column can be wrong;
+//! so do two positions of one block that name different columns.
+//!
+//! With the numbers above and D₁ = 81: P′ = 01, Q′ = 2·01 = 02, and 02/01 = g¹.
+//!
+//! ```
+//! use raid_core::parity::{Culprit, reference};
+//! let located = reference::locate(&[&[0x01], &[0x81], &[0xFF]], &[0x7E], &[0xC7]).unwrap();
+//! assert_eq!(located.culprit, Culprit::Data(1));
+//! ```
+//!
 //! # Partial update
 //!
 //! When column i changes by δ = old ⊕ new, P changes by δ and Q by gⁱ·δ: one multiplication whatever i is.
 
 use super::gf::{inverse, multiply, power};
+use super::locate::{Culprit, Located};
 
 /// Calls `each` with the exponent and the byte of every column that is not empty, at position `at`.
 fn columns_at(data: &[&[u8]], at: usize) -> impl Iterator<Item = (u8, u8)> {
@@ -121,4 +137,31 @@ pub fn two(data: &[&[u8]], lost: (u8, u8), p: &[u8], q: &[u8], out_a: &mut [u8],
         *out_a = multiply(inverse, q_rest ^ multiply(weight_b, p_rest));
         *out_b = p_rest ^ *out_a;
     }
+}
+
+/// What does not fit between data and P and Q, and the column that explains it; `None` if all fits.
+///
+/// Every column is tried at every position: that is the definition.
+#[must_use]
+pub fn locate(data: &[&[u8]], p: &[u8], q: &[u8]) -> Option<Located> {
+    let mut found: Option<Located> = None;
+    for (at, (p, q)) in p.iter().zip(q).enumerate() {
+        let (p_rest, q_rest) = (p ^ sum(data, at), q ^ weighted_sum(data, at));
+        let culprit = match (p_rest, q_rest) {
+            (0, 0) => continue,
+            (_, 0) => Culprit::P,
+            (0, _) => Culprit::Q,
+            (p_rest, q_rest) => columns_at(data, at)
+                .find(|(exponent, _)| multiply(power(*exponent), p_rest) == q_rest)
+                .map_or(Culprit::Several, |(exponent, _)| Culprit::Data(exponent)),
+        };
+        let first = Located { from_bytes: at, to_bytes: at, bytes: 0, culprit };
+        let located = found.get_or_insert(first);
+        if located.culprit != culprit {
+            located.culprit = Culprit::Several;
+        }
+        located.to_bytes = at.saturating_add(1);
+        located.bytes = located.bytes.saturating_add(1);
+    }
+    found
 }

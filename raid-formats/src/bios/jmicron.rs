@@ -122,7 +122,7 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
         (SECTORS_LOW, spec.used.0 & 0xffff),
         (TYPE, plan.code(&LEVELS)?),
         (STRIPE, shift.into()),
-        (FLAGS, 0x10),
+        (FLAGS, 0x03),
     ];
     Place::put_all(record, &numbers);
     for slot in 0..spec.members {

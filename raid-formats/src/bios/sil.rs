@@ -21,10 +21,11 @@ const MADE: Place =
 const STRIPE: Place = Place::le("raid0_stride", 274, 2, "sectors of a chunk");
 const DISK: Place = Place::le("disk_number", 278, 1, "");
 const TYPE: Place = Place::le("type", 279, 1, "0 RAID 0, 1 RAID 1, 2 RAID 0+1, 3 spare, 16 RAID 5, 255 single disks");
-const STRIPED: Place = Place::le("drives_per_striped_set", 280, 1, "disks that are striped over");
-const STRIPE_SET: Place = Place::le("striped_set_number", 281, 1, "this disk's number among them");
-const MIRRORED: Place = Place::le("drives_per_mirrored_set", 282, 1, "disks that are the same");
-const MIRROR_SET: Place = Place::le("mirrored_set_number", 283, 1, "this disk's number among them");
+const STRIPED: Place = Place::le("drives_per_striped_set", 280, 1, "columns of the stripes");
+const STRIPE_SET: Place =
+    Place::le("striped_set_number", 281, 1, "which copy this disk belongs to; of RAID 0 and 5, its column");
+const MIRRORED: Place = Place::le("drives_per_mirrored_set", 282, 1, "disks that hold the same");
+const MIRROR_SET: Place = Place::le("mirrored_set_number", 283, 1, "which column it belongs to; of RAID 1, its copy");
 const REBUILD: Place = Place::le("rebuild_ptr", 284, 8, "rebuilt below here");
 const INCARNATION: Place = Place::le("incarnation_no", 292, 4, "the higher, the newer");
 const MEMBER: Place = Place::le("member_status", 296, 1, "1 ready");
@@ -117,7 +118,7 @@ fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
     let (striped, mirrored) = (STRIPE_SET.get(record), MIRROR_SET.get(record));
     let (members, index) = match arrangement {
         Arrangement::Mirror => (MIRRORED.get(record), mirrored),
-        Arrangement::StripedPairs => (STRIPED.get(record).saturating_mul(2), mirrored.saturating_add(2 * striped)),
+        Arrangement::StripedPairs => (STRIPED.get(record).saturating_mul(2), striped.saturating_add(2 * mirrored)),
         _ => (STRIPED.get(record), striped),
     };
     let members = count(STRIPED, members, DISKS_MAX)?;
@@ -147,7 +148,7 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
     let members = u64::from(spec.members);
     let (striped, stripe_set, mirrored, mirror_set) = match spec.arrangement {
         Arrangement::Mirror => (1, 0, members, index),
-        Arrangement::StripedPairs => (members / 2, index / 2, 2, index % 2),
+        Arrangement::StripedPairs => (members / 2, index % 2, 2, index / 2),
         _ => (members, index, 1, 0),
     };
     // The copies take the last 1537 sectors.

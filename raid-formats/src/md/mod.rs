@@ -28,7 +28,7 @@ pub use bad_blocks::read_bad_blocks;
 pub use bitmap::{Bitmap, BitmapSummary, bitmap_summary, read_bitmap};
 pub use create::{BitmapParams, CreateParams, create};
 pub use join::{Joined, join};
-pub use journal::{JournalBlock, JournalState, journal_state};
+pub use journal::{JournalBlock, JournalState, ReplayStep, journal_state, replay_journal};
 pub use level::{UnknownLevel, level_from_md, level_to_md};
 pub use place::{SUPERBLOCK_SECTORS, superblock_at};
 pub use ppl::{PplHeader, PplState, ppl_state};
@@ -42,6 +42,8 @@ pub use v1::{MAGIC, ROLE_FAULTY, ROLE_JOURNAL, ROLE_SPARE, Superblock1, role_fro
 pub use version::Version;
 
 use crate::fault;
+
+pub(crate) use checksum::crc32c;
 
 /// Why MD metadata could not be read from a medium.
 pub type Fault<E> = fault::Fault<E, Refusal>;

@@ -3,16 +3,17 @@
 use std::sync::RwLock;
 
 use raid_core::geometry::Geometry;
-use raid_core::reshape::Layouts;
+use raid_core::reshape::{Layouts, Side};
 use raid_core::{ArrayConfig, Columns, Extent, Level, MEMBERS_MAX, Member, Raid0Layout, Sector, Sectors, Sizes};
 use raid_formats::assemble::{Assembly, Claimant, Force, Verdict, judge};
 use raid_formats::md;
 use raid_formats::record::{Record, Shape, Sync, WriteLog};
 
+use super::journal::Replay;
 use super::options::{OpenError, OpenOptions, Warning};
 use super::runs::with_run;
 use super::{Array, DirtyRows, Slot, slot_list};
-use crate::discover::{Found, MediaSource};
+use crate::discover::{Ambiguous, Found, Identity, MediaSource};
 
 /// Working space for reading logs: what `journal_state` and `ppl_state` ask for.
 const LOG_BUFFER_BYTES: usize = 8192;
@@ -35,14 +36,34 @@ impl Array {
             warnings.push(Warning::Reshaping { position: reshape.position.0 });
         }
         let (size, record) = (layouts.array_size(), *judged.lead());
-        Ok(Self { layouts, slots, doubt, ops: raid_core::parity::detect(), size, record, warnings })
+        let mut array = Self { layouts, slots, doubt, ops: raid_core::parity::detect(), size, record, warnings };
+        if !options.ignore_journal {
+            array.replay_of(&judged)?;
+        }
+        Ok(array)
+    }
+
+    /// Replays the journal, if there is one, over the members.
+    fn replay_of(&mut self, judged: &Judged) -> Result<(), OpenError> {
+        let Some(found) = judged.journal() else { return Ok(()) };
+        let geometry = self.layouts.geometry(Side::Old);
+        let replay = with_superblock(found, |source, superblock| Replay::read(source, superblock, geometry))?;
+        let Some(replay) = replay.filter(|replay| !replay.is_empty()) else { return Ok(()) };
+        let stripes = replay.len();
+        let named = |error: std::io::Error| OpenError::Member {
+            member: found.name().to_owned(),
+            reason: format!("the journal cannot be replayed: {error}"),
+        };
+        self.replay(replay).map_err(named)?;
+        self.warnings.push(Warning::JournalReplayed { stripes });
+        Ok(())
     }
 }
 
 /// What is judged of each of an array's members, in their order.
 ///
 /// # Errors
-/// [`OpenError::NoMember`], [`OpenError::NotGiven`], [`OpenError::Refusal`].
+/// [`OpenError::NoMember`], [`OpenError::Unidentified`], [`OpenError::NotGiven`], [`OpenError::Refusal`].
 pub fn verdicts(found: &[Found], options: &OpenOptions) -> Result<(Assembly, Vec<Verdict>), OpenError> {
     if found.is_empty() {
         return Err(OpenError::NoMember);
@@ -53,6 +74,10 @@ pub fn verdicts(found: &[Found], options: &OpenOptions) -> Result<(Assembly, Vec
         members.push(index.ok_or_else(|| OpenError::NotGiven(name.clone()))?);
     }
     let force = Force { events: options.force_events, members: &members };
+    let ambiguous: Vec<Ambiguous> = found.iter().filter_map(Found::ambiguous).collect();
+    if !ambiguous.is_empty() {
+        return Err(OpenError::Unidentified(ambiguous));
+    }
     let mut verdicts = vec![Verdict::Spare; found.len()];
     let assembly = judge(found, &force, &mut verdicts).map_err(|refusal| OpenError::Refusal {
         members: found.iter().map(|found| found.name().to_owned()).collect(),
@@ -102,7 +127,16 @@ impl Judged {
                 verdict => Some(Warning::NotUsed { member, verdict }),
             }
         };
-        self.both().filter_map(warn).collect()
+        let guessed = self.found.iter().filter_map(|found| {
+            let identity = found.identity()?;
+            let (member, serial) = (found.name().to_owned(), found.serial()?);
+            matches!(identity, Identity::Eliminated | Identity::Interchangeable).then_some(Warning::Identified {
+                member,
+                serial,
+                identity,
+            })
+        });
+        guessed.chain(self.both().filter_map(warn)).collect()
     }
 
     /// The members in their slots.
@@ -155,6 +189,12 @@ impl Judged {
         OpenError::Config { member: self.freshest().name().to_owned(), reason: error.to_string() }
     }
 
+    /// The member that holds the array's journal.
+    fn journal(&self) -> Option<&Found> {
+        let current = |(_, verdict): &(&Found, &Verdict)| matches!(verdict, Verdict::Journal { behind: 0 | 1 });
+        self.both().find(current).map(|(found, _)| found)
+    }
+
     /// Refuses logs that hold what the members lack, unless told to read past them.
     fn check_logs(&self, options: &OpenOptions, warnings: &mut Vec<Warning>) -> Result<(), OpenError> {
         let mut refuse = |warning: Warning, allowed: bool, flag| {
@@ -165,16 +205,15 @@ impl Judged {
             Ok(())
         };
         if let WriteLog::Journal { .. } = self.lead().log {
-            let journal = self.both().find(|(_, verdict)| matches!(verdict, Verdict::Journal { behind: 0 | 1 }));
-            let state = journal.map(|(found, _)| {
+            let state = self.journal().map(|found| {
                 with_superblock(found, |source, superblock| {
                     md::journal_state(source, superblock, &mut [0; LOG_BUFFER_BYTES])
                 })
             });
             match state.transpose()?.flatten().flatten() {
                 None => refuse(Warning::JournalMissing, options.ignore_journal, "--ignore-journal")?,
-                Some(state) if state.holds_data() => {
-                    refuse(Warning::JournalNotReplayed, options.ignore_journal, "--ignore-journal")?;
+                Some(state) if state.holds_data() && options.ignore_journal => {
+                    refuse(Warning::JournalNotReplayed, true, "--ignore-journal")?;
                 }
                 Some(_) => {}
             }
@@ -205,7 +244,7 @@ impl Judged {
         warnings: &mut Vec<Warning>,
     ) -> Result<DirtyRows, OpenError> {
         let Sync::DirtyFrom(from) = self.lead().sync else { return Ok(DirtyRows::Nothing) };
-        let parity = layouts.geometry(raid_core::reshape::Side::Old).stripe(raid_core::StripeNo(0)).is_some();
+        let parity = layouts.geometry(Side::Old).stripe(raid_core::StripeNo(0)).is_some();
         if !parity || missing.is_empty() {
             warnings.push(Warning::Dirty);
             // Without a missing member parity serves only what a member fails to read, and there it must be sound too.
@@ -242,6 +281,7 @@ impl Slot {
         let count = with_superblock(found, |source, superblock| md::read_bad_blocks(source, superblock, &mut bad))?;
         let count = count.unwrap_or(0);
         bad.truncate(count);
+        bad.extend(found.bad_blocks());
         let bad = bad.into_iter().fold(Vec::new(), with_run);
         if !bad.is_empty() {
             let sectors = bad.iter().map(|run| run.len.0).sum();
@@ -296,7 +336,7 @@ pub(crate) fn judge_missing(
         return Ok(());
     }
     if !options.partial {
-        let level = super::level_name(layouts.geometry(raid_core::reshape::Side::Old).level());
+        let level = super::level_name(layouts.geometry(Side::Old).level());
         return Err(OpenError::TooManyMissing { level, members: layouts.members(), missing: slot_list(missing) });
     }
     warnings.push(Warning::Partial { missing: slot_list(missing) });

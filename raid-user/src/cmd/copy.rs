@@ -102,7 +102,7 @@ pub(super) fn copy(args: &CopyArgs, output: &Output) -> Result<Exit, Failure> {
         forbidden,
     };
     let identity = format!("array {} at {} events", array.uuid(), array.record().events);
-    let mut bar = Bar::new(array.size_bytes(), show(args.progress, output));
+    let mut bar = Bar::new(array.size_bytes(), Show::of(output.quiet, args.progress));
     let copied = transfer::copy(&array, &identity, &args.out, &options, &mut |done| bar.show(done));
     drop(bar);
     let copied = copied.map_err(|error| Failure::new(exit(&error), error))?;
@@ -140,14 +140,6 @@ fn told(path: &Path, copied: &Copied) -> String {
         let _ = writeln!(out, "sha256 {sha256}");
     }
     out
-}
-
-fn show(progress: bool, output: &Output) -> Show {
-    match (output.quiet, progress) {
-        (true, _) => Show::Never,
-        (false, true) => Show::Always,
-        (false, false) => Show::OnTerminal,
-    }
 }
 
 /// Runs `raid cat`. A reader that goes away ends it quietly.
@@ -192,7 +184,7 @@ pub(super) fn compare(args: &CompareArgs, output: &Output) -> Result<Exit, Failu
         }
         members => Arc::new(OpenArgs::plain(members, args.open.follow_references).open(output)?),
     };
-    let mut bar = Bar::new(array.size_bytes().min(other.size_bytes()), show(args.progress, output));
+    let mut bar = Bar::new(array.size_bytes().min(other.size_bytes()), Show::of(output.quiet, args.progress));
     let found = transfer::compare(&array, other.as_ref(), &mut |done| bar.show(done))?;
     drop(bar);
     output.print("raid.compare/1", &found, || {

@@ -8,7 +8,7 @@ use std::fmt;
 pub(super) enum Exit {
     /// It worked.
     Ok = 0,
-    /// The answer is no: nothing found, or the two differ.
+    /// The answer is no: nothing found, the two differ, nobody runs the array, or it was stopped before the end.
     No = 1,
     /// The command line is wrong.
     Usage = 2,
@@ -18,19 +18,19 @@ pub(super) enum Exit {
     BadInput = 4,
     /// Reading or writing failed.
     Io = 5,
-    /// It worked but for ranges that could not be read.
+    /// It worked but for ranges that could not be read, or put in order.
     Incomplete = 6,
 }
 
 /// What `--help` and the man pages say of the codes.
 pub(super) const EXIT_CODES: &str = "Exit codes:
   0  it worked
-  1  the answer is no: nothing found, or the two differ
+  1  the answer is no: nothing found, the two differ, nobody runs the array
   2  the command line is wrong
   3  refused: the array cannot be opened safely as asked
   4  a named file is not what it must be
   5  reading or writing failed
-  6  copied, but for ranges that could not be read";
+  6  copied, or put in order, but for ranges that could not be read";
 
 /// Why a verb ends early.
 #[derive(Debug)]

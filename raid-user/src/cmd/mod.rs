@@ -7,12 +7,16 @@ mod examine;
 mod exit;
 mod explain;
 mod map;
+mod member;
 mod open;
 mod output;
 mod pages;
+mod run;
 mod scan;
 mod serve;
 mod sim;
+mod status;
+mod target;
 mod text;
 
 use std::io::IsTerminal;
@@ -67,8 +71,18 @@ enum Verb {
     Map(map::MapArgs),
     /// Make a new Linux MD array
     Create(create::CreateArgs),
-    /// Serve the array over NBD
+    /// Serve the array over NBD, to be read or written
     Serve(serve::ServeArgs),
+    /// Tell how a running array is, live
+    Status(status::StatusArgs),
+    /// Give an empty slot to a new member, and fill it
+    Add(member::AddArgs),
+    /// Throw a member out
+    Fail(member::FailArgs),
+    /// Let go of a failed member's medium
+    Remove(member::RemoveArgs),
+    /// Put an array in order: resync, fill members in the making
+    Rebuild(member::RebuildArgs),
     /// Copy the whole array into a file or device
     Copy(copy::CopyArgs),
     /// Write the whole array to stdout
@@ -138,6 +152,11 @@ fn run(verb: &Verb, output: &Output) -> Result<Exit, Failure> {
         Verb::Map(args) => map::run(args, output),
         Verb::Create(args) => create::run(args, output),
         Verb::Serve(args) => serve::run(args, output),
+        Verb::Status(args) => status::run(args, output),
+        Verb::Add(args) => member::add(args, output),
+        Verb::Fail(args) => member::fail(args, output),
+        Verb::Remove(args) => member::remove(args, output),
+        Verb::Rebuild(args) => member::rebuild(args, output),
         Verb::Copy(args) => copy::copy(args, output),
         Verb::Cat(args) => copy::cat(args, output),
         Verb::Compare(args) => copy::compare(args, output),

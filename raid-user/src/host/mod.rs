@@ -12,8 +12,10 @@ mod inner;
 mod jobs;
 pub mod md_store;
 pub(crate) mod memory;
+mod observe;
 mod running;
 mod seats;
 pub mod start;
 
+pub use observe::Regions;
 pub use running::{Running, Tuning};

@@ -52,6 +52,13 @@ impl Seats {
         *seat = slot.media.map(|media| Seat { media, data_at: slot.data_at, since });
     }
 
+    /// Empties a slot.
+    pub(super) fn leave(&self, member: Member) {
+        if let Some(seat) = self.seats.get(usize::from(member.0)) {
+            *seat.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
     /// Runs `write` while nobody else writes metadata of this member.
     pub(super) fn metadata<R>(&self, member: Member, write: impl FnOnce() -> R) -> R {
         let lock = self.metadata.get(usize::from(member.0));

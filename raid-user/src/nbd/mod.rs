@@ -16,4 +16,5 @@ mod stream;
 mod tests;
 
 pub use client::{Client, ClientMut};
+pub(crate) use server::clear_stale_socket;
 pub use server::{Address, Running, ServeOptions, Target, serve};

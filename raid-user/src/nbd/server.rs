@@ -185,8 +185,13 @@ impl Running {
 
     /// A handle that stops the server from another thread, such as a signal's.
     pub fn stopper(&self) -> impl Fn() + Send + Sync + 'static {
-        let shared = Arc::clone(&self.shared);
-        move || shared.stop()
+        // It must not keep alive what is served: a signal's handler stays for ever.
+        let shared = Arc::downgrade(&self.shared);
+        move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.stop();
+            }
+        }
     }
 
     /// Waits until the server has stopped: by a stopper, or because it was to serve once.
@@ -290,7 +295,7 @@ impl Drop for Listener {
 }
 
 /// Removes a socket that nobody listens on; refuses everything else.
-fn clear_stale_socket(path: &Path) -> io::Result<()> {
+pub(crate) fn clear_stale_socket(path: &Path) -> io::Result<()> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
     let taken = |why: &str| Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{}: {why}", path.display())));
     if !metadata.file_type().is_socket() {

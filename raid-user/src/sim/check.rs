@@ -1,12 +1,11 @@
 //! What must be true of the disks themselves, whoever looks.
 
-use raid_core::geometry::StripeMap;
 use raid_core::health::Health;
 use raid_core::region::RegionNo;
-use raid_core::rows::{RowNo, Rows};
+use raid_core::rows::{Band, RowNo, Rows};
 use raid_core::{Columns, Member};
 
-use super::compute;
+use super::compute::Roles;
 use super::disk::Disk;
 use super::model::Value;
 
@@ -35,32 +34,39 @@ pub(super) fn inconsistent<'a>(
     disks: &'a [Disk],
     trusted: Columns,
 ) -> impl Iterator<Item = RowNo> + 'a {
-    (0..rows.count()).map(RowNo).filter(move |row| {
-        let band = rows.whole(*row);
-        (0..usize::from(band.len)).any(|offset| {
-            let value = |member: Member| -> Option<Value> {
-                let at = usize::try_from(rows.at(*row, band, member)?.0).ok()? + offset;
-                trusted.contains(member).then(|| disks[usize::from(member.0)].durable(at))
-            };
-            match rows.stripe(*row) {
-                Some(stripe) => !parity_fits(&stripe, &value),
-                None => {
-                    let mut values = rows.members(*row).iter().filter_map(value);
-                    let first = values.next();
-                    values.any(|value| Some(value) != first)
-                }
-            }
-        })
-    })
+    let fits = move |row: &RowNo| fits(rows, trusted, *row, rows.whole(*row), |disk, at| disks[disk].durable(at));
+    (0..rows.count()).map(RowNo).filter(move |row| !fits(row))
 }
 
-/// Whether P and Q, as far as they are trusted, are what the data make. True if some of the data are not known.
-fn parity_fits(stripe: &StripeMap, value: &dyn Fn(Member) -> Option<Value>) -> bool {
-    let mut columns = vec![Vec::new(); usize::from(stripe.columns())];
-    for member in Rows::data(stripe).iter() {
-        let (Some(value), Some(column)) = (value(member), stripe.column(member)) else { return true };
-        columns[usize::from(column)] = value.to_le_bytes().to_vec();
+/// Whether redundancy fits the data in a band, as far as the trusted disks can tell.
+pub(super) fn fits(
+    rows: &Rows,
+    trusted: Columns,
+    row: RowNo,
+    band: Band,
+    value: impl Fn(usize, usize) -> Value,
+) -> bool {
+    let first = |member: Member| Some(usize::try_from(rows.at(row, band, member)?.0).unwrap_or(usize::MAX));
+    let Some(stripe) = rows.stripe(row) else {
+        let places: Vec<(usize, usize)> = (rows.members(row).intersection(trusted).iter())
+            .filter_map(|member| Some((usize::from(member.0), first(member)?)))
+            .collect();
+        let same = |offset: usize| {
+            let mut values = places.iter().map(|(disk, at)| value(*disk, at + offset));
+            let first = values.next();
+            values.all(|value| Some(value) == first)
+        };
+        return (0..usize::from(band.len)).all(same);
+    };
+    // If some of the data are not known, nobody can tell.
+    if !Rows::data(&stripe).difference(trusted).is_empty() {
+        return true;
     }
-    let (p, q) = compute::parity(&columns);
-    value(stripe.p()).is_none_or(|value| value == p) && stripe.q().and_then(value).is_none_or(|value| value == q)
+    let Some(from) = first(stripe.p()) else { return true };
+    let roles = Roles::new(&stripe);
+    (from..from + usize::from(band.len)).all(|at| {
+        let (p, q) = roles.parity(|member| value(member.0.into(), at));
+        let is = |member: Member, made: Value| !trusted.contains(member) || value(member.0.into(), at) == made;
+        is(stripe.p(), p) && stripe.q().is_none_or(|member| is(member, q))
+    })
 }

@@ -1,11 +1,9 @@
-//! The arithmetic of slots on tiny sectors: real P and Q, eight bytes a sector, by the form that is there to be read.
-
-use std::collections::BTreeMap;
+//! The arithmetic of slots on tiny sectors: real P and Q, eight bytes a sector, all eight at once.
 
 use raid_core::Member;
 use raid_core::action::{SlotId, Work};
 use raid_core::geometry::StripeMap;
-use raid_core::parity::{gf, reference};
+use raid_core::parity::gf;
 use raid_core::request::RequestId;
 use raid_core::rows::{Band, ROW_LEN, Rows};
 
@@ -17,44 +15,96 @@ pub(super) const POISON: Value = 0xDEAD_BEEF_DEAD_BEEF;
 /// One column of a slot.
 pub(super) type Column = [Value; ROW_LEN];
 
+/// A request's own buffer.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(super) struct Own {
+    pub(super) id: RequestId,
+    /// First array sector.
+    pub(super) at: usize,
+    pub(super) len: usize,
+    pub(super) writes: bool,
+    pub(super) values: Column,
+}
+
 /// All buffers of a host.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Buffers {
-    slots: BTreeMap<(SlotId, u8), Column>,
-    pub(super) requests: BTreeMap<RequestId, Vec<Value>>,
+    slots: Vec<Column>,
+    /// Slots whose buffers somebody used since they were poisoned.
+    used: Vec<bool>,
+    slots_per_shard: usize,
+    members: usize,
+    requests: Vec<Own>,
 }
 
 impl Buffers {
+    pub(super) fn new(shards: u16, slots: u16, members: u16) -> Self {
+        let count = usize::from(shards) * usize::from(slots);
+        Self {
+            slots: vec![[POISON; ROW_LEN]; count * usize::from(members)],
+            used: vec![false; count],
+            slots_per_shard: slots.into(),
+            members: members.into(),
+            requests: Vec::new(),
+        }
+    }
+
+    fn slot(&self, slot: SlotId) -> usize {
+        usize::from(slot.shard) * self.slots_per_shard + usize::from(slot.slot)
+    }
+
     pub(super) fn column(&mut self, slot: SlotId, column: Member) -> &mut Column {
-        self.slots.entry((slot, column.0)).or_insert([POISON; ROW_LEN])
+        let slot = self.slot(slot);
+        self.used[slot] = true;
+        &mut self.slots[slot * self.members + usize::from(column.0)]
+    }
+
+    /// True if somebody used the slot's buffers since they were poisoned.
+    pub(super) fn is_used(&self, slot: SlotId) -> bool {
+        self.used[self.slot(slot)]
     }
 
     /// Nobody has a right to the slot's buffers any more.
     pub(super) fn poison(&mut self, slot: SlotId) {
-        let columns = self.slots.range((slot, 0)..=(slot, u8::MAX)).map(|(key, _)| *key).collect::<Vec<_>>();
-        for column in columns {
-            self.slots.remove(&column);
-        }
+        let slot = self.slot(slot);
+        self.used[slot] = false;
+        self.slots[slot * self.members..(slot + 1) * self.members].fill([POISON; ROW_LEN]);
+    }
+
+    /// Puts a request's buffer there.
+    pub(super) fn bring(&mut self, own: Own) {
+        self.requests.push(own);
+    }
+
+    /// Takes a request's buffer away.
+    pub(super) fn take(&mut self, id: RequestId) -> Option<Own> {
+        let at = self.requests.iter().position(|own| own.id == id)?;
+        Some(self.requests.swap_remove(at))
+    }
+
+    /// A request's buffer.
+    pub(super) fn own(&mut self, id: RequestId) -> Option<&mut Own> {
+        self.requests.iter_mut().find(|own| own.id == id)
     }
 
     /// Does `work`. `stripe` is there with parity.
     pub(super) fn compute(&mut self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) {
-        for offset in 0..usize::from(band.len) {
-            let at = usize::from(band.first) + offset;
-            match work {
-                Work::Take { column, request } => {
-                    self.column(slot, column)[at] = self.request(request, offset);
+        let rows = usize::from(band.first)..usize::from(band.first) + usize::from(band.len);
+        match (work, stripe) {
+            (Work::Take { column, request }, _) => {
+                let values = self.values(request);
+                self.column(slot, column)[rows.clone()].copy_from_slice(&values[..rows.len()]);
+            }
+            (Work::Give { column, request }, _) => {
+                let values = *self.column(slot, column);
+                if let Some(own) = self.own(request) {
+                    own.values[..rows.len()].copy_from_slice(&values[rows]);
                 }
-                Work::Give { column, request } => {
-                    let value = self.column(slot, column)[at];
-                    if let Some(place) = self.requests.get_mut(&request).and_then(|buffer| buffer.get_mut(offset)) {
-                        *place = value;
-                    }
-                }
-                Work::Delta { column, request, p, q } => {
-                    let new = self.request(request, offset);
-                    let delta = self.column(slot, column)[at] ^ new;
-                    self.column(slot, column)[at] = new;
+            }
+            (Work::Delta { column, request, p, q }, stripe) => {
+                let values = self.values(request);
+                for (at, new) in rows.zip(values) {
+                    let delta = std::mem::replace(&mut self.column(slot, column)[at], new) ^ new;
                     let Some(stripe) = stripe else { continue };
                     if p {
                         self.column(slot, stripe.p())[at] ^= delta;
@@ -63,9 +113,11 @@ impl Buffers {
                         self.column(slot, q)[at] ^= times(gf::power(exponent), delta);
                     }
                 }
-                Work::Parity { p, q } => {
-                    let Some(stripe) = stripe else { continue };
-                    let (new_p, new_q) = parity(&self.columns(slot, stripe, at, &[]));
+            }
+            (Work::Parity { p, q }, Some(stripe)) => {
+                let roles = Roles::new(stripe);
+                for at in rows {
+                    let (new_p, new_q) = roles.parity(|member| self.column(slot, member)[at]);
                     if p {
                         self.column(slot, stripe.p())[at] = new_p;
                     }
@@ -73,63 +125,144 @@ impl Buffers {
                         self.column(slot, member)[at] = new_q;
                     }
                 }
-                Work::Recover { lost, other, p, .. } => {
-                    if let Some(stripe) = stripe {
-                        self.recover(slot, stripe, at, lost, other, p);
-                    }
+            }
+            (Work::Recover { lost, other, p, .. }, Some(stripe)) => {
+                for at in rows {
+                    self.recover(slot, stripe, at, lost, other, p);
                 }
             }
+            (Work::Parity { .. } | Work::Recover { .. }, None) => {}
         }
     }
 
-    fn request(&self, request: RequestId, offset: usize) -> Value {
-        self.requests.get(&request).and_then(|buffer| buffer.get(offset)).copied().unwrap_or(POISON)
-    }
-
-    /// One sector of all data columns, in their places before P and Q.
-    fn columns(&mut self, slot: SlotId, stripe: &StripeMap, at: usize, without: &[Member]) -> Vec<Vec<u8>> {
-        let mut columns = vec![Vec::new(); usize::from(stripe.columns())];
-        for member in Rows::data(stripe).iter().filter(|member| !without.contains(member)) {
-            if let Some(column) = stripe.column(member) {
-                columns[usize::from(column)] = self.column(slot, member)[at].to_le_bytes().to_vec();
-            }
-        }
-        columns
+    fn values(&mut self, request: RequestId) -> Column {
+        self.own(request).map_or([POISON; ROW_LEN], |own| own.values)
     }
 
     fn recover(&mut self, slot: SlotId, stripe: &StripeMap, at: usize, lost: Member, other: Option<Member>, p: bool) {
-        let gone: Vec<Member> = [Some(lost), other].into_iter().flatten().collect();
-        let columns = self.columns(slot, stripe, at, &gone);
-        let columns: Vec<&[u8]> = columns.iter().map(Vec::as_slice).collect();
-        let p_bytes = self.column(slot, stripe.p())[at].to_le_bytes();
-        let q_bytes = stripe.q().map_or([0; 8], |q| self.column(slot, q)[at].to_le_bytes());
-        let (mut a, mut b) = ([0; 8], [0; 8]);
-        match (stripe.column(lost), other.and_then(|other| stripe.column(other))) {
-            (Some(first), Some(second)) => {
-                reference::two(&columns, (first, second), &p_bytes, &q_bytes, &mut a, &mut b);
-            }
-            (Some(_), None) if p => {
-                let mut all = columns;
-                all.push(&p_bytes);
-                reference::xor(&mut a, &all);
-            }
-            (Some(first), None) => reference::one_by_q(&columns, first, &q_bytes, &mut a),
-            (None, _) => {}
+        // With the lost ones taken for zero, what is missing from P and Q is theirs.
+        let (mut known_p, mut known_q) = Roles::new(stripe)
+            .parity(|member| if member == lost || Some(member) == other { 0 } else { self.column(slot, member)[at] });
+        known_p ^= self.column(slot, stripe.p())[at];
+        if let Some(q) = stripe.q() {
+            known_q ^= self.column(slot, q)[at];
         }
-        for (member, bytes) in gone.into_iter().zip([a, b]) {
-            self.column(slot, member)[at] = Value::from_le_bytes(bytes);
+        let power = |member| stripe.exponent(member).map_or(1, gf::power);
+        match other {
+            Some(other) => {
+                let (x, y) = (power(lost), power(other));
+                let first = times(gf::inverse(x ^ y), known_q ^ times(y, known_p));
+                self.column(slot, lost)[at] = first;
+                self.column(slot, other)[at] = known_p ^ first;
+            }
+            None if p => self.column(slot, lost)[at] = known_p,
+            None => self.column(slot, lost)[at] = times(gf::inverse(power(lost)), known_q),
         }
     }
 }
 
-/// P and Q of one sector of each column.
-pub(super) fn parity(columns: &[Vec<u8>]) -> (Value, Value) {
-    let columns: Vec<&[u8]> = columns.iter().map(Vec::as_slice).collect();
-    let (mut p, mut q) = ([0; 8], [0; 8]);
-    reference::pq(&columns, &mut p, &mut q);
-    (Value::from_le_bytes(p), Value::from_le_bytes(q))
+/// The data members of a stripe in the order of their exponents.
+pub(super) struct Roles {
+    data: [(u8, Member); 32],
+    len: usize,
 }
 
+impl Roles {
+    pub(super) fn new(stripe: &StripeMap) -> Self {
+        let mut roles = Self { data: [(0, Member(0)); 32], len: 0 };
+        for member in Rows::data(stripe).iter() {
+            roles.data[roles.len] = (stripe.exponent(member).unwrap_or(0), member);
+            roles.len += 1;
+        }
+        roles.data[..roles.len].sort_unstable();
+        roles
+    }
+
+    /// P and Q of one sector of each data member.
+    pub(super) fn parity(&self, mut value: impl FnMut(Member) -> Value) -> (Value, Value) {
+        let (mut p, mut q, mut power) = (0, 0, None);
+        for (exponent, member) in self.data[..self.len].iter().rev() {
+            // Horner: from the highest exponent down, twice for each step.
+            for _ in *exponent..power.unwrap_or(*exponent) {
+                q = double(q);
+            }
+            power = Some(*exponent);
+            let value = value(*member);
+            p ^= value;
+            q ^= value;
+        }
+        for _ in 0..power.unwrap_or(0) {
+            q = double(q);
+        }
+        (p, q)
+    }
+}
+
+/// Each of eight bytes times two.
+const fn double(value: Value) -> Value {
+    let high = value >> 7 & 0x0101_0101_0101_0101;
+    (value << 1 & 0xFEFE_FEFE_FEFE_FEFE) ^ high.wrapping_mul(0x1D)
+}
+
+/// Each of eight bytes times `factor`.
 fn times(factor: u8, value: Value) -> Value {
-    Value::from_le_bytes(value.to_le_bytes().map(|byte| gf::multiply(factor, byte)))
+    let (mut sum, mut power) = (0, value);
+    for bit in 0..8 {
+        if factor >> bit & 1 == 1 {
+            sum ^= power;
+        }
+        power = double(power);
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use raid_core::geometry::Geometry;
+    use raid_core::parity::reference;
+    use raid_core::{ArrayConfig, Level, Raid6Layout, Sectors, Sizes, StripeNo};
+
+    use super::*;
+
+    /// All of the arithmetic against the form that is there to be read.
+    #[test]
+    fn eight_bytes_at_once_are_what_the_reference_makes_of_each() {
+        for layout in [Raid6Layout::LeftSymmetric, Raid6Layout::RotatingNContinue, Raid6Layout::RotatingZeroRestart] {
+            let sizes = Sizes::Same(Sectors(64));
+            let config =
+                ArrayConfig { level: Level::Raid6(layout), members: 6, chunk: Sectors(8), sizes, array_size: None };
+            let geometry = Geometry::new(&config).unwrap();
+            for number in 0..8 {
+                let stripe = geometry.stripe(StripeNo(number)).unwrap();
+                let value = |member: Member| Value::from(member.0 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ number;
+                let mut columns = vec![vec![0; 8]; usize::from(stripe.columns())];
+                for member in Rows::data(&stripe).iter() {
+                    columns[usize::from(stripe.column(member).unwrap())] = value(member).to_le_bytes().to_vec();
+                }
+                let columns: Vec<&[u8]> = columns.iter().map(Vec::as_slice).collect();
+                let (mut p, mut q) = ([0; 8], [0; 8]);
+                reference::pq(&columns, &mut p, &mut q);
+                let made = Roles::new(&stripe).parity(value);
+                assert_eq!(made, (Value::from_le_bytes(p), Value::from_le_bytes(q)), "{layout:?} {number}");
+                recovers(&stripe, value, made);
+            }
+        }
+    }
+
+    fn recovers(stripe: &StripeMap, value: impl Fn(Member) -> Value, (p, q): (Value, Value)) {
+        let slot = SlotId { shard: 0, slot: 0 };
+        let members: Vec<Member> = Rows::data(stripe).iter().collect();
+        for (lost, other) in members.iter().flat_map(|lost| members.iter().map(move |other| (*lost, *other))) {
+            for by_p in [false, true] {
+                let mut buffers = Buffers::new(1, 1, 6);
+                members.iter().for_each(|member| buffers.column(slot, *member)[0] = value(*member));
+                (buffers.column(slot, stripe.p())[0], buffers.column(slot, stripe.q().unwrap())[0]) = (p, q);
+                (buffers.column(slot, lost)[0], buffers.column(slot, other)[0]) = (POISON, POISON);
+                let second = (lost != other).then_some(other);
+                let work = Work::Recover { lost, other: second, p: by_p, q: true };
+                buffers.compute(slot, Some(stripe), Band { first: 0, len: 1 }, work);
+                assert!(members.iter().all(|member| buffers.column(slot, *member)[0] == value(*member)));
+            }
+        }
+    }
 }

@@ -5,18 +5,24 @@
 //! earlier. Writes that were under way are torn in the same manner. Sectors can be unreadable until they are rewritten; a
 //! disk can vanish, and come back with what it had.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
-use fastrand::Rng;
 use raid_core::health::{Epoch, Health};
 
+use super::dice::Dice;
 use super::model::Value;
 
 /// One disk.
 #[derive(Clone, Debug)]
 pub(super) struct Disk {
-    sectors: Vec<Value>,
-    cache: Vec<Cached>,
+    /// What a read finds.
+    now: Vec<Value>,
+    /// What is there for good.
+    durable: Vec<Value>,
+    /// The clock of the newest write of each sector that went past the cache.
+    through: Vec<u64>,
+    /// In the order of their writing.
+    cache: VecDeque<Cached>,
     clock: u64,
     pub(super) unreadable: BTreeSet<usize>,
     pub(super) log: Vec<Vec<u64>>,
@@ -26,6 +32,17 @@ pub(super) struct Disk {
     pub(super) refuses: bool,
     /// The members' epoch when it got its slot: what was decided before was meant for another.
     pub(super) since: Epoch,
+    /// What it failed since it got its slot, or since power on.
+    pub(super) guilt: Guilt,
+}
+
+/// What a disk may be blamed for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Guilt {
+    pub(super) reads: u32,
+    pub(super) writes: u32,
+    /// Somebody threw it out.
+    pub(super) outcast: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,10 +54,13 @@ struct Cached {
 
 impl Disk {
     /// A disk of so many sectors that hold `content`.
-    pub(super) fn new(sectors: usize, mut content: impl FnMut() -> Value) -> Self {
+    pub(super) fn new(sectors: usize, content: impl FnMut(usize) -> Value) -> Self {
+        let durable: Vec<Value> = (0..sectors).map(content).collect();
         Self {
-            sectors: (0..sectors).map(|_| content()).collect(),
-            cache: Vec::new(),
+            now: durable.clone(),
+            durable,
+            through: vec![0; sectors],
+            cache: VecDeque::new(),
             clock: 0,
             unreadable: BTreeSet::new(),
             log: Vec::new(),
@@ -48,6 +68,7 @@ impl Disk {
             present: true,
             refuses: false,
             since: Epoch(0),
+            guilt: Guilt::default(),
         }
     }
 
@@ -57,29 +78,26 @@ impl Disk {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.sectors.len()
+        self.now.len()
     }
 
     /// Reads; `None` if a sector is unreadable.
-    pub(super) fn read(&self, at: usize, len: usize) -> Option<Vec<Value>> {
-        if !self.present || self.unreadable.range(at..at + len).next().is_some() {
-            return None;
-        }
-        Some((at..at + len).map(|at| self.now(at)).collect())
-    }
-
-    fn now(&self, at: usize) -> Value {
-        self.cache.iter().rev().find(|cached| cached.at == at).map_or(self.sectors[at], |cached| cached.value)
+    pub(super) fn read(&self, at: usize, len: usize) -> Option<&[Value]> {
+        let readable =
+            self.present && (self.unreadable.is_empty() || self.unreadable.range(at..at + len).next().is_none());
+        readable.then(|| &self.now[at..at + len])
     }
 
     pub(super) fn write(&mut self, at: usize, value: Value, fua: bool) {
         self.clock += 1;
-        self.unreadable.remove(&at);
+        if !self.unreadable.is_empty() {
+            self.unreadable.remove(&at);
+        }
+        self.now[at] = value;
         if fua {
-            self.cache.retain(|cached| cached.at != at);
-            self.sectors[at] = value;
+            (self.durable[at], self.through[at]) = (value, self.clock);
         } else {
-            self.cache.push(Cached { at, value, when: self.clock });
+            self.cache.push_back(Cached { at, value, when: self.clock });
         }
     }
 
@@ -90,51 +108,93 @@ impl Disk {
 
     /// All that was written up to `clock` is durable.
     pub(super) fn flush(&mut self, clock: u64) {
-        for cached in self.cache.extract_if(.., |cached| cached.when <= clock) {
-            self.sectors[cached.at] = cached.value;
+        while let Some(cached) = self.cache.pop_front_if(|cached| cached.when <= clock) {
+            self.settle(cached);
+        }
+    }
+
+    /// A cached sector arrives, unless a later write went past the cache.
+    fn settle(&mut self, cached: Cached) {
+        if cached.when > self.through[cached.at] {
+            self.durable[cached.at] = cached.value;
         }
     }
 
     /// The power fails: each cached sector arrives with this chance.
-    pub(super) fn power_cut(&mut self, rng: &mut Rng, chance: f64) {
-        for cached in self.cache.drain(..) {
-            if rng.f64() < chance {
-                self.sectors[cached.at] = cached.value;
+    pub(super) fn power_cut(&mut self, dice: &mut Dice, chance: Chance) {
+        for cached in std::mem::take(&mut self.cache) {
+            if chance.comes(dice) {
+                self.settle(cached);
             }
         }
+        self.now.clone_from(&self.durable);
     }
 
     /// What a sector holds for good.
     pub(super) fn durable(&self, at: usize) -> Value {
-        self.sectors[at]
+        self.durable[at]
+    }
+
+    /// What a sector holds, readable or not.
+    pub(super) fn now(&self, at: usize) -> Value {
+        self.now[at]
+    }
+}
+
+/// The chance that a sector on its way survives a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Chance {
+    None,
+    Half,
+    All,
+}
+
+impl Chance {
+    pub(super) fn comes(self, dice: &mut Dice) -> bool {
+        match self {
+            Self::None => false,
+            Self::Half => dice.coin(),
+            Self::All => true,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use fastrand::Rng;
+
     use super::*;
 
     #[test]
+    fn a_write_past_the_cache_is_not_undone_by_an_older_cached_one() {
+        let mut disk = Disk::new(1, |_| 0);
+        disk.write(0, 1, false);
+        disk.write(0, 2, true);
+        disk.power_cut(&mut Dice::random(Rng::with_seed(0)), Chance::All);
+        assert_eq!(disk.read(0, 1), Some([2].as_slice()));
+    }
+
+    #[test]
     fn a_flush_covers_what_was_written_before_it_was_submitted_and_nothing_else() {
-        let mut disk = Disk::new(3, || 0);
+        let mut disk = Disk::new(3, |_| 0);
         disk.write(0, 1, false);
         let clock = disk.clock();
         disk.write(1, 2, false);
         disk.write(2, 3, true);
         disk.flush(clock);
-        disk.power_cut(&mut Rng::with_seed(0), 0.0);
-        assert_eq!(disk.read(0, 3), Some(vec![1, 0, 3]));
+        disk.power_cut(&mut Dice::random(Rng::with_seed(0)), Chance::None);
+        assert_eq!(disk.read(0, 3), Some([1, 0, 3].as_slice()));
     }
 
     #[test]
     fn the_cache_arrives_in_any_combination() {
         let outcomes: BTreeSet<Vec<Value>> = (0..64)
             .map(|seed| {
-                let mut disk = Disk::new(2, || 0);
+                let mut disk = Disk::new(2, |_| 0);
                 disk.write(0, 1, false);
                 disk.write(1, 2, false);
-                disk.power_cut(&mut Rng::with_seed(seed), 0.5);
-                disk.read(0, 2).unwrap()
+                disk.power_cut(&mut Dice::random(Rng::with_seed(seed)), Chance::Half);
+                disk.read(0, 2).unwrap().to_vec()
             })
             .collect();
         assert_eq!(outcomes.len(), 4);

@@ -1,19 +1,19 @@
 //! One life of the array: requests, faults, and answers held against the model.
 
-use std::collections::BTreeMap;
-
 use raid_core::engine::{self, Host};
-use raid_core::health;
+use raid_core::health::Epoch;
+use raid_core::recovery::Rates;
 use raid_core::region::RegionNo;
 use raid_core::request::{Error, Kind, Refused, Request, RequestId};
 use raid_core::rows::{ROW_LEN, ROW_SECTORS, RowKind};
-use raid_core::{Columns, Member, Sector, Sectors};
+use raid_core::{Columns, Sector, Sectors};
 
 use super::Totals;
 use super::check;
-use super::disk::Disk;
+use super::compute::Own;
 use super::model::{Model, Then, Value, Written};
-use super::setup::Setup;
+use super::setup::{Moment, Setup};
+use super::story::{Fact, Steer};
 use super::world::World;
 
 /// Turns after which an array that still does something is said to do it for ever.
@@ -26,7 +26,7 @@ const MENDING_TURNS_MAX: u32 = 2_000;
 #[derive(Debug)]
 enum Asked {
     Write { written: Written, fua: bool, at: usize, sick: bool },
-    Read { then: Then, at: usize, len: usize, sick: bool },
+    Read { then: Then, at: usize, len: usize, sick: bool, epoch: Epoch },
     Flush { then: Then },
 }
 
@@ -39,9 +39,15 @@ pub(super) struct Life<'a> {
     /// Regions whose bit was found set at power on.
     pub(super) doubt: &'a dyn Fn(RegionNo) -> bool,
     pub(super) next_id: &'a mut u64,
-    asked: BTreeMap<RequestId, Asked>,
+    asked: Vec<(RequestId, Asked)>,
+    /// Answers that were not heard yet.
+    done: Vec<(RequestId, Result<(), Error>)>,
     /// The newest request when a fault happened last.
-    fault_at: u64,
+    pub(super) fault_at: u64,
+    /// Members that were out when somebody looked last.
+    pub(super) out: Columns,
+    /// A moment came at which the power may fail.
+    moment: bool,
 }
 
 impl<'a> Life<'a> {
@@ -53,31 +59,45 @@ impl<'a> Life<'a> {
         doubt: &'a dyn Fn(RegionNo) -> bool,
         next_id: &'a mut u64,
     ) -> Self {
-        Self { setup, world, model, totals, doubt, next_id, asked: BTreeMap::new(), fault_at: 0 }
+        let out = world.view().health.missing();
+        let (asked, done) = (Vec::new(), Vec::new());
+        Self { setup, world, model, totals, doubt, next_id, asked, done, fault_at: 0, out, moment: false }
     }
 
     fn dice(&self, sides: u32) -> bool {
-        self.world.outside(|out| out.rng.u32(..sides.max(1))) == 0
+        self.world.outside(|out| out.dice.one_in(sides))
     }
 
-    fn tell(&self, line: String) {
-        self.world.outside(|out| out.tell(line));
+    pub(super) fn tell(&self, fact: Fact) {
+        self.world.outside(|out| out.story.note(fact));
     }
 
-    /// Lives for some turns, in which everything may happen.
+    /// Lives for some turns, in which everything may happen, or until a moment that is too good to be missed.
     pub(super) fn live(&mut self) -> Result<(), String> {
         for _ in 0..self.setup.turns {
+            if self.moment {
+                break;
+            }
             if self.dice(self.setup.fault_every) {
                 self.fault();
             }
             if self.dice(100) {
                 self.replace();
             }
+            if self.dice(60) {
+                self.steer();
+            }
             self.go_on()?;
         }
+        Ok(())
+    }
+
+    /// What a gentle world does before the power fails: waits until all members are good.
+    pub(super) fn mend(&mut self) -> Result<(), String> {
+        self.set_free();
         for _ in 0..MENDING_TURNS_MAX {
             // What is in doubt stays so: waiting for it is of no use.
-            if !self.setup.gentle || self.impaired().is_empty() || self.world_failures() > 0 {
+            if !self.setup.gentle || self.moment || self.impaired().is_empty() || self.world_failures() > 0 {
                 break;
             }
             self.world.outside(|out| out.disks.iter_mut().for_each(|disk| disk.unreadable.clear()));
@@ -93,20 +113,53 @@ impl<'a> Life<'a> {
             self.ask();
         }
         if self.dice(30) {
+            self.tell(Fact::Swept);
             self.world.sweep();
         }
         self.world.turn();
+        if let (Moment::Between(kind), sides) = self.setup.cut_on {
+            // Most of these moments are dull: one in some tens is taken.
+            self.moment |= sides > 0 && self.world.is_between(kind) && self.dice(sides * 16);
+        }
         self.hear()
+    }
+
+    /// The user pauses recovery, lets it go on, or says how fast it may go; and time goes by.
+    fn steer(&self) {
+        let steer = self.world.outside(|out| match out.dice.below(6) {
+            0 => Steer::Tick { busy: out.dice.coin() },
+            1 | 2 => Steer::Resume,
+            3 => Steer::Rate(out.dice.below(200).into()),
+            4 => Steer::Free,
+            _ => Steer::Pause,
+        });
+        self.tell(Fact::Steered(steer));
+        match steer {
+            Steer::Tick { busy } => engine::tick(&self.world, 100, busy),
+            Steer::Pause => engine::pause(&self.world),
+            Steer::Resume => engine::resume(&self.world),
+            Steer::Rate(rate) => {
+                engine::set_rates(&self.world, Rates { floor_rows_s: rate / 4, ceiling_rows_s: rate });
+            }
+            Steer::Free => engine::set_rates(&self.world, Rates::FREE),
+        }
+    }
+
+    /// Recovery may go as fast as it can.
+    fn set_free(&self) {
+        engine::resume(&self.world);
+        engine::set_rates(&self.world, Rates::FREE);
     }
 
     /// Waits until all is quiet. Nobody may wait for anything then.
     pub(super) fn drain(&mut self) -> Result<(), String> {
+        self.set_free();
         for _ in 0..DRAIN_TURNS_MAX {
             let turned = self.world.turn();
             self.hear()?;
             if !turned {
                 let resting = self.world.with_recovery(|recovery| recovery.is_resting());
-                return match self.asked.iter().next() {
+                return match self.asked.first() {
                     Some((id, asked)) => Err(format!("all is quiet, but request {} waits: {asked:?}", id.0)),
                     None if !resting => Err("all is quiet, but recovery has work".to_owned()),
                     None => Ok(()),
@@ -119,17 +172,17 @@ impl<'a> Life<'a> {
     fn ask(&mut self) {
         let sectors = self.model.len();
         let (kind, at, len) = self.world.outside(|out| {
-            let kind = match out.rng.u8(..20) {
-                0..=10 => Kind::Write { fua: out.rng.u8(..6) == 0 },
+            let kind = match out.dice.below(20) {
+                0..=10 => Kind::Write { fua: out.dice.one_in(6) },
                 11..=17 => Kind::Read,
                 _ => Kind::Flush,
             };
             // Half of the requests crowd at the start, so that they meet.
-            let crowd = if out.rng.bool() { sectors } else { sectors.min(32) };
-            let at = out.rng.usize(..crowd);
-            let whole = out.rng.bool();
+            let crowd = if out.dice.coin() { sectors } else { sectors.min(32) };
+            let at = out.dice.index(crowd);
+            let whole = out.dice.coin();
             let row = ROW_LEN;
-            if whole { (kind, at / row * row, row) } else { (kind, at, out.rng.usize(1..=row)) }
+            if whole { (kind, at / row * row, row) } else { (kind, at, 1 + out.dice.index(row)) }
         });
         if matches!(kind, Kind::Write { .. }) && self.dice(3) {
             // A run of neighbours, as a sequential writer makes them.
@@ -151,70 +204,113 @@ impl<'a> Life<'a> {
         };
         *self.next_id += 1;
         let id = RequestId(*self.next_id);
-        let values: Vec<Value> = (at..at + len).map(|sector| id.0 << 20 | sector as u64).collect();
-        let (all, sick) = (self.model.len(), !self.impaired().is_empty());
-        let then = if kind == Kind::Flush { self.model.now(0, all) } else { self.model.now(at, len) };
-        if matches!(kind, Kind::Write { .. }) {
-            self.world.buffers(|buffers| buffers.requests.insert(id, values.clone()));
+        let mut values = [0; ROW_LEN];
+        for (offset, value) in values.iter_mut().enumerate() {
+            *value = value_of(id, at + offset);
         }
-        self.tell(format!("request {}: {kind:?} {len} at {at}", id.0));
+        let (all, sick) = (self.model.len(), !self.impaired().is_empty());
+        let epoch = self.world.view().health.epoch();
+        let then = match kind {
+            Kind::Flush => self.model.now(0, all),
+            Kind::Read => self.model.now(at, len),
+            Kind::Write { .. } => self.model.now(at, 0),
+        };
+        let writes = matches!(kind, Kind::Write { .. });
+        self.world.buffers(|buffers| buffers.bring(Own { id, at, len, writes, values }));
+        self.tell(Fact::Asked { id, kind, at, len });
+        self.world.arm();
         match engine::submit(&self.world, Request { id, kind, at: sector, len: Sectors(len as u64) }) {
             Ok(()) => {}
             Err(Refused::Busy | Refused::PastTheEnd | Refused::CrossesRow) => {
-                self.tell(format!("request {}: refused", id.0));
-                self.world.buffers(|buffers| buffers.requests.remove(&id));
+                self.tell(Fact::Refused { id });
+                self.world.buffers(|buffers| buffers.take(id));
                 return false;
             }
         }
-        self.asked.insert(
-            id,
-            match kind {
-                Kind::Write { fua } => Asked::Write { written: self.model.write(at, &values), fua, at, sick },
-                Kind::Read => Asked::Read { then, at, len, sick },
-                Kind::Flush => Asked::Flush { then },
-            },
-        );
+        let asked = match kind {
+            Kind::Write { fua } => Asked::Write { written: self.model.write(at, &values[..len]), fua, at, sick },
+            Kind::Read => Asked::Read { then, at, len, sick, epoch },
+            Kind::Flush => Asked::Flush { then },
+        };
+        self.asked.push((id, asked));
         true
     }
 
-    /// Hears what is done.
-    fn hear(&mut self) -> Result<(), String> {
-        for (id, result) in self.world.take_done() {
-            let Some(asked) = self.asked.remove(&id) else {
+    /// Hears what is done, and looks whether anything is wrong that can be seen at once.
+    pub(super) fn hear(&mut self) -> Result<(), String> {
+        if let Some(misfit) = self.world.take_misfit() {
+            return Err(misfit);
+        }
+        if self.world.take_states_moved() {
+            self.must_be_guilty()?;
+        }
+        let mut done = std::mem::take(&mut self.done);
+        self.world.take_done(&mut done);
+        for (id, result) in done.drain(..) {
+            let Some(place) = self.asked.iter().position(|(other, _)| *other == id) else {
                 return Err(format!("request {} is done and nobody asked for it, or it was done before", id.0));
             };
-            self.tell(format!("request {}: {result:?}", id.0));
-            let buffer = self.world.buffers(|buffers| buffers.requests.remove(&id)).unwrap_or_default();
-            match (asked, result) {
-                (Asked::Write { written, fua, .. }, Ok(())) => {
-                    self.totals.writes += 1;
-                    self.model.written(&written, fua);
+            let (_, asked) = self.asked.swap_remove(place);
+            self.tell(Fact::Answered { id, result });
+            self.heard(id, asked, result)?;
+        }
+        self.done = done;
+        Ok(())
+    }
+
+    fn heard(&mut self, id: RequestId, asked: Asked, result: Result<(), Error>) -> Result<(), String> {
+        let own = self.world.buffers(|buffers| buffers.take(id));
+        match (asked, result) {
+            (Asked::Write { written, fua, .. }, Ok(())) => {
+                self.totals.writes += 1;
+                self.model.written(&written, fua);
+                self.answered(fua);
+            }
+            (Asked::Read { then, at, len, epoch, .. }, Ok(())) => {
+                self.totals.reads += 1;
+                let values = own.map_or([0; ROW_LEN], |own| own.values);
+                let steady = self.fault_at < id.0 && self.impaired().is_empty();
+                self.model.read(&then, &values[..len], steady).map_err(|error| format!("request {}: {error}", id.0))?;
+                if self.fault_at < id.0 && epoch == self.world.view().health.epoch() {
+                    self.must_be_mended(at, len)?;
                 }
-                (Asked::Read { then, .. }, Ok(())) => {
-                    self.totals.reads += 1;
-                    self.model.read(&then, &buffer).map_err(|error| format!("request {}: {error}", id.0))?;
-                }
-                (Asked::Flush { then }, Ok(())) => {
-                    self.totals.flushes += 1;
-                    self.model.flushed(&then);
-                }
-                (Asked::Read { at, len, .. }, Err(Error::RowByRow)) => {
-                    self.submit(Kind::Read, at, len);
-                }
-                (Asked::Read { at, sick, .. } | Asked::Write { at, sick, .. }, Err(Error::Doubted))
-                    if self.may_doubt(at, sick || self.fault_at >= id.0) =>
-                {
-                    self.totals.doubted += 1;
-                }
-                (asked, Err(error)) => {
-                    return Err(format!(
-                        "request {} failed: {error:?}, within what the array promises: {asked:?}",
-                        id.0
-                    ));
-                }
+                self.answered(false);
+            }
+            (Asked::Flush { then }, Ok(())) => {
+                self.totals.flushes += 1;
+                self.model.flushed(&then);
+                self.answered(true);
+            }
+            (Asked::Read { at, len, .. }, Err(Error::RowByRow)) => {
+                self.submit(Kind::Read, at, len);
+            }
+            (Asked::Read { at, sick, .. }, Err(Error::Doubted))
+                if self.may_doubt(at, sick || self.fault_at >= id.0) =>
+            {
+                self.totals.doubted += 1;
+            }
+            (Asked::Write { written, at, sick, .. }, Err(Error::Doubted))
+                if self.may_doubt(at, sick || self.fault_at >= id.0) =>
+            {
+                self.totals.doubted += 1;
+                self.model.failed(&written);
+            }
+            (asked, Err(error)) => {
+                return Err(format!("request {} failed: {error:?}, within what the array promises: {asked:?}", id.0));
             }
         }
         Ok(())
+    }
+
+    /// Something was answered: a moment for the power to fail.
+    fn answered(&mut self, promised: bool) {
+        let sides = self.setup.cut_on.1;
+        let view = self.world.view();
+        self.moment |= match self.setup.cut_on.0 {
+            Moment::AnsweredEarly => sides > 0 && view.durable < view.health.epoch() && self.dice(sides),
+            Moment::Promised => sides > 0 && promised && self.dice(sides * 8),
+            Moment::Between(_) => false,
+        };
     }
 
     /// Whether refusing to guess is right here: parity, a region found dirty, and a member that cannot be read, now or (`sick`) some
@@ -223,72 +319,6 @@ impl<'a> Life<'a> {
         let Some((piece, _)) = self.setup.rows.piece(Sector(at as u64), Sectors(1)) else { return false };
         let region = RegionNo(piece.row.0 / self.setup.limits.region_rows);
         self.setup.rows.kind() == RowKind::Parity && (self.doubt)(region) && (sick || !self.impaired().is_empty())
-    }
-
-    /// Members that are not as good as new, known or not.
-    pub(super) fn impaired(&self) -> Columns {
-        let view = self.world.with_members(|members| members.view());
-        let members = Columns::first(self.setup.rows.geometry().members());
-        let sick = |member: &Member| {
-            let sick = |disk: &Disk| !disk.present || disk.refuses || !disk.unreadable.is_empty();
-            view.health.state(*member) != Some(health::State::InSync)
-                || self.world.outside(|out| sick(&out.disks[usize::from(member.0)]))
-        };
-        members.iter().filter(sick).collect()
-    }
-
-    /// A fault, within what the array promises to survive.
-    fn fault(&mut self) {
-        let impaired = self.impaired();
-        let members = self.setup.rows.geometry().members();
-        let member = Member(self.world.outside(|out| out.rng.u8(..u8::try_from(members).unwrap_or(u8::MAX))));
-        let free = impaired.len() as usize;
-        if !impaired.contains(member) && free >= self.setup.redundancy {
-            return;
-        }
-        self.totals.faults += 1;
-        self.fault_at = *self.next_id;
-        let kind = self.world.outside(|out| out.rng.u8(..6));
-        match kind {
-            0 | 1 => {
-                self.tell(format!("member {member} vanishes"));
-                self.world.outside(|out| out.disks[usize::from(member.0)].present = false);
-            }
-            2 => {
-                self.tell(format!("member {member} is thrown out"));
-                engine::fail(&self.world, member);
-            }
-            3 => {
-                self.tell(format!("member {member} will fail a write"));
-                self.world.outside(|out| out.disks[usize::from(member.0)].refuses = true);
-            }
-            _ => self.world.outside(|out| {
-                let disk = &mut out.disks[usize::from(member.0)];
-                let at = out.rng.usize(..disk.len());
-                disk.unreadable.insert(at);
-                out.tell(format!("member {member}: sector {at} becomes unreadable"));
-            }),
-        }
-    }
-
-    /// Missing members get another disk, or their own again.
-    pub(super) fn replace(&mut self) {
-        let health = self.world.with_members(|members| members.view().health);
-        let Some(member) = health.missing().iter().next() else { return };
-        self.world.outside(|out| {
-            let disk = &mut out.disks[usize::from(member.0)];
-            let own = disk.present && out.rng.bool();
-            if !own {
-                *disk = Disk::new(disk.len(), || out.rng.u64(..));
-            }
-            disk.refuses = false;
-            disk.unreadable.clear();
-            disk.since = health.epoch();
-            out.tell(format!("member {member}: {} disk is added", if own { "its own" } else { "another" }));
-        });
-        self.totals.added += 1;
-        // Refused if the failure is not yet known to everybody: it is tried again.
-        let _ = engine::add(&self.world, member);
     }
 
     /// Reads everything. What is read is so from now on.
@@ -301,13 +331,16 @@ impl<'a> Life<'a> {
             let id = RequestId(*self.next_id);
             let then = self.model.now(at, len);
             let request = Request { id, kind: Kind::Read, at: Sector(at as u64), len: Sectors(len as u64) };
+            self.world.buffers(|buffers| buffers.bring(Own { id, at, len, writes: false, values: [0; ROW_LEN] }));
             engine::submit(&self.world, request).map_err(|refused| format!("a read of a quiet array: {refused}"))?;
             while self.world.turn() {}
-            let values = self.world.buffers(|buffers| buffers.requests.remove(&id)).unwrap_or_default();
-            match self.world.take_done().as_slice() {
+            let own = self.world.buffers(|buffers| buffers.take(id)).ok_or("a buffer is gone")?;
+            let mut done = Vec::new();
+            self.world.take_done(&mut done);
+            match done.as_slice() {
                 [(done, Ok(()))] if *done == id => {
-                    self.model.read(&then, &values).map_err(|error| format!("at the end: {error}"))?;
-                    for (offset, value) in values.iter().enumerate() {
+                    self.model.read(&then, &own.values[..len], true).map_err(|error| format!("at the end: {error}"))?;
+                    for (offset, value) in own.values[..len].iter().enumerate() {
                         self.model.settle(at + offset, *value);
                     }
                 }
@@ -335,7 +368,7 @@ impl<'a> Life<'a> {
 
     /// After everybody missing was replaced, and nothing was in doubt, all members are good.
     pub(super) fn must_be_whole(&self) -> Result<(), String> {
-        let view = self.world.with_members(|members| members.view());
+        let view = self.world.view();
         if view.is_whole() && view.durable == view.health.epoch() {
             return Ok(());
         }
@@ -344,18 +377,17 @@ impl<'a> Life<'a> {
 
     /// After a sweep of a quiet array no bit is left, and what is durable fits.
     pub(super) fn must_be_clean(&self) -> Result<(), String> {
-        let regions = self.setup.rows.count().div_ceil(self.setup.limits.region_rows);
-        let set = (0..regions).find(|region| self.world.with_log(|log| log.is_set(RegionNo(*region))));
+        let set = (0..super::regions(self.setup)).find(|region| self.world.log.borrow().is_set(RegionNo(*region)));
         if let Some(region) = set {
-            return Err(format!("region {region} is quiet, and its bit is set after three sweeps"));
+            return Err(format!("region {region} is quiet, and its bit is set after all sweeps"));
         }
         let all = Columns::first(self.setup.rows.geometry().members());
         let row = self.world.outside(|out| check::inconsistent(&self.setup.rows, &out.disks, all).next());
         row.map_or(Ok(()), |row| Err(format!("row {} does not fit its redundancy at the end", row.0)))
     }
+}
 
-    /// Throws out a member that was not there at power on.
-    pub(super) fn miss(&self, member: Member) {
-        engine::fail(&self.world, member);
-    }
+/// What a request writes to a sector: no two writes, and no two sectors of one, share one.
+fn value_of(id: RequestId, sector: usize) -> Value {
+    id.0 << 20 | sector as u64
 }

@@ -9,15 +9,18 @@ mod bug;
 mod check;
 pub mod cli;
 mod compute;
+mod deeds;
+mod dice;
 mod disk;
+mod faults;
 mod life;
 pub mod model;
 mod setup;
+mod story;
 #[cfg(test)]
 mod tests;
 mod world;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::ops::AddAssign;
 
@@ -26,15 +29,17 @@ use raid_core::engine;
 use raid_core::health::{Epoch, Event, Health, State};
 use raid_core::members::Members;
 use raid_core::region::RegionNo;
-use raid_core::rows::RowNo;
-use raid_core::{Columns, Member};
+use raid_core::rows::{ROW_SECTORS, RowNo};
+use raid_core::{Columns, Member, Sector};
 
 pub use bug::Bug;
 
-use disk::Disk;
+use dice::Dice;
+use disk::{Disk, Guilt};
 use life::Life;
 use model::Model;
 use setup::Setup;
+use story::{Fact, Story};
 use world::{Outside, World};
 
 /// What was done, in numbers.
@@ -111,6 +116,9 @@ impl fmt::Display for Violation {
     }
 }
 
+/// Lines of a story that are told.
+const STORY_MAX: usize = 60;
+
 /// Runs one seed, with a mistake in it or without.
 ///
 /// # Errors
@@ -118,29 +126,52 @@ impl fmt::Display for Violation {
 pub fn run(seed: u64, bug: Option<Bug>) -> Result<Totals, Box<Violation>> {
     let mut rng = Rng::with_seed(seed);
     let setup = Setup::new(&mut rng);
+    let first = match play(&setup, Dice::random(rng.clone()), Story::default(), bug) {
+        Ok(totals) => return Ok(totals),
+        Err(broken) => broken,
+    };
+    // Once more, to hear what happened.
+    let told = play(&setup, Dice::random(rng), Story::told(), bug).err();
+    let broken = told.filter(|told| told.what == first.what).expect("a seed is a replay");
+    let facts = broken.story.facts();
+    let story = facts[facts.len().saturating_sub(STORY_MAX)..].iter().map(Fact::to_string).collect();
+    Err(Box::new(Violation { seed, array: setup.name, what: broken.what, story }))
+}
+
+/// A broken promise, with what is left of the world.
+struct Broken {
+    what: String,
+    story: Story,
+}
+
+/// Plays one world to its end.
+fn play(setup: &Setup, dice: Dice, story: Story, bug: Option<Bug>) -> Result<Totals, Box<Broken>> {
     let members = setup.rows.geometry().members();
     let mut health = Health::new(members).expect("arrays have members");
     for member in Columns::first(members).iter() {
         health.apply(member, Event::Admit).expect("a new member is missing before");
     }
-    let mut disk = Disk::new(setup.sectors, || model::NOTHING);
+    let mut disk = Disk::new(setup.sectors, |_| model::NOTHING);
     disk.health = Some(health);
     let disks = vec![disk; usize::from(members)];
-    let outside = Outside { rng, disks, bug, story: VecDeque::new(), actions: 0 };
-    let mut history = History { model: model_of(&setup), totals: Totals { seeds: 1, ..Totals::default() }, next_id: 0 };
-    match history.lives(&setup, outside) {
+    let outside = Outside { dice, disks, bug, story, actions: 0 };
+    let mut history = History { model: model_of(setup), totals: Totals { seeds: 1, ..Totals::default() }, next_id: 0 };
+    match history.lives(setup, outside) {
         Ok(()) => Ok(history.totals),
-        Err((what, story)) => {
-            Err(Box::new(Violation { seed, array: setup.name, what, story: story.into_iter().collect() }))
-        }
+        Err((what, outside)) => Err(Box::new(Broken { what, story: outside.story })),
     }
+}
+
+/// Regions of the array.
+fn regions(setup: &Setup) -> u64 {
+    setup.rows.count().div_ceil(setup.limits.region_rows)
 }
 
 fn model_of(setup: &Setup) -> Model {
     Model::new(usize::try_from(setup.rows.geometry().array_size().0).expect("small"))
 }
 
-type Told = (String, VecDeque<String>);
+type Told = (String, Box<Outside>);
 
 /// What goes on through all lives.
 struct History {
@@ -152,15 +183,15 @@ struct History {
 impl History {
     fn lives(&mut self, setup: &Setup, mut outside: Outside) -> Result<(), Told> {
         for life in 0..setup.lives {
-            outside.tell(format!("power on, life {life}"));
+            outside.story.note(Fact::PowerOn { life });
             outside = self.life(setup, outside, life + 1 == setup.lives)?;
             self.totals.actions += std::mem::take(&mut outside.actions);
             if life + 1 < setup.lives {
-                outside.tell("power cut".to_owned());
+                outside.story.note(Fact::PowerCut);
                 self.totals.cuts += 1;
                 self.model.power_cut();
                 if let Err(what) = theorem(setup, &outside.disks) {
-                    return Err((what, outside.story));
+                    return Err((what, Box::new(outside)));
                 }
             }
         }
@@ -174,15 +205,16 @@ impl History {
             disk.unreadable.clear();
             disk.refuses = false;
             disk.since = Epoch(0);
+            disk.guilt = Guilt::default();
             // Some of those that vanished are back, with what they had.
-            disk.present |= outside.rng.bool();
+            disk.present |= outside.dice.coin();
         }
         let Some(mut health) = check::health(&outside.disks) else {
-            return Err(("no disk knows the members".to_owned(), outside.story));
+            return Err(("no disk knows the members".to_owned(), Box::new(outside)));
         };
         let trusted = check::trusted(&outside.disks, &health);
         let skip = outside.bug == Some(Bug::SkipResync);
-        let set: Vec<bool> = (0..setup.rows.count().div_ceil(setup.limits.region_rows))
+        let set: Vec<bool> = (0..regions(setup))
             .map(|region| !skip && check::bit(&outside.disks, trusted, RegionNo(region), setup.limits.log_page_words))
             .collect();
         let doubt = |region: RegionNo| usize::try_from(region.0).is_ok_and(|region| set[region]);
@@ -193,18 +225,18 @@ impl History {
             .filter(|member| health.state(*member) != Some(State::Missing))
             .collect();
         let members = Members::new(health, setup.limits.read_errors_max).expect("memory is plenty");
-        let chance = setup.chance;
-        let world = World::new(&setup.rows, setup.limits, members, &doubt, outside).expect("memory is plenty");
+        let world = World::new(setup, members, &doubt, outside).expect("memory is plenty");
         let mut life = Life::new(setup, world, &mut self.model, &mut self.totals, &doubt, &mut self.next_id);
         for member in absent {
+            life.world.outside(|out| out.story.note(Fact::Absent { member }));
             life.miss(member);
         }
         engine::start(&life.world);
-        let result = life.live().and_then(|()| if last { last_look(&mut life) } else { Ok(()) });
-        let outside = life.world.power_cut(chance);
+        let result = life.live().and_then(|()| if last { last_look(&mut life) } else { life.mend() });
+        let outside = life.world.power_cut(setup.chance);
         match result {
             Ok(()) => Ok(outside),
-            Err(what) => Err((what, outside.story)),
+            Err(what) => Err((what, Box::new(outside))),
         }
     }
 }
@@ -214,6 +246,9 @@ fn believe_too_much(health: &mut Health, outside: &Outside) {
     for member in Columns::first(health.members()).iter() {
         let event = match (outside.bug, health.state(member)) {
             (Some(Bug::TrustAboveMark), Some(State::Rebuilding { .. })) => Event::Finish,
+            (Some(Bug::MarkAhead), Some(State::Rebuilding { mark })) => {
+                Event::Advance { mark: Sector(mark.0 + ROW_SECTORS) }
+            }
             (Some(Bug::StaleReturn), Some(State::Missing)) if outside.disks[usize::from(member.0)].present => {
                 Event::Admit
             }
@@ -257,15 +292,16 @@ fn last_look(life: &mut Life<'_>) -> Result<(), String> {
         return Ok(());
     }
     life.must_be_whole()?;
-    for _ in 0..3 {
+    // Two looks and one to act; a sweep takes back a limited number of bits.
+    for _ in 0..3 + regions(life.setup) / 64 {
         life.world.sweep();
         life.drain()?;
     }
     life.must_be_clean()?;
     for _ in 0..life.setup.redundancy {
         let members = life.setup.rows.geometry().members();
-        let spared = life.world.outside(|out| out.rng.u8(..u8::try_from(members).unwrap_or(u8::MAX)));
-        life.miss(Member(spared));
+        let spared = life.world.outside(|out| out.dice.below(members.into()));
+        life.miss(Member(u8::try_from(spared).unwrap_or(0)));
         life.drain()?;
         life.read_all()?;
     }

@@ -19,6 +19,12 @@ struct Sector {
     acknowledged: usize,
     /// Place of the newest value that survives a power cut.
     durable: usize,
+    /// Place of the newest value that was read while nothing was under way and nobody was sick: it does not change by itself.
+    seen: usize,
+    /// Writes under way.
+    flying: u32,
+    /// A write was refused half-way, perhaps: until the next one is done, nobody knows.
+    shaky: bool,
 }
 
 /// The model of an array.
@@ -39,13 +45,29 @@ pub struct Written {
 pub struct Then {
     from: usize,
     acknowledged: Vec<usize>,
+    /// What a read may return at least.
+    oldest: Vec<usize>,
+    /// The number of values if no write was under way.
+    lone: Vec<usize>,
 }
 
 impl Model {
     /// An array of so many sectors that nobody wrote.
     #[must_use]
     pub fn new(sectors: usize) -> Self {
-        Self { sectors: vec![Sector { values: vec![NOTHING], acknowledged: 0, durable: 0 }; sectors] }
+        Self {
+            sectors: vec![
+                Sector {
+                    values: vec![NOTHING],
+                    acknowledged: 0,
+                    durable: 0,
+                    seen: 0,
+                    flying: 0,
+                    shaky: false
+                };
+                sectors
+            ],
+        }
     }
 
     /// Sectors of the array.
@@ -64,6 +86,7 @@ impl Model {
     pub fn write(&mut self, from: usize, values: &[Value]) -> Written {
         let places = values.iter().zip(&mut self.sectors[from..]).map(|(value, sector)| {
             sector.values.push(*value);
+            sector.flying += 1;
             sector.values.len() - 1
         });
         Written { from, places: places.collect() }
@@ -73,16 +96,34 @@ impl Model {
     pub fn written(&mut self, write: &Written, fua: bool) {
         for (place, sector) in write.places.iter().zip(&mut self.sectors[write.from..]) {
             sector.acknowledged = sector.acknowledged.max(*place);
+            sector.flying -= 1;
+            sector.shaky = false;
             if fua {
                 sector.durable = sector.durable.max(*place);
             }
         }
     }
 
+    /// A write was refused: it may be there or not.
+    pub fn failed(&mut self, write: &Written) {
+        for sector in &mut self.sectors[write.from..][..write.places.len()] {
+            sector.flying -= 1;
+            sector.shaky = true;
+        }
+    }
+
     /// What is acknowledged now: to be taken when a read, or a flush of everything, is submitted.
     #[must_use]
     pub fn now(&self, from: usize, len: usize) -> Then {
-        Then { from, acknowledged: self.sectors[from..from + len].iter().map(|sector| sector.acknowledged).collect() }
+        let oldest = |sector: &Sector| sector.acknowledged.max(sector.seen);
+        let sectors = &self.sectors[from..from + len];
+        let lone = |sector: &Sector| if sector.flying == 0 && !sector.shaky { sector.values.len() } else { 0 };
+        Then {
+            from,
+            acknowledged: sectors.iter().map(|sector| sector.acknowledged).collect(),
+            oldest: sectors.iter().map(oldest).collect(),
+            lone: sectors.iter().map(lone).collect(),
+        }
     }
 
     /// A flush is acknowledged.
@@ -92,30 +133,40 @@ impl Model {
         }
     }
 
-    /// A read is acknowledged.
+    /// A read is acknowledged. What it returned while no write was under way, and all members were well (`steady`), will not be
+    /// older in later reads.
     ///
     /// # Errors
     /// The first wrong sector, in words.
-    pub fn read(&self, then: &Then, values: &[Value]) -> Result<(), String> {
-        for (offset, (value, oldest)) in values.iter().zip(&then.acknowledged).enumerate() {
-            let sector = &self.sectors[then.from + offset];
-            let allowed = &sector.values[*oldest..];
-            if !allowed.contains(value) {
-                let stale = if sector.values[..*oldest].contains(value) { "an older value" } else { "garbage" };
+    pub fn read(&mut self, then: &Then, values: &[Value], steady: bool) -> Result<(), String> {
+        for (offset, value) in values.iter().enumerate() {
+            let (sector, oldest) = (&mut self.sectors[then.from + offset], then.oldest[offset]);
+            let allowed = &sector.values[oldest..];
+            let Some(place) = allowed.iter().position(|allowed| allowed == value) else {
+                let stale = if sector.values[..oldest].contains(value) { "an older value" } else { "garbage" };
                 return Err(format!(
                     "sector {} read {stale}: {value:#x}, allowed were {allowed:#x?}",
                     then.from + offset
                 ));
+            };
+            if steady && sector.flying == 0 && !sector.shaky && then.lone[offset] == sector.values.len() {
+                sector.seen = sector.seen.max(oldest + place);
             }
         }
         Ok(())
+    }
+
+    /// A member may be lost: what was read need not be what the others hold, unless it was acknowledged.
+    pub fn unsettle(&mut self) {
+        self.sectors.iter_mut().for_each(|sector| sector.seen = 0);
     }
 
     /// The power fails: what was not durable may be there or not, and nothing is under way any more.
     pub fn power_cut(&mut self) {
         for sector in &mut self.sectors {
             sector.values.drain(..sector.durable);
-            (sector.durable, sector.acknowledged) = (0, 0);
+            (sector.durable, sector.acknowledged, sector.seen, sector.flying) = (0, 0, 0, 0);
+            sector.shaky = false;
         }
     }
 
@@ -143,16 +194,34 @@ mod tests {
         model.flushed(&then);
         model.power_cut();
         let now = model.now(0, 1);
-        assert!(model.read(&now, &[1]).is_ok() && model.read(&now, &[2]).is_ok());
-        assert!(model.read(&now, &[NOTHING]).unwrap_err().contains("garbage"));
+        assert!(model.read(&now, &[1], false).is_ok() && model.read(&now, &[2], false).is_ok());
+        assert!(model.read(&now, &[NOTHING], false).unwrap_err().contains("garbage"));
+    }
+
+    fn read(model: &mut Model, values: &[Value]) -> Result<(), String> {
+        let now = model.now(0, values.len());
+        model.read(&now, values, true)
+    }
+
+    #[test]
+    fn what_was_read_while_all_was_quiet_does_not_change_by_itself() {
+        let mut model = Model::new(1);
+        let write = model.write(0, &[1]);
+        assert!(read(&mut model, &[1]).is_ok() && read(&mut model, &[NOTHING]).is_ok(), "it is under way");
+        model.written(&write, false);
+        model.power_cut();
+        assert!(read(&mut model, &[1]).is_ok());
+        assert!(read(&mut model, &[NOTHING]).unwrap_err().contains("an older value"));
+        model.unsettle();
+        assert!(read(&mut model, &[NOTHING]).is_ok());
     }
 
     #[test]
     fn an_acknowledged_value_hides_older_ones() {
         let mut model = Model::new(2);
         let write = model.write(0, &[1, 2]);
-        assert!(model.read(&model.now(0, 2), &[NOTHING, 2]).is_ok());
+        assert!(read(&mut model, &[NOTHING, 2]).is_ok());
         model.written(&write, true);
-        assert!(model.read(&model.now(0, 2), &[NOTHING, 2]).unwrap_err().contains("an older value"));
+        assert!(read(&mut model, &[NOTHING, 2]).unwrap_err().contains("an older value"));
     }
 }

@@ -4,7 +4,10 @@ use fastrand::Rng;
 use raid_core::geometry::Geometry;
 use raid_core::rows::Rows;
 use raid_core::stripe::Limits;
-use raid_core::{ArrayConfig, FarSets, Level, Raid5Layout, Raid6Layout, Raid10Layout, Sectors, Sizes};
+use raid_core::{ArrayConfig, FarSets, Level, Member, Raid5Layout, Raid6Layout, Raid10Layout, Sectors, Sizes};
+
+use super::disk::Chance;
+use super::world::Kind;
 
 /// The world of one seed.
 #[derive(Clone, Debug)]
@@ -23,11 +26,36 @@ pub(super) struct Setup {
     /// Requests under way at most.
     pub(super) depth: usize,
     /// Chance that a cached sector survives a power cut.
-    pub(super) chance: f64,
+    pub(super) chance: Chance,
     /// The power fails only while all members are good: else arrays with parity are soon full of rows in doubt.
     pub(super) gentle: bool,
     /// One fault in so many turns.
     pub(super) fault_every: u32,
+    /// What is slow.
+    pub(super) haste: Haste,
+    /// In one of so many turns something comes between two critical sections; never if zero.
+    pub(super) interrupts: u32,
+    /// A life may end at a moment like this, one in so many of them; never if zero.
+    pub(super) cut_on: (Moment, u32),
+}
+
+/// What the dice hold back, so that what usually takes a moment takes long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Haste {
+    Even,
+    Slow(Kind),
+    Late(Member),
+}
+
+/// Moments at which a power cut is most interesting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Some of the members have something that others have not yet.
+    Between(Kind),
+    /// A request was answered while the newest states of the members are not durable.
+    AnsweredEarly,
+    /// A request that is to be durable was answered.
+    Promised,
 }
 
 const RAID5: [Raid5Layout; 6] = [
@@ -69,7 +97,9 @@ impl Setup {
             },
         };
         let chunk = 8 << rng.u64(..3);
-        let sectors = 64 * rng.u64(1..=3);
+        // Small, so that requests meet; now and then so large that the log has more than one page.
+        let wide = rng.u8(..24) == 0;
+        let sectors = if wide { 1024 } else { chunk * [2, 3, 4, 6, 8][rng.usize(..5)] };
         let config = ArrayConfig {
             level,
             members,
@@ -83,10 +113,11 @@ impl Setup {
             shards: rng.u16(1..=3),
             slots: rng.u16(1..=4),
             requests: rng.u32(2..=12),
-            region_rows: rng.u64(1..=4),
+            region_rows: if wide { 1 } else { rng.u64(1..=4) },
             log_page_words: 1,
             read_errors_max: rng.u32(..6),
             heal_window: rng.u16(1..=3),
+            checkpoint_rows: rng.u64(1..=12),
         };
         Self {
             name: format!("{level:?}, {members} members, chunk {chunk}, {sectors} sectors each"),
@@ -94,12 +125,35 @@ impl Setup {
             limits,
             redundancy,
             sectors: usize::try_from(sectors).expect("small"),
-            lives: rng.u32(1..=4),
-            turns: rng.u32(50..600),
+            lives: rng.u32(1..=5),
+            turns: [30, 100, 300, 600][rng.usize(..4)],
             depth: rng.usize(1..=8),
-            chance: [0.0, 0.5, 1.0][rng.usize(..3)],
+            chance: [Chance::None, Chance::Half, Chance::All][rng.usize(..3)],
             gentle: rng.u8(..3) > 0,
-            fault_every: rng.u32(60..400),
+            fault_every: rng.u32(30..400),
+            haste: haste(rng, members),
+            interrupts: [0, 1, 3, 10][rng.usize(..4)],
+            cut_on: (moment(rng), [0, 1, 4][rng.usize(..3)]),
         }
+    }
+}
+
+const KINDS: [Kind; 5] = [Kind::Io, Kind::Flush, Kind::Log, Kind::Health, Kind::Compute];
+
+fn haste(rng: &mut Rng, members: u16) -> Haste {
+    match rng.u8(..4) {
+        0 => Haste::Slow(KINDS[rng.usize(..KINDS.len())]),
+        1 => Haste::Late(Member(rng.u8(..u8::try_from(members).unwrap_or(1)))),
+        _ => Haste::Even,
+    }
+}
+
+fn moment(rng: &mut Rng) -> Moment {
+    match rng.u8(..6) {
+        0 | 1 => Moment::AnsweredEarly,
+        2 => Moment::Promised,
+        3 => Moment::Between(Kind::Log),
+        4 => Moment::Between(Kind::Health),
+        _ => Moment::Between(Kind::Io),
     }
 }

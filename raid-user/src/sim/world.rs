@@ -5,11 +5,10 @@
 //! another is: so locks cannot nest.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, VecDeque};
 
-use fastrand::Rng;
 use raid_core::Member;
-use raid_core::action::{Action, Buf, SlotId, Token, Way, Work};
+use raid_core::action::{Action, Buf, SlotId, Token, Way};
+use raid_core::broadcast::View;
 use raid_core::engine::{self, Host};
 use raid_core::flush::Flushes;
 use raid_core::members::Members;
@@ -18,67 +17,93 @@ use raid_core::recovery::Recovery;
 use raid_core::region::{RegionLog, RegionNo};
 use raid_core::request::{Error, RequestId};
 use raid_core::reshape::Layouts;
-use raid_core::rows::{Band, ROW_LEN, Rows};
+use raid_core::rows::{ROW_LEN, RowNo, Rows};
 use raid_core::stripe::{Limits, Shard, State};
 
 use super::bug::Bug;
+use super::check;
 use super::compute::{Buffers, POISON};
-use super::disk::Disk;
+use super::dice::Dice;
+use super::disk::{Chance, Disk};
+use super::setup::{Haste, Setup};
+use super::story::{Fact, Story};
 use crate::host::memory::Heap;
 
 /// How deep the dice may go: something comes between two critical sections of something that came between.
 const NESTED_MAX: u32 = 3;
 
+/// Critical sections among which the dice pick where something comes between.
+const SECTIONS: u32 = 16;
+
+/// How often what is slow is passed over.
+const SLOW: u32 = 12;
+
 /// The clock of a flush that is a mistake: it covers nothing.
 const NO_FLUSH: u64 = u64::MAX;
 
-/// Lines of the story that are kept.
-const STORY_MAX: usize = 60;
-
 /// What outlives a power cut, and what the dice need.
 pub(super) struct Outside {
-    pub(super) rng: Rng,
+    pub(super) dice: Dice,
     pub(super) disks: Vec<Disk>,
     pub(super) bug: Option<Bug>,
-    pub(super) story: VecDeque<String>,
+    pub(super) story: Story,
     /// Actions done in all.
     pub(super) actions: u64,
 }
 
-impl Outside {
-    pub(super) fn tell(&mut self, line: String) {
-        if self.story.len() == STORY_MAX {
-            self.story.pop_front();
-        }
-        self.story.push_back(line);
-    }
-}
-
 /// An action that is not done yet. A flush knows what it must cover.
 #[derive(Clone, Copy, Debug)]
-struct Pending {
-    action: Action,
+pub(super) struct Pending {
+    pub(super) action: Action,
     clock: u64,
 }
 
-struct Inside {
-    out: Outside,
-    pending: Vec<Pending>,
-    woken: BTreeSet<u16>,
-    buffers: Buffers,
+impl Pending {
+    /// What a flush must cover; `None` if the mistake is that it covers nothing.
+    pub(super) fn clock(&self) -> Option<u64> {
+        (self.clock != NO_FLUSH).then_some(self.clock)
+    }
+}
+
+pub(super) struct Inside {
+    pub(super) out: Outside,
+    pub(super) pending: Vec<Pending>,
+    /// Shards that have work.
+    woken: Vec<u16>,
+    pub(super) buffers: Buffers,
     done: Vec<(RequestId, Result<(), Error>)>,
     nested: u32,
+    /// Critical sections until something comes between, if anything does.
+    countdown: Option<u32>,
     sweeping: bool,
+    /// The members' states were written, or are about to be: somebody should look at them.
+    states_moved: bool,
+    /// What a write left on the disks did not fit.
+    misfit: Option<String>,
+    /// The kind of what was done last.
+    last: Option<Kind>,
+}
+
+/// The kinds of actions that worlds are slow or fast with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Io,
+    Flush,
+    Log,
+    Health,
+    Compute,
 }
 
 /// One life of the array, from power on to power off.
 pub(super) struct World {
-    rows: Rows,
+    pub(super) rows: Rows,
     layouts: Layouts,
     limits: Limits,
+    haste: Haste,
+    interrupts: u32,
     shards: Vec<RefCell<Shard<Heap>>>,
-    log: RefCell<RegionLog<Heap>>,
-    members: RefCell<Members<Heap>>,
+    pub(super) log: RefCell<RegionLog<Heap>>,
+    pub(super) members: RefCell<Members<Heap>>,
     flushes: RefCell<Flushes>,
     recovery: RefCell<Recovery>,
     /// Held in every critical section: panics if two of them nest.
@@ -89,20 +114,22 @@ pub(super) struct World {
 impl World {
     /// Powers on: `members` as assembly found them, `doubt` the bits it found set.
     pub(super) fn new(
-        rows: &Rows,
-        limits: Limits,
+        setup: &Setup,
         members: Members<Heap>,
         doubt: &dyn Fn(RegionNo) -> bool,
         out: Outside,
     ) -> Result<Self, OutOfMemory> {
+        let (rows, limits) = (&setup.rows, setup.limits);
         let (view, count) = (members.view(), rows.count());
         let regions = count.div_ceil(limits.region_rows);
         let shards = (0..limits.shards).map(|number| Shard::new(number, &limits, count, view, doubt).map(RefCell::new));
-        let any_doubt = (0..regions).any(|region| doubt(RegionNo(region)));
+        let any_doubt = (0..regions).any(|region| doubt(RegionNo(region))).then_some(RowNo(0));
         Ok(Self {
             rows: rows.clone(),
             layouts: Layouts::one(rows.geometry().clone()),
             limits,
+            haste: setup.haste,
+            interrupts: setup.interrupts,
             shards: shards.collect::<Result<_, _>>()?,
             log: RefCell::new(RegionLog::new(regions, limits.log_page_words, view, doubt)?),
             members: RefCell::new(members),
@@ -112,11 +139,15 @@ impl World {
             inside: RefCell::new(Inside {
                 out,
                 pending: Vec::new(),
-                woken: BTreeSet::new(),
-                buffers: Buffers::default(),
+                woken: Vec::new(),
+                buffers: Buffers::new(limits.shards, limits.slots, rows.geometry().members()),
                 done: Vec::new(),
                 nested: 0,
+                countdown: None,
                 sweeping: false,
+                states_moved: false,
+                misfit: None,
+                last: None,
             }),
         })
     }
@@ -131,31 +162,51 @@ impl World {
         f(&mut self.inside.borrow_mut().buffers)
     }
 
-    /// Requests that completed.
-    pub(super) fn take_done(&self) -> Vec<(RequestId, Result<(), Error>)> {
-        std::mem::take(&mut self.inside.borrow_mut().done)
+    /// Requests that completed go to `into`.
+    pub(super) fn take_done(&self, into: &mut Vec<(RequestId, Result<(), Error>)>) {
+        into.append(&mut self.inside.borrow_mut().done);
+    }
+
+    /// What is known of the members, without entering anything.
+    pub(super) fn view(&self) -> View {
+        self.members.borrow().view()
+    }
+
+    /// True once after the members' states moved.
+    pub(super) fn take_states_moved(&self) -> bool {
+        std::mem::take(&mut self.inside.borrow_mut().states_moved)
+    }
+
+    /// What a write left that did not fit.
+    pub(super) fn take_misfit(&self) -> Option<String> {
+        self.inside.borrow_mut().misfit.take()
+    }
+
+    /// True if the last thing done was one of several of a kind, and others of it are still out: a good moment for a power cut.
+    pub(super) fn is_between(&self, kind: Kind) -> bool {
+        let inside = self.inside.borrow();
+        inside.last == Some(kind) && inside.pending.iter().any(|pending| kind_of(&pending.action) == kind)
     }
 
     /// Lets one thing happen. False if nothing can.
     pub(super) fn turn(&self) -> bool {
         let mut inside = self.inside.borrow_mut();
-        let (woken, pending) = (inside.woken.len(), inside.pending.len());
-        if woken + pending == 0 {
-            return false;
-        }
-        let pick = inside.out.rng.usize(..woken + pending);
-        if pick < woken {
-            let shard = inside.woken.iter().copied().nth(pick).unwrap_or(0);
-            inside.woken.remove(&shard);
-            let forgets = inside.out.bug == Some(Bug::ForgetWaiter) && inside.out.rng.u8(..50) == 0;
+        let Some(pick) = inside.pick(self.haste) else { return false };
+        inside.arm(self.interrupts);
+        if pick < inside.woken.len() {
+            let shard = inside.woken.remove(pick);
+            let forgets = inside.out.bug == Some(Bug::ForgetWaiter) && inside.out.dice.one_in(50);
             drop(inside);
             if !forgets && engine::run(self, shard, 2) {
                 self.wake(shard);
             }
             self.poison_free(shard);
         } else {
-            let pending = inside.pending.swap_remove(pick - woken);
+            let at = pick - inside.woken.len();
+            // The order of what is out counts for nothing but for who is the oldest, which the dull choice takes.
+            let pending = inside.pending.remove(at);
             inside.out.actions += 1;
+            inside.last = Some(kind_of(&pending.action));
             let (token, well) = inside.done(pending, self);
             drop(inside);
             engine::complete(self, token, well);
@@ -163,29 +214,69 @@ impl World {
         true
     }
 
+    /// Something may come between two critical sections of what follows.
+    pub(super) fn arm(&self) {
+        self.inside.borrow_mut().arm(self.interrupts);
+    }
+
+    /// Another thread comes in between, if the dice said so: before every critical section, and before every action.
+    fn between(&self) {
+        let mut inside = self.inside.borrow_mut();
+        match &mut inside.countdown {
+            None => return,
+            Some(0) => {}
+            Some(left) => {
+                *left -= 1;
+                return;
+            }
+        }
+        inside.countdown = None;
+        if inside.nested == NESTED_MAX {
+            return;
+        }
+        inside.nested += 1;
+        // Mostly short, sometimes long enough for a whole round of everybody's answers.
+        let long = inside.out.dice.one_in(6);
+        let turns = 1 + inside.out.dice.below(if long { 40 } else { 3 });
+        drop(inside);
+        for _ in 0..turns {
+            if !self.turn() {
+                break;
+            }
+        }
+        let mut inside = self.inside.borrow_mut();
+        inside.nested -= 1;
+        inside.arm(self.interrupts);
+    }
+
     /// Buffers of slots that are free belong to nobody.
     fn poison_free(&self, shard: u16) {
         for slot in 0..self.limits.slots {
-            if self.with_shard(shard, |machine| machine.slot(slot)) == Some(State::Free) {
-                self.inside.borrow_mut().buffers.poison(SlotId { shard, slot });
+            let id = SlotId { shard, slot };
+            let mut inside = self.inside.borrow_mut();
+            let machine = &self.shards[usize::from(shard)];
+            if inside.buffers.is_used(id) && machine.borrow().slot(slot) == Some(State::Free) {
+                inside.buffers.poison(id);
             }
         }
     }
 
     /// Takes back bits, with or without the mistake of not waiting for the flush.
     pub(super) fn sweep(&self) {
+        self.arm();
         self.inside.borrow_mut().sweeping = true;
         engine::sweep(self, 1000);
         self.inside.borrow_mut().sweeping = false;
     }
 
     /// The power fails, in the middle of everything.
-    pub(super) fn power_cut(self, chance: f64) -> Outside {
+    pub(super) fn power_cut(self, chance: Chance) -> Outside {
         let mut pending = std::mem::take(&mut self.inside.borrow_mut().pending);
         let mut inside = self.inside.borrow_mut();
-        inside.out.rng.shuffle(&mut pending);
-        for pending in pending {
-            let arrives = inside.out.rng.f64() < chance;
+        while !pending.is_empty() {
+            let at = inside.out.dice.index(pending.len());
+            let pending = pending.swap_remove(at);
+            let arrives = chance.comes(&mut inside.out.dice);
             match pending.action {
                 Action::Io { token, way: Way::Write { .. }, member, at, len, buf }
                     if inside.out.disks[usize::from(member.0)].present && inside.is_meant(member, &token) =>
@@ -199,127 +290,61 @@ impl World {
             }
         }
         drop(inside);
-        let Outside { mut rng, mut disks, bug, story, actions } = self.inside.into_inner().out;
-        for disk in &mut disks {
-            disk.power_cut(&mut rng, chance);
+        let mut out = self.inside.into_inner().out;
+        for disk in &mut out.disks {
+            disk.power_cut(&mut out.dice, chance);
         }
-        Outside { rng, disks, bug, story, actions }
+        out
+    }
+
+    /// A write is acknowledged: what it wrote fits its redundancy, on the members that hold all they should, whatever stood there before.
+    fn check_fit(&self, inside: &mut Inside, request: RequestId) {
+        let Some(own) = inside.buffers.own(request).filter(|own| own.writes) else { return };
+        let (at, len) = (own.at as u64, own.len as u64);
+        let Some((piece, _)) = self.rows.piece(raid_core::Sector(at), raid_core::Sectors(len)) else { return };
+        let health = self.members.borrow().view().health;
+        let disks = &inside.out.disks;
+        let trusted = check::trusted(disks, &health);
+        if !check::fits(&self.rows, trusted, piece.row, piece.band, |disk, at| disks[disk].now(at)) {
+            let what = format!("request {} is done, and row {} does not fit its redundancy", request.0, piece.row.0);
+            inside.misfit = Some(what);
+        }
     }
 }
 
 impl Inside {
-    /// False if the action was decided before the present disk got the slot.
-    fn is_meant(&self, member: Member, token: &Token) -> bool {
-        token.seen().is_none_or(|seen| seen >= self.out.disks[usize::from(member.0)].since)
-    }
-
-    /// Does an action. What it is answered with.
-    fn done(&mut self, pending: Pending, world: &World) -> (Token, bool) {
-        match target(&pending.action) {
-            Some((member, token)) if !self.is_meant(member, &token) => (token, false),
-            _ => self.done_by_its_disk(pending, world),
+    /// Which of the woken shards and pending actions goes on: the dice say, and are thrown again for what is slow here.
+    fn pick(&mut self, haste: Haste) -> Option<usize> {
+        let count = self.woken.len() + self.pending.len();
+        if count == 0 {
+            return None;
         }
-    }
-
-    fn done_by_its_disk(&mut self, pending: Pending, world: &World) -> (Token, bool) {
-        let bug = self.out.bug;
-        match pending.action {
-            Action::Io { token, way, member, at, len, buf } => {
-                let well = self.io(way, member, index(at.0), index(len.0), buf);
-                let ignored = match way {
-                    Way::Read => bug == Some(Bug::IgnoreReadError),
-                    Way::Write { .. } => bug == Some(Bug::IgnoreWriteError),
-                };
-                (token, well || ignored)
-            }
-            Action::Flush { token, member } => {
-                let disk = &mut self.out.disks[usize::from(member.0)];
-                let reaches = bug != Some(Bug::LostFlush) && (bug != Some(Bug::FlushOne) || member.0 == 0);
-                if reaches && pending.clock != NO_FLUSH {
-                    disk.flush(pending.clock);
+        let mut pick = self.out.dice.index(count);
+        if let Haste::Slow(kind) = haste {
+            for _ in 0..SLOW {
+                let slow = pick.checked_sub(self.woken.len()).map(|at| kind_of(&self.pending[at].action)) == Some(kind);
+                if !slow {
+                    break;
                 }
-                (token, disk.present)
-            }
-            Action::WriteLog { token, member, page } => {
-                let words = world.log.borrow().page(page).to_vec();
-                let disk = &mut self.out.disks[usize::from(member.0)];
-                if disk.present && bug != Some(Bug::SkipLog) {
-                    let page = page as usize;
-                    disk.log.resize(disk.log.len().max(page + 1), Vec::new());
-                    disk.log[page] = words;
-                }
-                (token, disk.present)
-            }
-            Action::WriteHealth { token, member } => {
-                let health = world.members.borrow().persisting();
-                let disk = &mut self.out.disks[usize::from(member.0)];
-                if disk.present && bug != Some(Bug::AckBeforeEpoch) {
-                    disk.health = Some(health);
-                }
-                (token, disk.present)
-            }
-            Action::Compute { token, slot, stripe, first, len, work } => {
-                let stripe = world.rows.geometry().stripe(stripe);
-                let work = match (bug, work) {
-                    (Some(Bug::ForgetQ), Work::Delta { column, request, p, .. }) => {
-                        Work::Delta { column, request, p, q: false }
-                    }
-                    (Some(Bug::WrongDegradedParity), Work::Delta { column, request, .. })
-                        if !world.members.borrow().view().is_whole() =>
-                    {
-                        Work::Take { column, request }
-                    }
-                    (Some(Bug::SkipRecover), Work::Recover { .. }) | (Some(Bug::SkipParity), Work::Parity { .. }) => {
-                        return (token, true);
-                    }
-                    (_, work) => work,
-                };
-                self.buffers.compute(slot, stripe.as_ref(), Band { first, len }, work);
-                (token, true)
-            }
-            Action::Complete { .. } => unreachable!("completions are not put off"),
-        }
-    }
-
-    fn io(&mut self, way: Way, member: Member, at: usize, len: usize, buf: Buf) -> bool {
-        match way {
-            Way::Read => {
-                let Some(values) = self.out.disks[usize::from(member.0)].read(at, len) else { return false };
-                match buf {
-                    Buf::Request(request) => {
-                        self.buffers.requests.insert(request, values);
-                    }
-                    Buf::Slot { slot, column } => {
-                        let first = at % ROW_LEN;
-                        self.buffers.column(slot, column)[first..first + len].copy_from_slice(&values);
-                    }
-                }
-                true
-            }
-            Way::Write { fua } => {
-                let dropped = self.out.bug == Some(Bug::DropWrite) && self.out.rng.u8(..40) == 0;
-                let disk = &mut self.out.disks[usize::from(member.0)];
-                let well = !std::mem::take(&mut disk.refuses) && disk.present;
-                if well && !dropped {
-                    self.write(member, at, len, buf, fua && self.out.bug != Some(Bug::LostFua), 1.0);
-                }
-                well
+                pick = self.out.dice.index(count);
             }
         }
+        if let Haste::Late(member) = haste {
+            for _ in 0..SLOW {
+                let target = pick.checked_sub(self.woken.len()).and_then(|at| target(&self.pending[at].action));
+                if target.is_none_or(|(other, _)| other != member) {
+                    break;
+                }
+                pick = self.out.dice.index(count);
+            }
+        }
+        Some(pick)
     }
 
-    /// Writes each sector with this chance: a write that the power cut caught is torn anywhere.
-    fn write(&mut self, member: Member, at: usize, len: usize, buf: Buf, fua: bool, chance: f64) {
-        for offset in 0..len {
-            let value = match buf {
-                Buf::Request(request) => {
-                    self.buffers.requests.get(&request).and_then(|buffer| buffer.get(offset)).copied().unwrap_or(POISON)
-                }
-                Buf::Slot { slot, column } => self.buffers.column(slot, column)[at % ROW_LEN + offset],
-            };
-            if self.out.rng.f64() < chance {
-                self.out.disks[usize::from(member.0)].write(at + offset, value, fua);
-            }
+    fn arm(&mut self, interrupts: u32) {
+        self.countdown = None;
+        if self.nested < NESTED_MAX && self.out.dice.one_in(interrupts) {
+            self.countdown = Some(self.out.dice.below(SECTIONS));
         }
     }
 }
@@ -340,35 +365,44 @@ impl Host for World {
     }
 
     fn with_shard<R>(&self, shard: u16, f: impl FnOnce(&mut Shard<Heap>) -> R) -> R {
+        self.between();
         let _alone = self.alone.borrow_mut();
         f(&mut self.shards[usize::from(shard)].borrow_mut())
     }
 
     fn with_log<R>(&self, f: impl FnOnce(&mut RegionLog<Heap>) -> R) -> R {
+        self.between();
         let _alone = self.alone.borrow_mut();
         f(&mut self.log.borrow_mut())
     }
 
     fn with_members<R>(&self, f: impl FnOnce(&mut Members<Heap>) -> R) -> R {
+        self.between();
         let _alone = self.alone.borrow_mut();
         f(&mut self.members.borrow_mut())
     }
 
     fn with_flushes<R>(&self, f: impl FnOnce(&mut Flushes) -> R) -> R {
+        self.between();
         let _alone = self.alone.borrow_mut();
         f(&mut self.flushes.borrow_mut())
     }
 
     fn with_recovery<R>(&self, f: impl FnOnce(&mut Recovery) -> R) -> R {
+        self.between();
         let _alone = self.alone.borrow_mut();
         f(&mut self.recovery.borrow_mut())
     }
 
     fn perform(&self, action: Action) {
+        self.between();
         let _alone = self.alone.borrow_mut();
         let mut inside = self.inside.borrow_mut();
         let clock = match action {
             Action::Complete { request, result } => {
+                if result.is_ok() {
+                    self.check_fit(&mut inside, request);
+                }
                 inside.done.push((request, result));
                 return;
             }
@@ -380,29 +414,37 @@ impl Host for World {
                 inside.buffers.column(slot, column)[first..first + len].fill(POISON);
                 0
             }
+            Action::WriteHealth { .. } => {
+                inside.states_moved = true;
+                0
+            }
             _ => 0,
         };
+        inside.out.story.note(Fact::Issued { action });
         inside.pending.push(Pending { action, clock });
     }
 
     fn wake(&self, shard: u16) {
-        self.inside.borrow_mut().woken.insert(shard);
-    }
-
-    fn pause(&self) {
         let mut inside = self.inside.borrow_mut();
-        if inside.nested == NESTED_MAX || inside.out.rng.u8(..8) != 0 {
-            return;
+        if !inside.woken.contains(&shard) {
+            inside.woken.push(shard);
         }
-        inside.nested += 1;
-        drop(inside);
-        self.turn();
-        self.inside.borrow_mut().nested -= 1;
+    }
+}
+
+/// The kind of an action.
+const fn kind_of(action: &Action) -> Kind {
+    match action {
+        Action::Io { .. } => Kind::Io,
+        Action::Flush { .. } => Kind::Flush,
+        Action::WriteLog { .. } => Kind::Log,
+        Action::WriteHealth { .. } => Kind::Health,
+        Action::Compute { .. } | Action::Complete { .. } => Kind::Compute,
     }
 }
 
 /// The disk that an action is for.
-fn target(action: &Action) -> Option<(Member, Token)> {
+pub(super) fn target(action: &Action) -> Option<(Member, Token)> {
     match *action {
         Action::Io { token, member, .. }
         | Action::Flush { token, member }
@@ -412,6 +454,6 @@ fn target(action: &Action) -> Option<(Member, Token)> {
     }
 }
 
-fn index(number: u64) -> usize {
+pub(super) fn index(number: u64) -> usize {
     usize::try_from(number).expect("the simulator's disks are small")
 }

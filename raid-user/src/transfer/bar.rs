@@ -21,6 +21,18 @@ pub enum Show {
     Always,
 }
 
+impl Show {
+    /// As the flags of a verb say.
+    #[must_use]
+    pub const fn of(quiet: bool, progress: bool) -> Self {
+        match (quiet, progress) {
+            (true, _) => Self::Never,
+            (false, true) => Self::Always,
+            (false, false) => Self::OnTerminal,
+        }
+    }
+}
+
 /// Tells progress as it is told.
 #[derive(Debug)]
 pub struct Bar {

@@ -1,0 +1,163 @@
+//! `raid add`, `raid fail`, `raid remove`, `raid rebuild`: who is in the array.
+
+use clap::Args;
+
+use super::exit::{Exit, Failure};
+use super::output::Output;
+use super::status::tell;
+use super::target::{Handle, TargetArgs};
+use super::text;
+use crate::control::{Ask, Status, absolute, path_of};
+
+/// Gives an empty slot to a new member, and fills it.
+#[derive(Args, Debug)]
+pub(super) struct AddArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// The new member: a file, a device, a partition (disk.img#2). What it holds is lost
+    #[arg(long, value_name = "MEMBER")]
+    new: String,
+    /// Which slot; the first empty one if not given
+    #[arg(long, value_name = "N")]
+    slot: Option<u8>,
+    /// Overwrite members of other arrays, and partition tables
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+/// Throws a member out of the array.
+#[derive(Args, Debug)]
+pub(super) struct FailArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    which: WhichArgs,
+}
+
+/// Lets go of the medium of a member that failed, so that it can be taken away.
+#[derive(Args, Debug)]
+pub(super) struct RemoveArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    which: WhichArgs,
+}
+
+/// Puts an array in order: redundancy in doubt is made anew, members in the making are filled.
+#[derive(Args, Debug)]
+pub(super) struct RebuildArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+/// Which member of it.
+#[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = false)]
+struct WhichArgs {
+    /// The member in this slot
+    #[arg(long, value_name = "N")]
+    slot: Option<u8>,
+    /// This member
+    #[arg(long, value_name = "MEMBER")]
+    member: Option<String>,
+}
+
+/// Whether to wait.
+#[derive(Args, Clone, Debug)]
+struct WaitArgs {
+    /// Where a server runs the array, do not wait until it is through
+    #[arg(long)]
+    no_wait: bool,
+    /// Tell progress also where stderr is no terminal, in lines
+    #[arg(long)]
+    progress: bool,
+}
+
+impl WhichArgs {
+    fn slot(&self, status: &Status) -> Result<u8, Failure> {
+        let Some(member) = &self.member else { return Ok(self.slot.unwrap_or(u8::MAX)) };
+        let path = path_of(member);
+        let same = |slot: &&crate::control::SlotStatus| {
+            slot.member.as_ref() == Some(member) || (path.is_some() && slot.path == path)
+        };
+        let found = status.slots.iter().find(same).map(|slot| slot.slot);
+        found.ok_or_else(|| Failure::new(Exit::Usage, format!("{member}: is in no slot of this array")))
+    }
+}
+
+/// Runs `raid add`.
+///
+/// # Errors
+/// As opening; what is refused.
+pub(super) fn add(args: &AddArgs, output: &Output) -> Result<Exit, Failure> {
+    let mut handle = args.target.handle(output)?;
+    let ask = Ask::Add { member: absolute(&args.new)?, slot: args.slot, force: args.force };
+    match handle.ask(&ask) {
+        Ok(_) => finish(handle, &args.wait, output),
+        Err(failure) => handle.close().and(Err(failure)),
+    }
+}
+
+/// Runs `raid fail`.
+///
+/// # Errors
+/// As opening; what is refused.
+pub(super) fn fail(args: &FailArgs, output: &Output) -> Result<Exit, Failure> {
+    let mut handle = args.target.handle(output)?;
+    let done = change(&mut handle, &args.which, |slot| Ask::Fail { slot });
+    handle.close()?;
+    tell(&done?, output)?;
+    Ok(Exit::Ok)
+}
+
+/// Runs `raid remove`.
+///
+/// # Errors
+/// Nobody runs the array; what is refused.
+pub(super) fn remove(args: &RemoveArgs, output: &Output) -> Result<Exit, Failure> {
+    let Some(client) = args.target.running(output)? else {
+        return Err(Failure::new(Exit::No, "nobody runs this array, so nobody holds any of its members"));
+    };
+    tell(&change(&mut Handle::Remote(client), &args.which, |slot| Ask::Remove { slot })?, output)?;
+    Ok(Exit::Ok)
+}
+
+fn change(handle: &mut Handle, which: &WhichArgs, ask: impl FnOnce(u8) -> Ask) -> Result<Status, Failure> {
+    let status = handle.ask(&Ask::Status)?;
+    handle.ask(&ask(which.slot(&status)?))
+}
+
+/// Runs `raid rebuild`.
+///
+/// # Errors
+/// As opening.
+pub(super) fn rebuild(args: &RebuildArgs, output: &Output) -> Result<Exit, Failure> {
+    let handle = args.target.handle(output)?;
+    finish(handle, &args.wait, output)
+}
+
+/// Waits for what goes on in the background, tells how the array is, and lets go of it.
+fn finish(mut handle: Handle, wait: &WaitArgs, output: &Output) -> Result<Exit, Failure> {
+    let through = if wait.no_wait && !handle.is_own() { Ok(true) } else { handle.wait(wait.progress, output) };
+    let status = handle.ask(&Ask::Status);
+    let own = handle.is_own();
+    let in_order = handle.close()?;
+    let (through, status) = (through?, status?);
+    tell(&status, output)?;
+    if !through {
+        let goes_on = if own { "the next start goes on where this stopped" } else { "the server goes on with it" };
+        output.warn(&format!("stopped waiting: {goes_on}"));
+        return Ok(Exit::No);
+    }
+    let empty = status.slots.iter().filter(|slot| slot.state != crate::control::SlotState::InSync).count();
+    if empty > 0 && status.pass.is_none() {
+        let hint = text::command("", &["raid", "add", "--new", "MEMBER", "ARRAY"].map(str::to_owned));
+        output.warn(&format!("{empty} slots are not in sync; to fill one: {hint}"));
+    }
+    let failed = status.unhealed_rows > 0 || !in_order;
+    Ok(if failed { Exit::Incomplete } else { Exit::Ok })
+}

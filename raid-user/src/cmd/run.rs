@@ -1,0 +1,121 @@
+//! Arrays that run: started from members that are opened for writing, with a desk to administer them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use raid_formats::assemble::Claimant;
+use raid_formats::record::{Record, Uuid};
+
+use super::exit::{Exit, Failure};
+use super::open::{OpenArgs, refused, unopened};
+use super::output::Output;
+use super::text;
+use crate::control::{self, About, Desk, Held, Server, socket_of};
+use crate::discover::Found;
+use crate::host::md_store::{StartError, md_start};
+use crate::host::{Running, Tuning};
+use crate::media::OpenError as MediaError;
+
+/// A running array.
+pub(super) struct Run {
+    /// The array itself.
+    pub(super) running: Arc<Running>,
+    /// What it is called.
+    pub(super) about: About,
+    held: Vec<Option<Held>>,
+}
+
+impl Run {
+    /// Opens the members of the one array that is meant for writing, and runs it. Warnings go to stderr.
+    ///
+    /// # Errors
+    /// As opening; what cannot be kept right while it is written to.
+    pub(super) fn start(args: &OpenArgs, tuning: &Tuning, output: &Output) -> Result<Self, Failure> {
+        // As a reader first: what is refused or warned of is so in the same words.
+        drop(args.open(output)?);
+        let found = args.group(&Output { quiet: true, ..*output })?;
+        let record = found.first().map(|found| *found.record());
+        let record = record.ok_or_else(|| refused(crate::array::OpenError::NoMember))?;
+        let start = md_start(found, &args.options()).map_err(|error| unstarted(error, &args.members))?;
+        let held =
+            start.slots.iter().map(|slot| slot.media.as_ref().map(|media| Held::new(&media.describe()))).collect();
+        let running = Running::start(start, tuning).map_err(|error| Failure::new(Exit::Io, error))?;
+        Ok(Self { running: Arc::new(running), about: about(&record), held })
+    }
+
+    /// Lets it be administered: at `control`, or where its identity is looked for.
+    ///
+    /// # Errors
+    /// No place for the socket.
+    pub(super) fn administer(&self, control: Option<&Path>, uri: Option<String>) -> Result<Administered, Failure> {
+        let io = |error: std::io::Error| Failure::new(Exit::Io, error);
+        let path = control.map_or_else(|| place(self.about.uuid), |path| Ok(path.to_owned()))?;
+        let about = About { uri, ..self.about.clone() };
+        let desk = Arc::new(Desk::new(Arc::clone(&self.running), about, self.held.clone()).map_err(io)?);
+        let server = control::serve(Arc::clone(&desk), &path).map_err(|error| {
+            let hint = if error.kind() == std::io::ErrorKind::AlreadyExists && control.is_none() {
+                "; another array with the same UUID is running, and --control PATH takes another place"
+            } else {
+                ""
+            };
+            Failure::new(Exit::Io, format!("control socket {error}{hint}"))
+        })?;
+        Ok(Administered { desk, server })
+    }
+
+    /// Stops it in order. True if the members say "clean".
+    ///
+    /// # Errors
+    /// What could not be written at the end.
+    pub(super) fn stop(self) -> Result<bool, Failure> {
+        let running = Arc::into_inner(self.running);
+        let running = running.ok_or_else(|| Failure::new(Exit::Io, "the array is still in use; it was not stopped"))?;
+        running.stop().map_err(|error| Failure::new(Exit::Io, format!("stopping the array: {error}")))
+    }
+}
+
+/// A running array's desk, and the socket where it stands.
+pub(super) struct Administered {
+    /// The desk.
+    pub(super) desk: Arc<Desk>,
+    /// Its socket.
+    pub(super) server: Server,
+}
+
+/// Where the control socket of an array is.
+///
+/// # Errors
+/// No folder for it.
+pub(super) fn place(array: Uuid) -> Result<PathBuf, Failure> {
+    socket_of(array)
+        .map_err(|error| Failure::new(Exit::Io, format!("control socket: {error}; --control PATH names one")))
+}
+
+fn about(record: &Record) -> About {
+    let description = format!("{} {}", record.format.name(), text::shape(&record.shape));
+    About { uuid: record.array, name: record.name.to_string(), description, uri: None }
+}
+
+/// The failure for an array that is not run.
+fn unstarted(error: StartError, members: &[String]) -> Failure {
+    let explain = || text::command("", &[&["raid".to_owned(), "explain".to_owned()], members].concat());
+    match error {
+        StartError::Open(error) => refused(error),
+        StartError::Media(error @ (MediaError::Locked { .. } | MediaError::Busy { .. })) => {
+            let status = text::command("", &[&["raid".to_owned(), "status".to_owned()], members].concat());
+            Failure::new(Exit::Io, format!("{error}\nIf another raid runs it, this says so: {status}"))
+        }
+        StartError::Media(error) => unopened(error),
+        StartError::Gone(reason) => Failure::new(Exit::BadInput, reason),
+        StartError::NotYet(_) => Failure::new(Exit::Refused, format!("{error} (without --write)")),
+        StartError::Contradiction(_) => {
+            Failure::new(Exit::BadInput, format!("{error}\nWhat each member says: {}", explain()))
+        }
+        StartError::DirtyDegraded(_) => Failure::new(Exit::Refused, error),
+    }
+}
+
+/// The members' records agree on the array's identity; the first tells it.
+pub(super) fn identity(found: &[Found]) -> Option<Uuid> {
+    found.first().map(|found| found.record().array)
+}

@@ -1,0 +1,100 @@
+//! `raid status`: a running array, live.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::exit::{Exit, Failure};
+use super::output::Output;
+use super::target::{Handle, TargetArgs};
+use super::text;
+use crate::control::{ArrayState, Ask, SlotState, Status};
+
+/// Tells how a running array is: its members, what goes on in the background, regions being written to.
+#[derive(Args, Debug)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Tell it again every second, or every N seconds, until stopped
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1", value_parser = clap::value_parser!(u16).range(1..=3600))]
+    watch: Option<u16>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Nobody runs the array; a server that does not answer.
+pub(super) fn run(args: &StatusArgs, output: &Output) -> Result<Exit, Failure> {
+    let Some(client) = args.target.running(output)? else {
+        return Err(Failure::new(Exit::No, "nobody runs this array; `raid explain` tells what its members say"));
+    };
+    let mut handle = Handle::Remote(client);
+    loop {
+        let status = handle.ask(&Ask::Status)?;
+        tell(&status, output)?;
+        let Some(seconds) = args.watch else { return Ok(Exit::Ok) };
+        std::thread::sleep(Duration::from_secs(seconds.into()));
+    }
+}
+
+/// Prints it.
+///
+/// # Errors
+/// Stdout's.
+pub(super) fn tell(status: &Status, output: &Output) -> Result<(), Failure> {
+    output.print("raid.status/1", status, || human(status))
+}
+
+fn human(status: &Status) -> String {
+    let mut out = text::wrap("", format!("{}  {}", status.uuid, status.name).trim_end()) + "\n";
+    let state = match status.state {
+        ArrayState::Healthy => "healthy",
+        ArrayState::Degraded => "degraded",
+        ArrayState::Broken => "broken: more failed than it survives, it takes no writes",
+    };
+    let line = format!("{}, {}: {state}", status.description, text::size(status.size_bytes));
+    let _ = writeln!(out, "{}", text::wrap("", &line));
+    if let Some(uri) = &status.uri {
+        let _ = writeln!(out, "{}", text::wrap("served at  ", uri));
+    }
+    for slot in &status.slots {
+        let first = format!("slot {:<5}  ", slot.slot);
+        let member = slot.member.as_deref().unwrap_or("-");
+        let state = match (slot.state, slot.mark_bytes) {
+            (SlotState::InSync, _) => "in sync".to_owned(),
+            (SlotState::Rebuilding, mark) => format!("being filled, {} so far", text::size(mark.unwrap_or(0))),
+            (SlotState::Failed, _) => "failed; `raid remove` lets go of it".to_owned(),
+            (SlotState::Missing, _) => "nobody".to_owned(),
+        };
+        let _ = writeln!(out, "{}", text::wrap(&first, &format!("{member}: {state}")));
+    }
+    let regions = &status.regions;
+    if regions.total > 0 {
+        let size = text::size(regions.region_bytes);
+        let line = format!(
+            "{} of {} being written to, {} in doubt ({size} of a member each)",
+            regions.dirty - regions.in_doubt,
+            regions.total,
+            regions.in_doubt
+        );
+        let _ = writeln!(out, "{}", text::wrap("regions    ", &line));
+    }
+    if let Some(pass) = &status.pass {
+        let percent = u128::from(pass.done_bytes) * 100 / u128::from(pass.total_bytes.max(1));
+        let mut line = format!("{percent}%  {} of {}", text::size(pass.done_bytes), text::size(pass.total_bytes));
+        match (pass.bytes_per_s, pass.left_s) {
+            (Some(rate), Some(left)) => {
+                let left = humantime::format_duration(Duration::from_secs(left));
+                let _ = write!(line, "  {}/s  {left} left", text::size(rate));
+            }
+            _ => line += "  time left not known yet",
+        }
+        let _ = writeln!(out, "{}", text::wrap(&format!("{:<11}", pass.kind.word()), &line));
+    }
+    if status.unhealed_rows > 0 {
+        let line = format!("{} rows could not be put in order", status.unhealed_rows);
+        let _ = writeln!(out, "{}", text::wrap("trouble    ", &line));
+    }
+    out
+}

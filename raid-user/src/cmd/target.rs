@@ -1,0 +1,196 @@
+//! Which running array a verb is about: found by its members, its UUID or its socket; or run here, if nobody runs it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use raid_formats::record::Uuid;
+
+use super::exit::{Exit, Failure};
+use super::open::OpenArgs;
+use super::output::Output;
+use super::run::{Administered, Run, identity, place};
+use crate::control::{Answer, Ask, Client, ClientError, Refusal, Status};
+use crate::host::Tuning;
+use crate::transfer::Progress;
+use crate::transfer::bar::{Bar, Show};
+
+/// How often progress is asked for.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Which array.
+#[derive(Args, Clone, Debug)]
+pub(super) struct TargetArgs {
+    /// The array: its members, or directories of them, or the UUID of a running one
+    #[arg(value_name = "ARRAY", required_unless_present = "control")]
+    target: Vec<String>,
+    /// The control socket of a running array
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+    /// Which array, by name or UUID, where members of several are given
+    #[arg(long, value_name = "NAME|UUID")]
+    array: Option<String>,
+    /// If nobody runs it: believe parity where a degraded array was not stopped cleanly. Risk: what a missing member held can be wrong
+    #[arg(long)]
+    trust_dirty_parity: bool,
+}
+
+/// A way to the array.
+pub(super) enum Handle {
+    /// Somebody runs it.
+    Remote(Client),
+    /// It is run here until the verb is done.
+    Own(Box<Own>),
+}
+
+pub(super) struct Own {
+    administered: Administered,
+    run: Run,
+}
+
+impl TargetArgs {
+    fn open(&self) -> OpenArgs {
+        let plain = OpenArgs::plain(&self.target, false);
+        OpenArgs { array: self.array.clone(), trust_dirty_parity: self.trust_dirty_parity, ..plain }
+    }
+
+    /// The array that somebody runs; nothing if nobody does.
+    ///
+    /// # Errors
+    /// As opening; a socket that cannot be used, a UUID or socket that nobody listens for.
+    pub(super) fn running(&self, output: &Output) -> Result<Option<Client>, Failure> {
+        let io = |error: std::io::Error| Failure::new(Exit::Io, error);
+        if let Some(control) = &self.control {
+            let nobody = || Failure::new(Exit::No, format!("{}: nobody listens there", control.display()));
+            return Client::connect(control).map_err(io)?.ok_or_else(nobody).map(Some);
+        }
+        if let [one] = &self.target[..]
+            && let Some(uuid) = uuid(one)
+        {
+            let nobody = || Failure::new(Exit::No, format!("nobody runs array {one} (give its members to look at it)"));
+            return Client::connect(&place(uuid)?).map_err(io)?.ok_or_else(nobody).map(Some);
+        }
+        let found = self.open().group(output)?;
+        let Some(uuid) = identity(&found) else { return Ok(None) };
+        let path = place(uuid)?;
+        let Some(mut client) = Client::connect(&path).map_err(io)? else { return Ok(None) };
+        // Copies of an array have its UUID, too.
+        let status = client.ask(&Ask::Status).map_err(refused)?;
+        let own: Vec<String> = found.iter().filter_map(|found| crate::control::path_of(found.name())).collect();
+        let known = |path: &String| status.slots.iter().any(|slot| slot.path.as_ref() == Some(path));
+        if own.iter().any(known) {
+            return Ok(Some(client));
+        }
+        let why = format!("{}: runs an array with the same UUID, but other members", path.display());
+        Err(Failure::new(Exit::Refused, format!("{why}; --control PATH names the one that is meant")))
+    }
+
+    /// The array that somebody runs, or run here.
+    ///
+    /// # Errors
+    /// As [`running`](Self::running) and [`Run::start`].
+    pub(super) fn handle(&self, output: &Output) -> Result<Handle, Failure> {
+        if let Some(client) = self.running(output)? {
+            return Ok(Handle::Remote(client));
+        }
+        let run = Run::start(&self.open(), &Tuning::default(), output)?;
+        let administered = run.administer(None, None)?;
+        Ok(Handle::Own(Box::new(Own { administered, run })))
+    }
+}
+
+impl Handle {
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// What is refused, with its exit code.
+    pub(super) fn ask(&mut self, ask: &Ask) -> Result<Status, Failure> {
+        match self {
+            Self::Remote(client) => client.ask(ask).map_err(refused),
+            Self::Own(own) => match own.administered.desk.ask(ask) {
+                Answer::Done(status) => Ok(*status),
+                Answer::Refused(refusal) => Err(failure(&refusal)),
+            },
+        }
+    }
+
+    /// True if the array runs here, and only until the verb is done.
+    pub(super) const fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_))
+    }
+
+    /// Waits until nothing goes on in the background, with a bar. False if a signal came first.
+    ///
+    /// # Errors
+    /// The server went away.
+    pub(super) fn wait(&mut self, progress: bool, output: &Output) -> Result<bool, Failure> {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&interrupted);
+        ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))
+            .map_err(|error| Failure::new(Exit::Io, error))?;
+        let mut bar: Option<Bar> = None;
+        loop {
+            let status = self.ask(&Ask::Status)?;
+            let Some(pass) = status.pass else { return Ok(true) };
+            if interrupted.load(Ordering::SeqCst) {
+                return Ok(false);
+            }
+            let show = Show::of(output.quiet, progress);
+            let bar = bar.get_or_insert_with(|| Bar::new(pass.total_bytes, show));
+            bar.show(Progress { done_bytes: pass.done_bytes, total_bytes: pass.total_bytes });
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Lets go of the array; stops it, if it ran here. False if it ran here and is not in order yet.
+    ///
+    /// # Errors
+    /// What could not be written at the end.
+    pub(super) fn close(self) -> Result<bool, Failure> {
+        match self {
+            Self::Remote(_) => Ok(true),
+            Self::Own(own) => {
+                let Own { administered, run } = *own;
+                drop(administered);
+                run.stop()
+            }
+        }
+    }
+}
+
+fn refused(error: ClientError) -> Failure {
+    match error {
+        ClientError::Refused(refusal) => failure(&refusal),
+        other => Failure::new(Exit::Io, other),
+    }
+}
+
+fn failure(refusal: &Refusal) -> Failure {
+    let known = [Exit::No, Exit::Usage, Exit::Refused, Exit::BadInput, Exit::Io];
+    let exit = known.into_iter().find(|exit| *exit as u8 == refusal.exit_code).unwrap_or(Exit::Io);
+    Failure::new(exit, &refusal.message)
+}
+
+/// `6d8a1c3c:298c15ad:87a40c05:792e67d6`, as every verb prints it.
+fn uuid(word: &str) -> Option<Uuid> {
+    let digits = word.replace(':', "");
+    if digits.len() != 32 || word.len() != 35 || std::path::Path::new(word).exists() {
+        return None;
+    }
+    u128::from_str_radix(&digits, 16).ok().map(|number| Uuid(number.to_be_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uuid_is_read_as_it_is_printed_and_nothing_else_is_one() {
+        let word = "6d8a1c3c:298c15ad:87a40c05:792e67d6";
+        assert_eq!(uuid(word).map(|uuid| uuid.to_string()), Some(word.into()));
+        assert_eq!(uuid("6d8a1c3c298c15ad87a40c05792e67d6"), None);
+        assert_eq!(uuid("disk.img"), None);
+    }
+}

@@ -1,0 +1,300 @@
+//! Where a running array is administered: what may be done to it, and how it is.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use raid_core::health::{Health, State};
+use raid_core::{Member, SECTOR_BYTES};
+use raid_formats::record::Uuid;
+
+use super::meter::Meter;
+use super::name::path_of;
+use super::{Answer, ArrayState, Ask, Pass, PassKind, Refusal, RegionStatus, SlotState, SlotStatus, Status};
+use crate::create::lost;
+use crate::discover::Found;
+use crate::host::Running;
+use crate::media::{Media as _, MediaSpec, SharedMedia, open_mut};
+
+/// How often it is looked how far the work in the background is.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long a change may take to be on the members.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The tool's exit codes that a refusal can have.
+const USAGE: u8 = 2;
+const REFUSED: u8 = 3;
+const BAD_INPUT: u8 = 4;
+const IO: u8 = 5;
+
+/// What an array is called.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Its identity.
+    pub uuid: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Format, level and shape, for people.
+    pub description: String,
+    /// Where clients reach it.
+    pub uri: Option<String>,
+}
+
+/// Who is in a slot.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// As given.
+    pub member: String,
+    /// The same without links and working directory, if it is a file or a device.
+    pub path: Option<String>,
+}
+
+impl Held {
+    /// A member by the name it was given.
+    #[must_use]
+    pub fn new(member: &str) -> Self {
+        Self { member: member.to_owned(), path: path_of(member) }
+    }
+}
+
+/// The desk of one running array.
+pub struct Desk {
+    running: Arc<Running>,
+    about: About,
+    inside: Arc<Mutex<Inside>>,
+    clock: Option<(Sender<()>, JoinHandle<()>)>,
+    /// Held by whoever changes who is a member.
+    turn: Mutex<()>,
+}
+
+struct Inside {
+    held: Vec<Option<Held>>,
+    meter: Meter,
+    /// The most that was left of the pass under way.
+    total_bytes: u64,
+}
+
+impl Desk {
+    /// A desk for an array with these members in its slots.
+    ///
+    /// # Errors
+    /// No thread.
+    pub fn new(running: Arc<Running>, about: About, held: Vec<Option<Held>>) -> std::io::Result<Self> {
+        let mut inside = Inside { held, meter: Meter::default(), total_bytes: 0 };
+        inside.look(&running);
+        let inside = Arc::new(Mutex::new(inside));
+        let (stop, stopped) = channel();
+        let clock = std::thread::Builder::new().name("control clock".into()).spawn({
+            let (running, inside) = (Arc::clone(&running), Arc::clone(&inside));
+            move || look(&running, &inside, &stopped)
+        })?;
+        Ok(Self { running, about, inside, clock: Some((stop, clock)), turn: Mutex::default() })
+    }
+
+    /// Does what is asked.
+    pub fn ask(&self, ask: &Ask) -> Answer {
+        match self.obey(ask) {
+            Ok(()) => Answer::Done(Box::new(self.status())),
+            Err(refusal) => Answer::Refused(refusal),
+        }
+    }
+
+    fn obey(&self, ask: &Ask) -> Result<(), Refusal> {
+        if *ask == Ask::Status {
+            return Ok(());
+        }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.running.is_redundant() {
+            return Err(Refusal::new(REFUSED, "an array without redundancy can do without none of its members"));
+        }
+        match ask {
+            Ask::Status => Ok(()),
+            Ask::Fail { slot } => self.fail(Member(*slot)),
+            Ask::Remove { slot } => self.remove(Member(*slot)),
+            Ask::Add { member, slot, force } => self.add(member, *slot, *force),
+        }
+    }
+
+    fn state(&self, member: Member) -> Result<State, Refusal> {
+        let health = self.running.health();
+        let why = || Refusal::new(USAGE, format!("there is no slot {member}; the last is {}", health.members() - 1));
+        health.state(member).ok_or_else(why)
+    }
+
+    fn fail(&self, member: Member) -> Result<(), Refusal> {
+        if self.state(member)? == State::Missing {
+            return Err(Refusal::new(REFUSED, format!("slot {member} has no member that could fail")));
+        }
+        if !self.running.survives_without(member) {
+            let why = format!("the array does not survive without slot {member}: add a member to a missing slot first");
+            return Err(Refusal::new(REFUSED, why));
+        }
+        self.running.fail(member);
+        self.wait_for(|| self.running.is_noted()).ok_or_else(|| {
+            Refusal::new(IO, format!("slot {member} is out, but the others could not write that down yet"))
+        })
+    }
+
+    fn remove(&self, member: Member) -> Result<(), Refusal> {
+        if self.state(member)? != State::Missing {
+            let why = format!("slot {member} is in use; `raid fail` throws it out first");
+            return Err(Refusal::new(REFUSED, why));
+        }
+        let held = |inside: &mut Inside| inside.held.get_mut(usize::from(member.0)).and_then(Option::take);
+        let Some(was) = held(&mut self.inside()) else {
+            return Err(Refusal::new(REFUSED, format!("slot {member} is empty already")));
+        };
+        if self.wait_for(|| self.running.release(member)).is_none() {
+            if let Some(place) = self.inside().held.get_mut(usize::from(member.0)) {
+                *place = Some(was);
+            }
+            return Err(Refusal::new(IO, format!("slot {member}: the others could not write down yet that it is out")));
+        }
+        Ok(())
+    }
+
+    fn add(&self, name: &str, slot: Option<u8>, force: bool) -> Result<(), Refusal> {
+        let health = self.running.health();
+        let slot = match slot {
+            Some(slot) if self.state(Member(slot))? == State::Missing => slot,
+            Some(slot) => return Err(Refusal::new(REFUSED, format!("slot {slot} is not empty"))),
+            None => health.missing().iter().next().map(|member| member.0).ok_or_else(|| {
+                Refusal::new(REFUSED, "no slot is empty: there is nothing that a new member could do")
+            })?,
+        };
+        let bad = |error: &dyn std::fmt::Display| Refusal::new(BAD_INPUT, error);
+        let spec = MediaSpec::parse(name.as_ref()).map_err(|error| bad(&error))?;
+        let media = open_mut(&spec).map_err(|error| Refusal::new(IO, error))?.media;
+        self.check_loss(name, &(media.clone() as SharedMedia), force)?;
+        self.running.add(Member(slot), media).map_err(|error| bad(&format!("{name}: {error}")))?;
+        if let Some(place) = self.inside().held.get_mut(usize::from(slot)) {
+            *place = Some(Held::new(name));
+        }
+        Ok(())
+    }
+
+    /// Refuses a medium that holds something else than what this array left there.
+    fn check_loss(&self, name: &str, media: &SharedMedia, force: bool) -> Result<(), Refusal> {
+        let own = Found::inspect(name, media.clone()).is_ok_and(|found| {
+            found.others().is_empty() && raid_formats::assemble::Claimant::record(&found).array == self.about.uuid
+        });
+        if own {
+            return Ok(());
+        }
+        let losses = lost(name, media);
+        if let Some(loss) = losses.iter().find(|loss| !loss.erasable) {
+            let why = format!("{name}: {}: it would be found beside the array's; take it away first", loss.what);
+            return Err(Refusal::new(REFUSED, why));
+        }
+        match losses.first() {
+            Some(loss) if !force => Err(Refusal::new(REFUSED, format!("{name}: {}; --force overwrites it", loss.what))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until something is so, but not for ever.
+    fn wait_for(&self, mut so: impl FnMut() -> bool) -> Option<()> {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            if so() {
+                return Some(());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the array is.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let (health, regions) = (self.running.health(), self.running.regions());
+        let mut inside = self.inside();
+        inside.look(&self.running);
+        let state = match (self.running.is_broken(), health.in_sync().len() == u32::from(health.members())) {
+            (true, _) => ArrayState::Broken,
+            (false, true) => ArrayState::Healthy,
+            (false, false) => ArrayState::Degraded,
+        };
+        Status {
+            uuid: self.about.uuid.to_string(),
+            name: self.about.name.clone(),
+            description: self.about.description.clone(),
+            size_bytes: self.running.size_bytes(),
+            uri: self.about.uri.clone(),
+            state,
+            slots: (0..=u8::MAX).zip(&inside.held).map(|(slot, held)| slot_status(&health, slot, held)).collect(),
+            regions: RegionStatus {
+                total: regions.total,
+                dirty: regions.dirty,
+                in_doubt: regions.in_doubt,
+                region_bytes: self.running.region_bytes(),
+            },
+            pass: inside.pass(&self.running),
+            unhealed_rows: self.running.unhealed_rows(),
+        }
+    }
+}
+
+fn slot_status(health: &Health, slot: u8, held: &Option<Held>) -> SlotStatus {
+    let (state, mark) = match health.state(Member(slot)) {
+        Some(State::InSync) => (SlotState::InSync, None),
+        Some(State::Rebuilding { mark }) => (SlotState::Rebuilding, Some(mark.0.saturating_mul(SECTOR_BYTES))),
+        _ if held.is_some() => (SlotState::Failed, None),
+        _ => (SlotState::Missing, None),
+    };
+    SlotStatus {
+        slot,
+        member: held.as_ref().map(|held| held.member.clone()),
+        path: held.as_ref().and_then(|held| held.path.clone()),
+        state,
+        mark_bytes: mark,
+    }
+}
+
+impl Inside {
+    fn look(&mut self, running: &Running) {
+        match running.left_bytes() {
+            Some(left) => {
+                self.total_bytes = self.total_bytes.max(left);
+                self.meter.look(Instant::now(), left);
+            }
+            None => {
+                self.total_bytes = 0;
+                self.meter.rest();
+            }
+        }
+    }
+
+    fn pass(&self, running: &Running) -> Option<Pass> {
+        let left = running.left_bytes()?;
+        let filling = running.health().rebuilding().next().is_some();
+        Some(Pass {
+            kind: if filling { PassKind::Rebuild } else { PassKind::Resync },
+            done_bytes: self.total_bytes.saturating_sub(left),
+            total_bytes: self.total_bytes,
+            bytes_per_s: self.meter.rate(),
+            left_s: self.meter.left_s(),
+        })
+    }
+}
+
+/// Looks how far the work is until told to stop, so that a rate is known when somebody asks.
+fn look(running: &Running, inside: &Mutex<Inside>, stopped: &Receiver<()>) {
+    while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+        inside.lock().unwrap_or_else(PoisonError::into_inner).look(running);
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if let Some((stop, clock)) = self.clock.take() {
+            drop(stop);
+            drop(clock.join());
+        }
+    }
+}

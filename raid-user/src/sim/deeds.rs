@@ -1,0 +1,151 @@
+//! What disks and arithmetic do with an action when its turn has come, and the mistakes that can be made with it on purpose.
+//!
+//! A new mistake of [`Bug`](super::Bug) is made here, at the action that it spoils.
+
+use raid_core::Member;
+use raid_core::action::{Action, Buf, Token, Way, Work};
+use raid_core::rows::{Band, ROW_LEN};
+
+use super::bug::Bug;
+use super::compute::POISON;
+use super::disk::Chance;
+use super::story::Fact;
+use super::world::{Inside, Pending, World, index, target};
+
+impl Inside {
+    /// False if the action was decided before the present disk got the slot.
+    pub(super) fn is_meant(&self, member: Member, token: &Token) -> bool {
+        token.seen().is_none_or(|seen| seen >= self.out.disks[usize::from(member.0)].since)
+    }
+
+    /// Does an action. What it is answered with.
+    pub(super) fn done(&mut self, pending: Pending, world: &World) -> (Token, bool) {
+        let (token, well) = match target(&pending.action) {
+            Some((member, token)) if !self.is_meant(member, &token) => (token, false),
+            to => {
+                let answer = self.done_by_its_disk(pending, world);
+                if let (Some((member, _)), false) = (to, answer.1) {
+                    self.blame(member, &pending.action);
+                }
+                answer
+            }
+        };
+        self.out.story.note(Fact::Done { action: pending.action, well });
+        (token, well)
+    }
+
+    /// A disk failed something, and may be blamed for it.
+    fn blame(&mut self, member: Member, action: &Action) {
+        let guilt = &mut self.out.disks[usize::from(member.0)].guilt;
+        match action {
+            Action::Io { way: Way::Read, .. } => guilt.reads += 1,
+            _ => guilt.writes += 1,
+        }
+    }
+
+    fn done_by_its_disk(&mut self, pending: Pending, world: &World) -> (Token, bool) {
+        let bug = self.out.bug;
+        match pending.action {
+            Action::Io { token, way, member, at, len, buf } => {
+                let well = self.io(way, member, index(at.0), index(len.0), buf);
+                let ignored = match way {
+                    Way::Read => bug == Some(Bug::IgnoreReadError),
+                    Way::Write { .. } => bug == Some(Bug::IgnoreWriteError),
+                };
+                (token, well || ignored)
+            }
+            Action::Flush { token, member } => {
+                let disk = &mut self.out.disks[usize::from(member.0)];
+                let reaches = bug != Some(Bug::LostFlush) && (bug != Some(Bug::FlushOne) || member.0 == 0);
+                if let (true, Some(clock)) = (reaches, pending.clock()) {
+                    disk.flush(clock);
+                }
+                (token, disk.present)
+            }
+            Action::WriteLog { token, member, page } => {
+                let disk = &mut self.out.disks[usize::from(member.0)];
+                if disk.present && bug != Some(Bug::SkipLog) {
+                    let at = page as usize;
+                    disk.log.resize(disk.log.len().max(at + 1), Vec::new());
+                    disk.log[at].clear();
+                    disk.log[at].extend_from_slice(world.log.borrow().page(page));
+                }
+                (token, disk.present)
+            }
+            Action::WriteHealth { token, member } => {
+                let health = world.members.borrow().persisting();
+                let disk = &mut self.out.disks[usize::from(member.0)];
+                if disk.present && bug != Some(Bug::AckBeforeEpoch) {
+                    disk.health = Some(health);
+                }
+                (token, disk.present)
+            }
+            Action::Compute { token, slot, stripe, first, len, work } => {
+                let stripe = world.rows.geometry().stripe(stripe);
+                let work = match (bug, work) {
+                    (Some(Bug::ForgetQ), Work::Delta { column, request, p, .. }) => {
+                        Work::Delta { column, request, p, q: false }
+                    }
+                    (Some(Bug::WrongDegradedParity), Work::Delta { column, request, .. })
+                        if !world.members.borrow().view().is_whole() =>
+                    {
+                        Work::Take { column, request }
+                    }
+                    (Some(Bug::SkipRecover), Work::Recover { .. }) | (Some(Bug::SkipParity), Work::Parity { .. }) => {
+                        return (token, true);
+                    }
+                    (_, work) => work,
+                };
+                self.buffers.compute(slot, stripe.as_ref(), Band { first, len }, work);
+                (token, true)
+            }
+            Action::Complete { .. } => unreachable!("completions are not put off"),
+        }
+    }
+
+    fn io(&mut self, way: Way, member: Member, at: usize, len: usize, buf: Buf) -> bool {
+        match way {
+            Way::Read => {
+                let Some(values) = self.out.disks[usize::from(member.0)].read(at, len) else { return false };
+                match buf {
+                    Buf::Request(request) => {
+                        if let Some(own) = self.buffers.own(request) {
+                            own.values[..len].copy_from_slice(values);
+                        }
+                    }
+                    Buf::Slot { slot, column } => {
+                        let first = at % ROW_LEN;
+                        self.buffers.column(slot, column)[first..first + len].copy_from_slice(values);
+                    }
+                }
+                true
+            }
+            Way::Write { fua } => {
+                let dropped = self.out.bug == Some(Bug::DropWrite) && self.out.dice.one_in(40);
+                let disk = &mut self.out.disks[usize::from(member.0)];
+                let well = !std::mem::take(&mut disk.refuses) && disk.present;
+                if well && !dropped {
+                    self.write(member, at, len, buf, fua && self.out.bug != Some(Bug::LostFua), Chance::All);
+                }
+                well
+            }
+        }
+    }
+
+    /// Writes each sector with this chance: a write that the power cut caught is torn anywhere.
+    pub(super) fn write(&mut self, member: Member, at: usize, len: usize, buf: Buf, fua: bool, chance: Chance) {
+        let values = match buf {
+            Buf::Request(request) => self.buffers.own(request).map_or([POISON; ROW_LEN], |own| own.values),
+            Buf::Slot { slot, column } => {
+                let mut values = *self.buffers.column(slot, column);
+                values.rotate_left(at % ROW_LEN);
+                values
+            }
+        };
+        for (offset, value) in values.into_iter().take(len).enumerate() {
+            if chance.comes(&mut self.out.dice) {
+                self.out.disks[usize::from(member.0)].write(at + offset, value, fua);
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What happened, as facts that are cheap to note and can be told or drawn afterwards.
+
+use std::fmt;
+
+use raid_core::Member;
+use raid_core::action::Action;
+use raid_core::request::{Error, Kind, RequestId};
+
+/// What the user does with recovery, and the clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Steer {
+    Tick {
+        busy: bool,
+    },
+    Pause,
+    Resume,
+    /// Rows a second.
+    Rate(u64),
+    Free,
+}
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fact {
+    PowerOn { life: u32 },
+    PowerCut,
+    Asked { id: RequestId, kind: Kind, at: usize, len: usize },
+    Refused { id: RequestId },
+    Answered { id: RequestId, result: Result<(), Error> },
+    Vanishes { member: Member },
+    ThrownOut { member: Member },
+    WillFailWrite { member: Member },
+    Unreadable { member: Member, at: usize },
+    Added { member: Member, own: bool },
+    Absent { member: Member },
+    Swept,
+    Steered(Steer),
+    Issued { action: Action },
+    Done { action: Action, well: bool },
+}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PowerOn { life } => write!(f, "power on, life {life}"),
+            Self::PowerCut => f.write_str("power cut"),
+            Self::Asked { id, kind: Kind::Flush, .. } => write!(f, "request {}: flush", id.0),
+            Self::Asked { id, kind, at, len } => write!(f, "request {}: {kind:?} {len} at {at}", id.0),
+            Self::Refused { id } => write!(f, "request {}: refused", id.0),
+            Self::Answered { id, result: Ok(()) } => write!(f, "request {}: done", id.0),
+            Self::Answered { id, result: Err(error) } => write!(f, "request {}: {error}", id.0),
+            Self::Vanishes { member } => write!(f, "member {member} vanishes"),
+            Self::ThrownOut { member } => write!(f, "member {member} is thrown out"),
+            Self::WillFailWrite { member } => write!(f, "member {member} will fail a write"),
+            Self::Unreadable { member, at } => write!(f, "member {member}: sector {at} becomes unreadable"),
+            Self::Added { member, own: true } => write!(f, "member {member}: its own disk is added"),
+            Self::Added { member, own: false } => write!(f, "member {member}: another disk is added"),
+            Self::Absent { member } => write!(f, "member {member} is not there"),
+            Self::Swept => f.write_str("sweep of idle regions"),
+            Self::Steered(steer) => write!(f, "recovery: {steer:?}"),
+            Self::Issued { action } => write!(f, "    asks: {}", Deed(action)),
+            Self::Done { action, well: true } => write!(f, "    done: {}", Deed(action)),
+            Self::Done { action, well: false } => write!(f, "    FAILED: {}", Deed(action)),
+        }
+    }
+}
+
+/// An action in words.
+pub(super) struct Deed<'a>(pub(super) &'a Action);
+
+impl fmt::Display for Deed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use raid_core::action::Way;
+        match self.0 {
+            Action::Io { way, member, at, len, .. } => {
+                let way = match way {
+                    Way::Read => "read",
+                    Way::Write { fua: false } => "write",
+                    Way::Write { fua: true } => "write FUA",
+                };
+                write!(f, "member {member}: {way} {} at {}", len.0, at.0)
+            }
+            Action::Flush { member, .. } => write!(f, "member {member}: flush"),
+            Action::WriteLog { member, page, .. } => write!(f, "member {member}: log page {page}"),
+            Action::WriteHealth { member, token } => {
+                write!(f, "member {member}: states, epoch {}", token.seen().map_or(0, |epoch| epoch.0))
+            }
+            Action::Compute { slot, work, .. } => write!(f, "slot {}.{}: {work:?}", slot.shard, slot.slot),
+            Action::Complete { request, result } => write!(f, "request {}: {result:?}", request.0),
+        }
+    }
+}
+
+/// What happened so far, if anybody wants to know.
+#[derive(Debug, Default)]
+pub(super) struct Story {
+    facts: Option<Vec<Fact>>,
+}
+
+impl Story {
+    /// One that is told.
+    pub(super) const fn told() -> Self {
+        Self { facts: Some(Vec::new()) }
+    }
+
+    /// Notes a fact.
+    pub(super) fn note(&mut self, fact: Fact) {
+        if let Some(facts) = &mut self.facts {
+            facts.push(fact);
+        }
+    }
+
+    /// All of it.
+    pub(super) fn facts(&self) -> &[Fact] {
+        self.facts.as_deref().unwrap_or_default()
+    }
+}
