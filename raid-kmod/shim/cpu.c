@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The CPU's vector registers: whether they are there, and leave to use them. */
+/* The CPU: its vector registers, whether they are there, and leave to use them; and its clock. */
 #include <linux/kernel.h>
+#include <linux/timekeeping.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
 
@@ -30,4 +31,9 @@ void raid_cpu_begin(void)
 void raid_cpu_end(void)
 {
 	kernel_fpu_end();
+}
+
+u64 raid_now_ms(void)
+{
+	return ktime_get_ns() / NSEC_PER_MSEC;
 }

@@ -87,6 +87,7 @@ void raid_request_end(struct raid_request *request);
 u32 raid_cpu_features(void);
 void raid_cpu_begin(void);
 void raid_cpu_end(void);
+u64 raid_now_ms(void);
 
 /* Rust: src/target.rs */
 int raid_rs_ctr(struct dm_target *target, u64 sectors, unsigned int argc, char **argv, void **array, char **error);

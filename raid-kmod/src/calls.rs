@@ -27,6 +27,8 @@ struct State {
     /// Those that wait, by their own links.
     first: *mut RawRequest,
     last: *mut RawRequest,
+    /// Requests that ever came.
+    asked: u64,
 }
 
 // SAFETY: A request that waits, or has pieces under way, is the array's until it is ended; all of that is under one lock.
@@ -55,7 +57,7 @@ impl Calls {
             entries.push(Entry { request: core::ptr::null_mut(), skip: 0 }, GFP_KERNEL)?;
             free.push(number, GFP_KERNEL)?;
         }
-        let state = State { entries, free, first: core::ptr::null_mut(), last: core::ptr::null_mut() };
+        let state = State { entries, free, first: core::ptr::null_mut(), last: core::ptr::null_mut(), asked: 0 };
         Ok(Self { state: KBox::pin_init(new_spinlock!(state, "raid_calls"), GFP_KERNEL)? })
     }
 
@@ -82,6 +84,12 @@ impl Calls {
             }
         }
         state.last = request;
+        state.asked += 1;
+    }
+
+    /// Requests that ever came: whoever asks twice knows whether there were any in between.
+    pub(crate) fn asked(&self) -> u64 {
+        self.state.lock().asked
     }
 
     /// True if anybody waits in line.

@@ -9,11 +9,11 @@ use raid_core::flush::{Flushes, FLUSHES_MAX};
 use raid_core::health::Health;
 use raid_core::members::Members;
 use raid_core::plan::{self, How};
-use raid_core::recovery::Recovery;
+use raid_core::recovery::{Rates, Recovery};
 use raid_core::region::{RegionLog, RegionNo};
 use raid_core::request::{Refused, RequestId};
 use raid_core::reshape::Layouts;
-use raid_core::rows::{RowKind, Rows, ROW_SECTORS};
+use raid_core::rows::{RowKind, RowNo, Rows, ROW_SECTORS};
 use raid_core::stripe::{Limits, Shard};
 use raid_core::{Member, Sector, Sectors};
 
@@ -29,7 +29,10 @@ use crate::shim::{self, RawRequest, RawWhere};
 const BUDGET: u32 = 64;
 
 /// How often idle regions are looked at.
-const SWEEP_MS: u32 = 5000;
+const SWEEP_MS: u64 = 5000;
+
+/// How often recovery hears what time it is.
+const TICK_MS: u32 = 200;
 
 /// Regions that each shard looks at in one sweep.
 const SWEEP_REGIONS: usize = 4096;
@@ -54,6 +57,25 @@ pub(crate) struct Start {
     pub(crate) limits: Limits,
     /// All regions are in doubt.
     pub(crate) doubt: bool,
+    pub(crate) rates: Rates,
+}
+
+/// What the clock saw last.
+#[derive(Clone, Copy)]
+struct Clock {
+    swept_ms: u64,
+    ticked_ms: u64,
+    /// Requests from above until then.
+    asked: u64,
+}
+
+/// What is asked of recovery by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Stand still.
+    Hold,
+    /// Go on with what is due.
+    GoOn,
 }
 
 /// Whether shards may run.
@@ -79,6 +101,8 @@ pub(crate) struct Array {
     flushes: Locked<Flushes>,
     recovery: Locked<Recovery>,
     gate: Locked<Gate>,
+    clock: Locked<Clock>,
+    rates: Rates,
     parity: Parity,
     pub(crate) seats: Seats,
     calls: Calls,
@@ -107,7 +131,7 @@ impl Array {
     /// Makes all that an array will ever need. `lanes` call nobody yet.
     #[inline(never)]
     pub(crate) fn new(start: Start, seats: Seats, lanes: Lanes) -> Result<Self> {
-        let Start { rows, health, limits, doubt } = start;
+        let Start { rows, health, limits, doubt, rates } = start;
         let members = Members::new(health, limits.read_errors_max).map_err(out_of_memory)?;
         let (view, count, width) = (members.view(), rows.count(), usize::from(health.members()));
         let mut shards = KVVec::with_capacity(limits.shards.into(), GFP_KERNEL)?;
@@ -123,8 +147,10 @@ impl Array {
             log: locked!(log(), "raid_log")?,
             members: locked!(Ok(members), "raid_members")?,
             flushes: locked!(Ok(Flushes::new(view)), "raid_flushes")?,
-            recovery: locked!(Ok(Recovery::new(view, &limits, count, doubt)), "raid_recovery")?,
+            recovery: locked!(Ok(Recovery::new(view, &limits, count, doubt.then_some(RowNo(0)))), "raid_recovery")?,
             gate: locked!(Ok(Gate::New), "raid_gate")?,
+            clock: locked!(Ok(Clock { swept_ms: 0, ticked_ms: 0, asked: 0 }), "raid_clock")?,
+            rates,
             parity: Parity::choose(),
             seats,
             calls: Calls::new(limits.requests)?,
@@ -234,22 +260,47 @@ impl Array {
         }
     }
 
-    /// Takes back bits of regions that have been idle.
+    /// Tells recovery what time it is, and takes back bits of regions that have been idle.
     pub(crate) fn tick(&self) {
-        engine::sweep(self, SWEEP_REGIONS);
-        self.lanes.tick_after(SWEEP_MS);
+        let (now_ms, asked) = (shim::now_ms(), self.calls.asked());
+        let mut clock = self.clock.lock();
+        let before = *clock;
+        let sweeps = now_ms.saturating_sub(before.swept_ms) >= SWEEP_MS;
+        *clock = Clock { swept_ms: if sweeps { now_ms } else { before.swept_ms }, ticked_ms: now_ms, asked };
+        drop(clock);
+        engine::tick(self, now_ms.saturating_sub(before.ticked_ms), asked != before.asked);
+        if sweeps {
+            engine::sweep(self, SWEEP_REGIONS);
+        }
+        self.lanes.tick_after(TICK_MS);
+    }
+
+    /// Does what a message asks of recovery.
+    pub(crate) fn order(&self, order: Order) {
+        match order {
+            Order::Hold => engine::pause(self),
+            Order::GoOn => engine::resume(self),
+        }
+    }
+
+    /// True if recovery was told to stand still.
+    pub(crate) fn is_held(&self) -> bool {
+        self.with_recovery(|recovery| recovery.is_paused())
     }
 
     /// Begins, or goes on.
     pub(crate) fn resume(&self) {
         let was = core::mem::replace(&mut *self.gate.lock(), Gate::Open);
+        let now_ms = shim::now_ms();
+        *self.clock.lock() = Clock { swept_ms: now_ms, ticked_ms: now_ms, asked: 0 };
         if was == Gate::New {
+            engine::set_rates(self, self.rates);
             engine::start(self);
         }
         for lane in 0..self.limits.shards {
             self.lanes.wake(lane);
         }
-        self.lanes.tick_after(SWEEP_MS);
+        self.lanes.tick_after(TICK_MS);
     }
 
     /// Shuts the gate, and waits until nothing is under way. There are no requests from above any more.

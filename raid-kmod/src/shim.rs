@@ -127,4 +127,11 @@ extern "C" {
     pub(crate) fn raid_cpu_features() -> u32;
     pub(crate) fn raid_cpu_begin();
     pub(crate) fn raid_cpu_end();
+    fn raid_now_ms() -> u64;
+}
+
+/// The time, in milliseconds since the machine started.
+pub(crate) fn now_ms() -> u64 {
+    // SAFETY: Only asks.
+    unsafe { raid_now_ms() }
 }

@@ -12,7 +12,7 @@ use raid_core::stripe::Limits;
 use raid_core::{ArrayConfig, Columns, Member, Sectors};
 use raid_formats::table::{Activity, Info, Table};
 
-use crate::host::{Array, Start};
+use crate::host::{Array, Order, Start};
 use crate::ios::Lanes;
 use crate::seats::{Device, Seats};
 use crate::shim::{DmDev, DmTarget, RawLanes, RawRequest, RawWhere};
@@ -106,6 +106,7 @@ fn limits(table: &Table<'_, '_>, rows: &Rows, len: Sectors) -> core::result::Res
         log_page_words: 512,
         read_errors_max: 20,
         heal_window: 32,
+        checkpoint_rows: 16 * 1024,
     };
     Ok(limits)
 }
@@ -164,7 +165,8 @@ impl Target {
             let rows = rows(geometry)?;
             let limits = limits(&table, &rows, len)?;
             let health = table.health().map_err(|error| refuse(c"too many are to be rebuilt", error))?;
-            let start = Start { health, limits, doubt: table.options().sync, rows };
+            let (doubt, rates) = (table.options().sync, table.rates());
+            let start = Start { health, limits, doubt, rates, rows };
             Ok((start, share, hints))
         })??;
         // SAFETY: The caller's promise.
@@ -178,10 +180,11 @@ impl Target {
     fn info(&self) -> Info {
         let (progress, whole) = self.array.progress();
         let health = self.array.health();
-        let activity = match (self.array.is_resting(), health.rebuilding().next()) {
-            (true, _) => Activity::Idle,
-            (false, None) => Activity::Resync,
-            (false, Some(_)) => Activity::Recover,
+        let activity = match (self.array.is_held(), self.array.is_resting(), health.rebuilding().next()) {
+            (true, ..) => Activity::Frozen,
+            (_, true, _) => Activity::Idle,
+            (_, false, None) => Activity::Resync,
+            (_, false, Some(_)) => Activity::Recover,
         };
         let whole = if whole.is_zero() { self.share } else { whole };
         let progress = if self.array.redoes() { progress } else { whole };
@@ -310,8 +313,19 @@ unsafe extern "C" fn raid_rs_status(array: *mut c_void, form: u8, result: *mut u
 }
 
 #[no_mangle]
-unsafe extern "C" fn raid_rs_message(_: *mut c_void, _: u32, _: *const *const c_char) -> i32 {
-    EINVAL.to_errno()
+unsafe extern "C" fn raid_rs_message(array: *mut c_void, argc: u32, argv: *const *const c_char) -> i32 {
+    // SAFETY: Device-mapper hands over `argc` strings, at least one.
+    let word = unsafe { CStr::from_ptr(*argv) }.to_str().unwrap_or_default();
+    // SAFETY: Device-mapper calls between ctr and dtr.
+    let array = unsafe { &target(array).array };
+    let order = match word {
+        _ if argc != 1 || !array.redoes() => return EINVAL.to_errno(),
+        "frozen" => Order::Hold,
+        "idle" | "resync" | "recover" => Order::GoOn,
+        _ => return EINVAL.to_errno(),
+    };
+    array.order(order);
+    0
 }
 
 #[no_mangle]

@@ -14,6 +14,8 @@ mod options;
 mod status;
 
 use raid_core::health::{Event, Health, HealthError};
+use raid_core::recovery::Rates;
+use raid_core::rows::ROW_SECTORS;
 use raid_core::{ArrayConfig, Columns, Level, Member, Sector, Sectors, Sizes};
 
 pub use error::TableError;
@@ -29,6 +31,9 @@ const CHUNK_MIN: u64 = 8;
 
 /// Region size if none is given, in sectors: 4 MiB.
 const REGION_SECTORS: u64 = 1 << 13;
+
+/// Height of a row.
+const ROW_KIB: u64 = ROW_SECTORS / 2;
 
 /// Most regions of an array.
 const REGIONS_MAX: u64 = 1 << 21;
@@ -130,6 +135,15 @@ impl<'w, 'a> Table<'w, 'a> {
             health.set_write_mostly(member, true)?;
         }
         Ok(health)
+    }
+
+    /// How fast recovery may go. dm-raid counts KiB a second on each device.
+    #[must_use]
+    pub fn rates(&self) -> Rates {
+        let rows = |rate: Option<u32>| rate.filter(|rate| *rate > 0).map(|kib| u64::from(kib).div_ceil(ROW_KIB));
+        let ceiling_rows_s = rows(self.options.max_recovery_rate).unwrap_or(Rates::FREE.ceiling_rows_s);
+        let floor_rows_s = rows(self.options.min_recovery_rate).unwrap_or(ceiling_rows_s);
+        Rates { floor_rows_s, ceiling_rows_s }
     }
 
     /// Level and layout.

@@ -95,6 +95,16 @@ fn without_metadata_everybody_is_trusted_who_is_there_and_not_to_be_rebuilt() {
 }
 
 #[test]
+fn rates_are_rows_and_without_a_word_there_is_no_limit() {
+    let rates = |line| Table::parse(&words(line)).expect("a table").rates();
+    assert_eq!(rates("raid1 1 0 2 - a - b"), Rates::FREE);
+    let both = rates("raid1 5 0 min_recovery_rate 5 max_recovery_rate 400 2 - a - b");
+    assert_eq!(both, Rates { floor_rows_s: 2, ceiling_rows_s: 100 });
+    let most = rates("raid1 3 0 max_recovery_rate 400 2 - a - b");
+    assert_eq!(most, Rates { floor_rows_s: 100, ceiling_rows_s: 100 });
+}
+
+#[test]
 fn names_are_the_layouts_of_md() {
     let level = |line| Table::parse(&words(line)).expect("a table").level();
     assert_eq!(level("raid4 1 64 3 - a - b - c"), Level::Raid5(Raid5Layout::ParityFirst));

@@ -69,7 +69,10 @@ degraded() {
 	remove ours
 	remove peer
 	create ours "$(table raid-kmod $length $type "$parameters" 0 $count $*)"
+	# A peer with metadata finds those of the whole array, and is told of the members that left.
+	keep_metadata=yes
 	create peer "$(table raid $length $type "$parameters" 8 $count $*)"
+	keep_metadata=
 	[ "$whole" = "$(fingerprint /dev/mapper/ours)" ] || fail "$type without $*: content differs from the whole array's"
 	state=777
 	for size in 1 8 3 64 128 5 8 300; do

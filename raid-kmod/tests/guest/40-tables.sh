@@ -51,3 +51,18 @@ test_a_rebuild_goes_on_after_a_suspend() {
 	same_members 3
 }
 
+
+test_recovery_keeps_to_its_rate_and_stands_still_when_frozen() {
+	create ours "$(table raid-kmod $MEMBER_SECTORS raid1 "0 sync max_recovery_rate 1024" 0 2)"
+	dmsetup message ours 0 frozen || fail "no message"
+	for patience in 1 2 3 4 5 6 7 8 9 10; do
+		[ "$(field ours 5)" = frozen ] || sleep 0.1
+	done
+	[ "$(field ours 5)" = frozen ] || fail "$(dmsetup status ours)"
+	dmsetup message ours 0 resync || fail "no message"
+	[ "$(field ours 5)" = resync ] || fail "$(dmsetup status ours)"
+	dmsetup message ours 0 dance 2>/dev/null && fail "any word will do"
+	# 16 MiB would take sixteen seconds.
+	sleep 0.5
+	[ "$(field ours 5)" = resync ] || fail "it is through already: $(dmsetup status ours)"
+}

@@ -65,7 +65,7 @@ table() {
 
 # create NAME LINE
 create() {
-	case $2 in *mapper/meta*) fresh_metadata ;; esac
+	case $2/$keep_metadata in *mapper/meta*/) fresh_metadata ;; esac
 	dmsetup create "$1" --table "$2" || fail "no $1: $2; $(dmesg | tail -2 | tr '\n' ' ')"
 	[ -b "/dev/mapper/$1" ] || fail "/dev/mapper/$1 is no block device"
 }

@@ -87,7 +87,8 @@ mod tests {
         let found = files_say_what_they_are(&tree(&[("a/src/lib.rs", "//! This."), ("b/src/lib.rs", "// That.")]));
         assert_eq!(found, [Finding::new("b/src/lib.rs", 1, "does not begin with what it is (//!)")]);
         let licensed = format!("{LICENCE}//! This.");
-        let found = files_say_what_they_are(&tree(&[("raid-kmod/src/a.rs", &licensed), ("raid-kmod/src/b.rs", "//! This.")]));
+        let found =
+            files_say_what_they_are(&tree(&[("raid-kmod/src/a.rs", &licensed), ("raid-kmod/src/b.rs", "//! This.")]));
         assert_eq!(found, [Finding::new("raid-kmod/src/b.rs", 1, "does not begin with what it is (//!)")]);
     }
 
