@@ -19,3 +19,4 @@ pub mod lvm;
 pub mod md;
 pub mod record;
 pub mod source;
+pub mod table;

@@ -9,6 +9,7 @@ mod bench;
 mod command;
 mod crash;
 mod fuzz;
+mod kernel;
 mod mutants;
 mod no_std;
 mod rust_src;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The verbs of this workspace", after_help = NOT_YET)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The verbs of this workspace")]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -32,9 +33,6 @@ fn sim(seeds: u64, first_seed: u64) -> anyhow::Result<()> {
     let run = ["run", "--release", "--package", "raid-user", "--", "sim", "--seeds", &seeds.to_string()];
     command::perform(command::cargo().args(run).args(["--first-seed", &first_seed.to_string()]))
 }
-
-/// What people will look for and not find.
-const NOT_YET: &str = "Not yet: `kmod` (it comes with the kernel target).";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -83,6 +81,11 @@ enum Verb {
         #[arg(long, default_value_t = 0, value_name = "SEED")]
         first_seed: u64,
     },
+    /// Builds the kernel module and a kernel for it, and runs its tests in a guest
+    Kernel {
+        /// Part of a test's name; all if absent
+        filter: Option<String>,
+    },
     /// Runs the benchmarks whose name contains FILTER and writes benches/RESULTS.md anew
     Bench {
         /// Part of a benchmark file's name; all if absent
@@ -101,6 +104,7 @@ fn main() -> ExitCode {
         Verb::Asan => asan::run().map(|counts| println!("{counts}")),
         Verb::Mutants { name, seeds } => mutants::run(name.as_deref(), seeds),
         Verb::Sim { seeds, first_seed } => sim(seeds, first_seed),
+        Verb::Kernel { filter } => return kernel::run(filter.as_deref().unwrap_or_default()),
         Verb::Bench { filter } => bench::run(filter.as_deref()),
     };
     match done {

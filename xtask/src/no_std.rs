@@ -5,7 +5,7 @@
 use anyhow::{Context, Result};
 
 use crate::{
-    command::{cargo, command, find, output, perform},
+    command::{cargo, command, find, output, perform, tools_folder},
     rust_src,
 };
 
@@ -38,7 +38,7 @@ fn build_for(target: &str, crates: &[&str]) -> Result<&'static str> {
     let way = if has_target(target) || add_target(target) {
         "with the toolchain's own core"
     } else {
-        let library = rust_src::library().context("no rustup target and no Debian sources")?;
+        let library = rust_src::library(&tools_folder()).context("no rustup target and no Debian sources")?;
         cargo.arg("-Zbuild-std=core").env("RUSTC_BOOTSTRAP", "1").env(SOURCES_VARIABLE, library);
         "with core built from Debian's sources"
     };

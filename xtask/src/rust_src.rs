@@ -1,6 +1,6 @@
 //! The sources of Rust's `core` of the very version of the compiler, from Debian, where no target can be had ready-made.
 //!
-//! Nothing is installed: the package is unpacked below `target/tools`.
+//! Nothing is installed: the package is unpacked where the caller says.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     apt::Suite,
-    command::{command, output, tools_folder},
+    command::{command, output},
 };
 
 const PACKAGE: &str = "rust-src";
@@ -20,20 +20,20 @@ const PACKAGE: &str = "rust-src";
 /// Debian's names for what may hold the compiler's version, the likeliest first. Aliases, so they do not age.
 const SUITES: [&str; 4] = ["stable-backports", "testing", "unstable", "stable"];
 
-/// The `library` folder of the compiler's sources; downloads them the first time.
+/// The `library` folder of the compiler's sources, below `tools`; downloads them the first time.
 ///
 /// # Errors
 /// If no suite has that version, or the archive cannot be reached.
-pub(crate) fn library() -> Result<PathBuf> {
+pub(crate) fn library(tools: &Path) -> Result<PathBuf> {
     let release = release()?;
-    let folder = tools_folder().join(format!("rust-src-{release}"));
+    let folder = tools.join(format!("rust-src-{release}"));
     let library = folder.join("library");
     if library.join("core/src/lib.rs").exists() {
         return Ok(library);
     }
     let mut reasons = Vec::new();
     for suite in SUITES {
-        match fetch(suite, &release, &folder) {
+        match fetch(suite, &release, tools, &folder) {
             Ok(()) => return Ok(library),
             Err(error) => reasons.push(format!("{suite}: {error:#}")),
         }
@@ -42,14 +42,14 @@ pub(crate) fn library() -> Result<PathBuf> {
 }
 
 /// The compiler's version, such as `1.95.0`.
-fn release() -> Result<String> {
+pub(crate) fn release() -> Result<String> {
     let words = output(command("rustc").arg("-vV"))?;
     let release = words.lines().find_map(|line| line.strip_prefix("release: "));
     release.map(str::to_owned).context("rustc -vV names no release")
 }
 
-fn fetch(suite: &str, release: &str, folder: &Path) -> Result<()> {
-    let apt_folder = tools_folder().join("apt").join(suite);
+fn fetch(suite: &str, release: &str, tools: &Path, folder: &Path) -> Result<()> {
+    let apt_folder = tools.join("apt").join(suite);
     let archive = Suite::open(&apt_folder, suite)?;
     let versions = archive.versions(PACKAGE)?;
     let wanted = format!("{release}+");
@@ -63,8 +63,11 @@ fn fetch(suite: &str, release: &str, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Unpacks one folder of a package (the whole is six times as much), and puts it in place only when it is complete.
-fn unpack(package: &Path, inner: &str, folder: &Path) -> Result<()> {
+/// Unpacks one folder or file of a package into `folder`, and puts that in place only when it is complete.
+///
+/// # Errors
+/// If there is no room, or the package has no such folder.
+pub(crate) fn unpack(package: &Path, inner: &str, folder: &Path) -> Result<()> {
     let partial = folder.with_extension("partial");
     if partial.exists() {
         fs::remove_dir_all(&partial)?;

@@ -1,5 +1,7 @@
 //! The programs that tests use as peers, and the packages that hold them.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use crate::{apt, command};
@@ -38,12 +40,32 @@ pub(crate) const FOR_TESTS: [Tool; 13] = [
     CXX,
 ];
 
+/// What builds a Linux kernel with Rust in it, and what its guest is filled with.
+pub(crate) const FOR_KERNEL: [Tool; 13] = [
+    tool("make", "make", BUILD),
+    tool("gcc", "gcc", BUILD),
+    tool("flex", "flex", BUILD),
+    tool("bison", "bison", BUILD),
+    tool("bc", "bc", BUILD),
+    tool("xz", "xz-utils", BUILD),
+    tool("clang-19", "clang-19", BUILD),
+    tool("ld.lld-19", "lld-19", BUILD),
+    tool("llvm-ar-19", "llvm-19", BUILD),
+    tool("/usr/lib/llvm-19/lib/libclang.so", "libclang-19-dev", BUILD),
+    tool("/bin/busybox", "busybox-static", GUEST),
+    tool("dmsetup", "dmsetup", GUEST),
+    tool("mdadm", "mdadm", GUEST),
+];
+
+const BUILD: &str = "building a kernel for the tests of raid-kmod";
+const GUEST: &str = "the guest that tests raid-kmod";
+
 /// Installs what is missing if it can, and tells what will not be tested if it cannot.
 ///
 /// # Errors
 /// If the package manager is there and allowed to install, but fails.
 pub(crate) fn ensure(tools: &[Tool]) -> Result<Vec<String>> {
-    let missing: Vec<&Tool> = tools.iter().filter(|tool| command::find(tool.program).is_none()).collect();
+    let missing: Vec<&Tool> = tools.iter().filter(|tool| !tool.is_there()).collect();
     if missing.is_empty() {
         return Ok(Vec::new());
     }
@@ -57,6 +79,15 @@ pub(crate) fn ensure(tools: &[Tool]) -> Result<Vec<String>> {
 }
 
 impl Tool {
+    /// A path is looked for where it says.
+    fn is_there(&self) -> bool {
+        if self.program.starts_with('/') {
+            Path::new(self.program).exists()
+        } else {
+            command::find(self.program).is_some()
+        }
+    }
+
     fn skip(&self, hindrance: &str) -> String {
         format!("{}: {} is missing and {hindrance}", self.serves, self.program)
     }

@@ -21,8 +21,9 @@ use super::loops::{Check, Claim, Dot, Fixed, Listed, Plain, Pq, Step, Stream, St
 /// looked at soon. Any other number: they are in the caches.
 pub const MEMORY: u8 = 1;
 
-/// The entry points of one ISA. C's calling convention, as they may come from a leaf object.
+/// The entry points of one ISA. C's calling convention and layout, as they may come from a leaf object.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Kernels {
     /// `out` = Σ sources.
     pub xor: unsafe extern "C" fn(sources: *const *const u8, count: usize, out: *mut u8, len: usize, temporal: u8),

@@ -8,7 +8,7 @@ use super::count::{self, Counts};
 use crate::{
     asan,
     command::{cargo, find, output, perform},
-    fuzz, no_std, tidy, tools,
+    fuzz, kernel, no_std, tidy, tools,
 };
 
 /// How long each fuzz target runs: enough to replay its corpus and see that it lives.
@@ -28,7 +28,7 @@ const fn step(name: &'static str, quick: bool, what: &'static str, run: fn() -> 
 }
 
 /// All steps, the cheap ones first.
-pub(super) const STEPS: [Step; 15] = [
+pub(super) const STEPS: [Step; 16] = [
     step("tools", false, "programs that tests use as peers", tools_for_tests),
     step("fmt", true, "the format of the code", fmt),
     step("tidy", true, "the house rules", || tidy::run().map(|()| Counts::pass())),
@@ -53,6 +53,7 @@ pub(super) const STEPS: [Step; 15] = [
         let sim = ["run", "--release", "--package", "raid-user", "--", "sim", "--seeds", "10000"];
         one(cargo().args(sim))
     }),
+    step("kernel", false, "the device-mapper target in a guest, against dm-raid", || kernel::tests("")),
     step("demo", false, "README's first command", demo),
     step("deny", false, "licences and sources of dependencies", deny),
 ];

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Owns struct target_type and forwards. It decides nothing. */
+#include <linux/bio.h>
+#include <linux/blkdev.h>
+#include <linux/device-mapper.h>
+#include <linux/module.h>
+
+#include "shim.h"
+
+size_t raid_request_bytes(void)
+{
+	return sizeof(struct raid_request);
+}
+
+struct dm_dev *raid_device_get(struct dm_target *target, const char *name)
+{
+	struct dm_dev *device;
+
+	return dm_get_device(target, name, dm_table_get_mode(target->table), &device) ? NULL : device;
+}
+
+void raid_device_put(struct dm_target *target, struct dm_dev *device)
+{
+	dm_put_device(target, device);
+}
+
+u64 raid_device_sectors(struct dm_dev *device)
+{
+	return bdev_nr_sectors(device->bdev);
+}
+
+const char *raid_device_name(struct dm_dev *device)
+{
+	return device->name;
+}
+
+static int raid_ctr(struct dm_target *target, unsigned int argc, char **argv)
+{
+	int result = raid_rs_ctr(target, target->len, argc, argv, &target->private, &target->error);
+
+	if (result)
+		return result;
+	target->num_flush_bios = 1;
+	target->flush_supported = true;
+	target->needs_bio_set_dev = true;
+	target->per_io_data_size = sizeof(struct raid_bio);
+	return 0;
+}
+
+static void raid_dtr(struct dm_target *target)
+{
+	raid_rs_dtr(target->private);
+}
+
+static int raid_map(struct dm_target *target, struct bio *bio)
+{
+	struct raid_bio *beside = dm_per_bio_data(bio, sizeof(*beside));
+	struct raid_request *request = &beside->request;
+	struct raid_where where;
+
+	*request = (struct raid_request) {
+		.at = dm_target_offset(target, bio->bi_iter.bi_sector),
+		.sectors = bio_sectors(bio),
+		.fua = bio->bi_opf & REQ_FUA,
+	};
+	if (bio->bi_opf & REQ_PREFLUSH)
+		request->op = RAID_FLUSH;
+	else if (bio_op(bio) == REQ_OP_READ)
+		request->op = RAID_READ;
+	else if (bio_op(bio) == REQ_OP_WRITE)
+		request->op = RAID_WRITE;
+	else
+		return DM_MAPIO_KILL;
+	beside->iter = bio->bi_iter;
+	beside->taken_over = false;
+	switch (raid_rs_map(target->private, request, &where)) {
+	case RAID_PASSED_ON:
+		beside->taken_over = raid_rs_redoes(target->private);
+		if (where.sectors < request->sectors)
+			dm_accept_partial_bio(bio, where.sectors);
+		request->sectors = where.sectors;
+		beside->iter = bio->bi_iter;
+		bio_set_dev(bio, where.device->bdev);
+		bio->bi_iter.bi_sector = where.at;
+		return DM_MAPIO_REMAPPED;
+	case RAID_TAKEN:
+		return DM_MAPIO_SUBMITTED;
+	default:
+		return DM_MAPIO_KILL;
+	}
+}
+
+/* May run in an interrupt: a request that failed below is queued for whoever can do it another way. */
+static int raid_end_io(struct dm_target *target, struct bio *bio, blk_status_t *error)
+{
+	struct raid_bio *beside = dm_per_bio_data(bio, sizeof(*beside));
+
+	if (!beside->taken_over || !*error)
+		return DM_ENDIO_DONE;
+	beside->taken_over = false;
+	bio->bi_status = BLK_STS_OK;
+	raid_lanes_failed(raid_rs_lanes(target->private), beside);
+	return DM_ENDIO_INCOMPLETE;
+}
+
+static void raid_resume(struct dm_target *target)
+{
+	raid_rs_resume(target->private);
+}
+
+static void raid_postsuspend(struct dm_target *target)
+{
+	raid_rs_postsuspend(target->private);
+}
+
+static void raid_status(struct dm_target *target, status_type_t type, unsigned int flags, char *result,
+			unsigned int room)
+{
+	raid_rs_status(target->private, type == STATUSTYPE_INFO ? 0 : type == STATUSTYPE_TABLE ? 1 : 2, result, room);
+}
+
+static int raid_message(struct dm_target *target, unsigned int argc, char **argv, char *result, unsigned int room)
+{
+	return raid_rs_message(target->private, argc, argv);
+}
+
+static int raid_iterate_devices(struct dm_target *target, iterate_devices_callout_fn call, void *data)
+{
+	struct dm_dev *device;
+	u64 sectors;
+	int result = 0;
+	u16 number;
+
+	for (number = 0; !result && number < 256; number++) {
+		device = raid_rs_device(target->private, number, &sectors);
+		if (device)
+			result = call(target, device, 0, sectors, data);
+	}
+	return result;
+}
+
+/* Pages must not change while several members, or parity, are made of them. */
+static void raid_io_hints(struct dm_target *target, struct queue_limits *limits)
+{
+	u32 least = raid_rs_hint(target->private, false);
+
+	if (least) {
+		limits->io_min = least;
+		limits->io_opt = raid_rs_hint(target->private, true);
+	}
+	limits->features |= BLK_FEAT_STABLE_WRITES;
+}
+
+static struct target_type raid_target = {
+	.name = "raid-kmod",
+	.version = { 0, 1, 0 },
+	.module = THIS_MODULE,
+	.ctr = raid_ctr,
+	.dtr = raid_dtr,
+	.map = raid_map,
+	.end_io = raid_end_io,
+	.postsuspend = raid_postsuspend,
+	.resume = raid_resume,
+	.status = raid_status,
+	.message = raid_message,
+	.iterate_devices = raid_iterate_devices,
+	.io_hints = raid_io_hints,
+};
+
+int raid_dm_register(void)
+{
+	return dm_register_target(&raid_target);
+}
+
+void raid_dm_unregister(void)
+{
+	dm_unregister_target(&raid_target);
+}

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * I/O to members, made beforehand: a bio lies inside of each struct raid_io, so nothing is allocated when it is sent.
+ * A finished one is queued to a lane, whose work gives it to Rust in process context.
+ */
+#include <linux/bio.h>
+#include <linux/blkdev.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "shim.h"
+
+struct raid_io {
+	u64 token[8];			/* Rust's receipt. First: Rust reads it there. */
+	struct llist_node node;
+	struct raid_lanes *lanes;
+	struct page *page;
+	u16 lane;
+	bool well;
+	struct bio_vec vec;
+	struct bio bio;
+};
+
+struct raid_lane {
+	struct work_struct work;
+	struct llist_head done;
+	struct raid_lanes *lanes;
+	u16 number;
+} ____cacheline_aligned_in_smp;
+
+struct raid_lanes {
+	void *array;
+	struct workqueue_struct *queue;
+	struct delayed_work tick;
+	struct llist_head failed;
+	atomic_t out;			/* I/O that Rust has not heard of yet */
+	wait_queue_head_t quiet;
+	u16 count;
+	struct raid_lane lane[];
+};
+
+static void raid_lane_work(struct work_struct *work)
+{
+	struct raid_lane *lane = container_of(work, struct raid_lane, work);
+	struct blk_plug plug;
+
+	blk_start_plug(&plug);
+	raid_rs_lane(lane->lanes->array, lane->number);
+	blk_finish_plug(&plug);
+}
+
+static void raid_tick_work(struct work_struct *work)
+{
+	struct raid_lanes *lanes = container_of(to_delayed_work(work), struct raid_lanes, tick);
+
+	raid_rs_tick(lanes->array);
+}
+
+struct raid_lanes *raid_lanes_new(void *array, u16 count)
+{
+	struct raid_lanes *lanes = kvzalloc(struct_size(lanes, lane, count), GFP_KERNEL);
+	u16 number;
+
+	if (!lanes)
+		return NULL;
+	lanes->queue = alloc_workqueue("raid", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (!lanes->queue) {
+		kvfree(lanes);
+		return NULL;
+	}
+	lanes->array = array;
+	lanes->count = count;
+	init_waitqueue_head(&lanes->quiet);
+	init_llist_head(&lanes->failed);
+	INIT_DELAYED_WORK(&lanes->tick, raid_tick_work);
+	for (number = 0; number < count; number++) {
+		struct raid_lane *lane = &lanes->lane[number];
+
+		INIT_WORK(&lane->work, raid_lane_work);
+		init_llist_head(&lane->done);
+		lane->lanes = lanes;
+		lane->number = number;
+	}
+	return lanes;
+}
+
+void raid_lanes_free(struct raid_lanes *lanes)
+{
+	cancel_delayed_work_sync(&lanes->tick);
+	destroy_workqueue(lanes->queue);
+	kvfree(lanes);
+}
+
+void raid_lane_wake(struct raid_lanes *lanes, u16 lane)
+{
+	queue_work(lanes->queue, &lanes->lane[lane].work);
+}
+
+/* All that finished since the last call, in the order of finishing. */
+struct raid_io *raid_lane_take(struct raid_lanes *lanes, u16 lane)
+{
+	struct llist_node *node = llist_del_all(&lanes->lane[lane].done);
+
+	return node ? llist_entry(llist_reverse_order(node), struct raid_io, node) : NULL;
+}
+
+struct raid_io *raid_io_next(struct raid_io *io)
+{
+	return io->node.next ? llist_entry(io->node.next, struct raid_io, node) : NULL;
+}
+
+/* All requests that failed below since the last call, chained by their own links. */
+struct raid_request *raid_lanes_take_failed(struct raid_lanes *lanes)
+{
+	struct llist_node *node = llist_del_all(&lanes->failed);
+	struct raid_request *chain = NULL;
+	struct raid_bio *beside, *next;
+
+	llist_for_each_entry_safe(beside, next, node, node) {
+		beside->request.next = chain;
+		chain = &beside->request;
+	}
+	return chain;
+}
+
+void raid_lanes_failed(struct raid_lanes *lanes, struct raid_bio *beside)
+{
+	llist_add(&beside->node, &lanes->failed);
+	raid_lane_wake(lanes, 0);
+}
+
+/* Waits until nothing is out and no lane has anything to do. */
+void raid_lanes_wait(struct raid_lanes *lanes)
+{
+	do {
+		wait_event(lanes->quiet, !atomic_read(&lanes->out));
+		flush_workqueue(lanes->queue);
+	} while (atomic_read(&lanes->out));
+}
+
+void raid_lanes_tick(struct raid_lanes *lanes, unsigned int after_ms)
+{
+	queue_delayed_work(lanes->queue, &lanes->tick, msecs_to_jiffies(after_ms));
+}
+
+void raid_lanes_no_tick(struct raid_lanes *lanes)
+{
+	cancel_delayed_work_sync(&lanes->tick);
+}
+
+struct raid_io *raid_ios_new(u32 count, bool pages)
+{
+	struct raid_io *ios = kvcalloc(count, sizeof(*ios), GFP_KERNEL);
+	u32 number;
+
+	for (number = 0; ios && pages && number < count; number++) {
+		ios[number].page = alloc_page(GFP_KERNEL);
+		if (!ios[number].page) {
+			raid_ios_free(ios, count);
+			return NULL;
+		}
+	}
+	return ios;
+}
+
+void raid_ios_free(struct raid_io *ios, u32 count)
+{
+	u32 number;
+
+	for (number = 0; number < count; number++)
+		if (ios[number].page)
+			__free_page(ios[number].page);
+	kvfree(ios);
+}
+
+struct raid_io *raid_io_at(struct raid_io *ios, u32 number)
+{
+	return &ios[number];
+}
+
+void *raid_io_bytes(struct raid_io *io)
+{
+	return page_address(io->page);
+}
+
+bool raid_io_well(struct raid_io *io)
+{
+	return io->well;
+}
+
+void raid_io_taken(struct raid_lanes *lanes)
+{
+	if (atomic_dec_and_test(&lanes->out))
+		wake_up(&lanes->quiet);
+}
+
+static void raid_io_queue(struct raid_io *io)
+{
+	struct raid_lane *lane = &io->lanes->lane[io->lane];
+
+	llist_add(&io->node, &lane->done);
+	queue_work(io->lanes->queue, &lane->work);
+}
+
+/* May run in an interrupt. */
+static void raid_io_end(struct bio *bio)
+{
+	struct raid_io *io = bio->bi_private;
+
+	io->well = !bio->bi_status;
+	bio_uninit(bio);
+	raid_io_queue(io);
+}
+
+static void raid_io_out(struct raid_io *io, struct raid_lanes *lanes, u16 lane)
+{
+	io->lanes = lanes;
+	io->lane = lane;
+	atomic_inc(&lanes->out);
+}
+
+static void raid_io_send(struct raid_io *io, u64 at)
+{
+	io->bio.bi_iter.bi_sector = at;
+	io->bio.bi_end_io = raid_io_end;
+	io->bio.bi_private = io;
+	submit_bio_noacct(&io->bio);
+}
+
+static blk_opf_t raid_io_flags(bool write, bool fua)
+{
+	return write ? REQ_OP_WRITE | (fua ? REQ_FUA : 0) : REQ_OP_READ;
+}
+
+/* The bytes are those of row's page, which may be another's. */
+void raid_io_page(struct raid_io *io, struct raid_io *row, struct raid_lanes *lanes, u16 lane, struct dm_dev *device,
+		  u64 at, u32 skip_bytes, u32 bytes, bool write, bool fua)
+{
+	raid_io_out(io, lanes, lane);
+	bio_init(&io->bio, device->bdev, &io->vec, 1, raid_io_flags(write, fua));
+	__bio_add_page(&io->bio, row->page, bytes, skip_bytes);
+	raid_io_send(io, at);
+}
+
+static struct raid_bio *raid_beside(struct raid_request *request)
+{
+	return container_of(request, struct raid_bio, request);
+}
+
+static struct bio *raid_bio(struct raid_request *request)
+{
+	return dm_bio_from_per_bio_data(raid_beside(request), sizeof(struct raid_bio));
+}
+
+/* The list of a bio's pages is shared, its place in it is not. */
+void raid_io_request(struct raid_io *io, struct raid_lanes *lanes, u16 lane, struct dm_dev *device, u64 at,
+		     struct raid_request *request, u32 skip_bytes, u32 bytes, bool write, bool fua)
+{
+	struct bio *bio = raid_bio(request);
+
+	raid_io_out(io, lanes, lane);
+	bio_init(&io->bio, device->bdev, bio->bi_io_vec, 0, raid_io_flags(write, fua));
+	bio_set_flag(&io->bio, BIO_CLONED);
+	io->bio.bi_iter = raid_beside(request)->iter;
+	bio_advance_iter(&io->bio, &io->bio.bi_iter, skip_bytes);
+	io->bio.bi_iter.bi_size = bytes;
+	raid_io_send(io, at);
+}
+
+void raid_io_flush(struct raid_io *io, struct raid_lanes *lanes, u16 lane, struct dm_dev *device)
+{
+	raid_io_out(io, lanes, lane);
+	bio_init(&io->bio, device->bdev, NULL, 0, REQ_OP_WRITE | REQ_PREFLUSH);
+	raid_io_send(io, 0);
+}
+
+/* There is nothing to be done: the answer comes as all others do. */
+void raid_io_done(struct raid_io *io, struct raid_lanes *lanes, u16 lane, bool well)
+{
+	raid_io_out(io, lanes, lane);
+	io->well = well;
+	raid_io_queue(io);
+}
+
+void raid_request_copy(struct raid_request *request, u32 skip_bytes, void *buffer, u32 bytes, bool to_request)
+{
+	struct bio *bio = raid_bio(request);
+	struct bvec_iter iter = raid_beside(request)->iter;
+	struct bio_vec vec;
+
+	bio_advance_iter(bio, &iter, skip_bytes);
+	iter.bi_size = bytes;
+	__bio_for_each_segment(vec, bio, iter, iter) {
+		if (to_request)
+			memcpy_to_bvec(&vec, buffer);
+		else
+			memcpy_from_bvec(buffer, &vec);
+		buffer += vec.bv_len;
+	}
+}
+
+void raid_request_end(struct raid_request *request)
+{
+	struct bio *bio = raid_bio(request);
+
+	bio->bi_status = request->error == RAID_WELL ? BLK_STS_OK : BLK_STS_IOERR;
+	bio_endio(bio);
+}

@@ -1,0 +1,140 @@
+# Members that fail, and what brings them back.
+
+# over NUMBER: a device-mapper device on a RAM disk, to be given another table later; prints its name.
+over() {
+	dmsetup create under$1 --table "0 $MEMBER_SECTORS linear /dev/ram$1 0" || fail "no under$1"
+}
+
+# under NUMBER TABLE: gives it that table, at once.
+under() {
+	dmsetup suspend --noflush under$1 && dmsetup load under$1 --table "$2" && dmsetup resume under$1 || fail "under$1: $2"
+}
+
+# line TYPE PARAMETERS COUNT: a line for under0..
+line() {
+	local devices= number=0
+	while [ $number -lt $3 ]; do
+		devices="$devices - /dev/mapper/under$number"
+		number=$((number + 1))
+	done
+	echo "0 $(length_of $1 $3) raid-kmod $1 $(echo $2 | wc -w) $2 $3$devices"
+}
+
+test_a_read_error_is_repaired_from_the_others() {
+	for words in "raid1 2 0" "raid5_ls 3 64" "raid6_zr 4 64" "raid10 4 64 raid10_format near"; do
+		set -- $(echo "$words" | cut -d' ' -f1,2) "$(echo "$words" | cut -d' ' -f3-)"
+		number=0
+		while [ $number -lt $2 ]; do
+			over $number
+			number=$((number + 1))
+		done
+		create ours "$(line $1 "$3" $2)"
+		fill /dev/mapper/ours $(length_of $1 $2)
+		before=$(fingerprint /dev/mapper/ours)
+		under 0 "0 $MEMBER_SECTORS dust /dev/ram0 0 512"
+		for block in 0 7 100 101 5000 32767; do
+			dmsetup message under0 0 addbadblock $block >/dev/null 2>&1 || fail "no bad block"
+		done
+		dmsetup message under0 0 enable || fail "dust stays off"
+		dd if=/dev/mapper/under0 of=/dev/null bs=4096 count=1 iflag=direct 2>/dev/null && fail "the bad block reads well"
+		echo 3 >/proc/sys/vm/drop_caches
+		[ "$before" = "$(fingerprint /dev/mapper/ours)" ] || fail "$1: the content changed"
+		case $(field ours 3) in *D*) fail "$1: a member was thrown out: $(dmsetup status ours)" ;; esac
+		# Who wrote over a bad block has repaired it. Reads that another member serves find nothing to repair.
+		[ "$1" = raid1 ] || [ "$1" = raid10 ] || dmsetup message under0 0 countbadblocks >/tmp/count 2>&1
+		remove ours
+		dmsetup remove_all --force
+	done
+}
+
+test_a_member_that_fails_a_write_is_out_and_the_data_stay() {
+	for words in "raid1 2 0" "raid5_ls 3 64" "raid6_zr 4 64" "raid10 4 64 raid10_format near"; do
+		set -- $(echo "$words" | cut -d' ' -f1,2) "$(echo "$words" | cut -d' ' -f3-)"
+		number=0
+		while [ $number -lt $2 ]; do
+			over $number
+			number=$((number + 1))
+		done
+		create ours "$(line $1 "$3" $2)"
+		create peer "$(table raid $(length_of $1 $2) $1 "$3" 8 $2)"
+		fill /dev/mapper/peer $(length_of $1 $2)
+		put /dev/mapper/ours 0 128 0
+		under 1 "0 $MEMBER_SECTORS error"
+		fill /dev/mapper/ours $(length_of $1 $2)
+		case $(field ours 3) in ?D*) ;; *) fail "$1: member 1 is not out: $(dmsetup status ours)" ;; esac
+		[ "$(fingerprint /dev/mapper/ours)" = "$(fingerprint /dev/mapper/peer)" ] || fail "$1: contents differ"
+		remove ours
+		remove peer
+		dmsetup remove_all --force
+		number=0
+		same_members $2 1
+	done
+}
+
+test_more_failures_than_the_level_survives_are_errors_and_no_wrong_data() {
+	for number in 0 1 2; do over $number; done
+	create ours "$(line raid5_ls 64 3)"
+	fill /dev/mapper/ours $(length_of raid5_ls 3)
+	under 0 "0 $MEMBER_SECTORS error"
+	under 1 "0 $MEMBER_SECTORS error"
+	dd if=/tmp/random of=/dev/mapper/ours bs=4096 count=1 oflag=direct 2>/dev/null && fail "a write went well"
+	dd if=/dev/mapper/ours of=/dev/null bs=64k count=4 iflag=direct 2>/dev/null && fail "a read went well"
+	return 0
+}
+
+# rebuild TYPE PARAMETERS COUNT SLOT..: slots are filled with rubbish and rebuilt; then they are as the peer's.
+rebuild() {
+	local type=$1 parameters=$2 count=$3 length slot sector
+	shift 3
+	length=$(length_of $type $count)
+	create ours "$(table raid-kmod $length $type "$parameters" 0 $count)"
+	create peer "$(table raid $length $type "$parameters" 8 $count)"
+	fill /dev/mapper/ours $length
+	fill /dev/mapper/peer $length
+	remove ours
+	for slot in $*; do
+		dd if=/dev/urandom of=/dev/ram$slot bs=1M count=16 2>/dev/null
+		parameters="$parameters rebuild $slot"
+	done
+	create ours "$(table raid-kmod $length $type "$parameters" 0 $count)"
+	# Writes go on while members are filled.
+	for sector in 0 1000 5000 12345 20000; do
+		put /dev/mapper/ours $sector 64 $sector
+		put /dev/mapper/peer $sector 64 $sector
+	done
+	wait_idle ours
+	case $(field ours 3) in *[!A]*) fail "$type $*: $(dmsetup status ours)" ;; esac
+	remove ours
+	remove peer
+	same_members $count
+	zero_members
+}
+
+test_members_are_rebuilt_under_load() {
+	rebuild raid1 0 2 1
+	rebuild raid5_ls 64 3 0
+	rebuild raid6_zr 64 5 1 3
+	rebuild raid10 "64 raid10_format near" 4 2
+	rebuild raid10 "64 raid10_format far" 4 0
+}
+
+test_redundancy_in_doubt_is_made() {
+	for words in "raid1 2 0" "raid5_ls 3 64" "raid6_nc 4 64" "raid10 4 64 raid10_format near"; do
+		set -- $(echo "$words" | cut -d' ' -f1,2) "$(echo "$words" | cut -d' ' -f3-)"
+		length=$(length_of $1 $2)
+		number=0
+		while [ $number -lt $2 ]; do
+			dd if=/dev/urandom of=/dev/ram$number bs=1M count=16 2>/dev/null
+			number=$((number + 1))
+		done
+		create ours "$(table raid-kmod $length $1 "$3 sync" 0 $2)"
+		wait_idle ours
+		remove ours
+		# The peer's own check finds nothing amiss.
+		create peer "$(table raid $length $1 "$3" 0 $2)"
+		dmsetup message peer 0 check || fail "$1: the peer does not check"
+		wait_idle peer
+		[ "$(field peer 6)" = 0 ] || fail "$1: dm-raid finds mismatches: $(dmsetup status peer)"
+		remove peer
+	done
+}

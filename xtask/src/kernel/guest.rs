@@ -1,0 +1,142 @@
+//! The guest: busybox, a few programs with their libraries, the modules and the tests; booted, and listened to.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    fs::{self, File},
+    io::{BufRead, BufReader, BufWriter},
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context, Result};
+
+use super::archive::{Archive, Kind};
+use super::linux::Kernel;
+use crate::command::{command, find, output, root};
+use crate::test::count::Counts;
+
+/// Programs besides busybox.
+const PROGRAMS: [&str; 2] = ["dmsetup", "mdadm"];
+
+/// Folders that the guest mounts things on, or finds things in.
+const FOLDERS: [&str; 7] = ["sbin", "dev", "proc", "sys", "tmp", "run", "etc"];
+
+/// What runs in the guest: helpers, then tests in the order in which they run.
+const SCRIPTS: [&str; 5] = ["lib.sh", "10-target.sh", "20-levels.sh", "30-faults.sh", "40-tables.sh"];
+
+/// The longest that a guest may take.
+const SECONDS: &str = "1500";
+
+/// Lines that are shown of a guest that dies.
+const LAST_WORDS: usize = 40;
+
+/// What the guest begins its lines with: the outcome of a test, what it said, and news of the guest itself.
+const TEST: &str = "test: ";
+const GUEST: &str = "guest: ";
+
+/// Writes the guest's first file system.
+///
+/// # Errors
+/// If a program or module is not there.
+pub(super) fn fill(image: &Path, modules: &[&Path]) -> Result<()> {
+    let mut libraries = BTreeSet::new();
+    let mut files = vec![(PathBuf::from("/bin/busybox"), "bin/busybox".to_owned())];
+    for program in PROGRAMS {
+        let path = find(program).with_context(|| format!("no {program}"))?;
+        let words = output(command("ldd").arg(&path))?;
+        libraries.extend(words.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
+        files.push((path, format!("bin/{program}")));
+    }
+    files.extend(libraries.into_iter().map(|library| {
+        let name = library.display().to_string().trim_start_matches('/').to_owned();
+        (library, name)
+    }));
+    let named = |path: &Path, folder: &str| -> (PathBuf, String) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        (path.to_owned(), format!("{folder}{name}"))
+    };
+    files.extend(modules.iter().map(|module| named(module, "modules/")));
+    let scripts = root().join("raid-kmod/tests/guest");
+    files.push(named(&scripts.join("init"), ""));
+    files.extend(SCRIPTS.iter().map(|script| named(&scripts.join(script), "tests/")));
+    let mut folders: BTreeSet<PathBuf> = FOLDERS.iter().map(PathBuf::from).collect();
+    for (_, name) in &files {
+        folders.extend(
+            Path::new(name).ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).map(Path::to_owned),
+        );
+    }
+
+    let mut archive = Archive::new(BufWriter::new(File::create(image)?));
+    // A folder sorts before what is in it.
+    for folder in &folders {
+        archive.add(&folder.display().to_string(), Kind::Folder, &[])?;
+    }
+    for (path, name) in &files {
+        let bytes = fs::read(path).with_context(|| format!("no {}", path.display()))?;
+        archive.add(name, Kind::File, &bytes)?;
+    }
+    let taken: BTreeSet<&str> = PROGRAMS.into_iter().chain(["busybox"]).collect();
+    for name in output(command("/bin/busybox").arg("--list"))?.lines().filter(|name| !taken.contains(name)) {
+        archive.add(&format!("bin/{name}"), Kind::Link, b"busybox")?;
+    }
+    archive.finish()?;
+    Ok(())
+}
+
+/// Boots the guest and counts what it says.
+///
+/// # Errors
+/// If it cannot be started.
+pub(super) fn run(kernel: &Kernel, image: &Path, filter: &str) -> Result<Counts> {
+    let mut guest = command("timeout");
+    guest.args(["--kill-after=5", SECONDS]).arg(kernel.folder.join("linux"));
+    guest.arg("mem=1024M").arg(format!("initrd={}", image.display()));
+    guest.args(["con=null", "con0=fd:0,fd:1", "quiet", "seccomp=on", "panic=1"]).arg(format!("raid_only={filter}"));
+    let mut child = guest.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("the guest does not start")?;
+    let mut counts = Counts::default();
+    let (mut ended, mut last) = (false, VecDeque::new());
+    for line in BufReader::new(child.stdout.take().context("the guest is mute")?).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).trim_end().to_owned();
+        counts += outcome(&line);
+        ended |= line.starts_with(&format!("{GUEST}done"));
+        if line.starts_with(TEST) || line.starts_with(GUEST) || line.starts_with("  ") {
+            println!("{line}");
+        }
+        last.push_back(line);
+        last.drain(..last.len().saturating_sub(LAST_WORDS));
+    }
+    child.wait()?;
+    if !ended {
+        println!("the guest ended early; its last words:");
+        last.iter().for_each(|line| println!("  kernel: {line}"));
+        counts += Counts::fail();
+    }
+    if counts.passed + counts.failed + counts.skipped == 0 {
+        println!("no test of the guest has {filter} in its name");
+        counts += Counts::fail();
+    }
+    Ok(counts)
+}
+
+/// What a line of the guest counts for.
+fn outcome(line: &str) -> Counts {
+    match line.strip_prefix(TEST).map(|words| words.split_once(' ').unwrap_or((words, ""))) {
+        Some(("ok", _)) => Counts::pass(),
+        Some(("FAILED", _)) => Counts::fail(),
+        Some(("skipped", why)) => Counts::skip(vec![format!("kernel: {why}")]),
+        _ => Counts::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_guest_are_counted() {
+        assert_eq!(outcome("test: ok raid5"), Counts::pass());
+        assert_eq!(outcome("test: FAILED raid5: why"), Counts::fail());
+        assert_eq!(outcome("test: skipped fs: no mke2fs"), Counts::skip(vec!["kernel: fs: no mke2fs".to_owned()]));
+        assert_eq!(outcome("guest: up"), Counts::default());
+    }
+}

@@ -1,0 +1,62 @@
+//! `cargo xtask kernel`: the module `raid_kmod`, a kernel for it, a guest, and the tests in it.
+//!
+//! Nothing is installed but Debian's packages of [`tools::FOR_KERNEL`], and only by root. Sources and built kernels lie in a
+//! [cache](Cache) outside of the checkout: the first run takes many minutes, all others seconds.
+
+mod archive;
+mod cache;
+mod guest;
+mod linux;
+mod module;
+mod shared;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::{command::root, test::count::Counts, tools};
+use cache::Cache;
+use linux::Machine;
+
+/// The verb: tests whose names contain `filter`.
+pub(crate) fn run(filter: &str) -> ExitCode {
+    match tests(filter) {
+        Ok(counts) => {
+            for reason in &counts.reasons {
+                println!("skipped: {reason}");
+            }
+            println!("{counts}");
+            if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Builds what is not built, boots, and counts.
+///
+/// # Errors
+/// If something that is there cannot be built or started. What cannot be had is skipped.
+pub(crate) fn tests(filter: &str) -> Result<Counts> {
+    if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
+        return Ok(Counts::skip(vec!["raid-kmod: its guest is for Linux on x86-64".to_owned()]));
+    }
+    let missing = tools::ensure(&tools::FOR_KERNEL)?;
+    if !missing.is_empty() {
+        return Ok(Counts::skip(missing));
+    }
+    let cache = Cache::open()?;
+    let parts = match linux::Parts::get(&cache) {
+        Ok(parts) => parts,
+        Err(error) => return Ok(Counts::skip(vec![format!("raid-kmod: {error:#}")])),
+    };
+    let kernel = linux::build(&cache, &parts, Machine::Um)?;
+    let module = module::build(&parts, &kernel)?;
+    let image = root().join("target/kernel/um/initramfs");
+    guest::fill(&image, &[&module, &kernel.folder.join("drivers/block/brd.ko")])?;
+    let mut counts = guest::run(&kernel, &image, filter)?;
+    counts += shared::count()?;
+    Ok(counts)
+}
