@@ -19,6 +19,7 @@ mod sim;
 mod status;
 mod target;
 mod text;
+mod tree;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
