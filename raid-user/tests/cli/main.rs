@@ -9,6 +9,7 @@ mod explain;
 mod output;
 mod running;
 mod transfer;
+mod volumes;
 
 use std::fs;
 use std::path::{Path, PathBuf};
