@@ -32,7 +32,7 @@ fn a_seed_is_a_replay() {
 }
 
 /// Within so many seeds each mistake must be caught. Most need a handful.
-const SEEDS_TO_CATCH: u64 = 100;
+const SEEDS_TO_CATCH: u64 = 300;
 
 fn caught(bug: Bug) -> Option<Box<Violation>> {
     (0..SEEDS_TO_CATCH).find_map(|seed| run(seed, Some(bug)).err())
@@ -45,7 +45,7 @@ fn every_mistake_is_caught_within_its_number_of_seeds() {
 }
 
 /// Requests, faults, power cuts and the like in the shortest story of a mistake.
-const STEPS_MAX: usize = 12;
+const STEPS_MAX: usize = 20;
 
 /// Some of the canaries: all of them take a minute (`raid sim --bug NAME`).
 #[test]
