@@ -18,6 +18,7 @@ mod sim;
 mod status;
 mod target;
 mod text;
+mod tree;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
