@@ -10,7 +10,7 @@ use raid_core::health::Health;
 use raid_core::members::Members;
 use raid_core::plan::{self, How};
 use raid_core::recovery::{Rates, Recovery};
-use raid_core::region::{RegionLog, RegionNo};
+use raid_core::region::{Found, RegionLog, RegionNo};
 use raid_core::request::{Refused, RequestId};
 use raid_core::reshape::Layouts;
 use raid_core::rows::{RowKind, RowNo, Rows, ROW_SECTORS};
@@ -134,13 +134,15 @@ impl Array {
         let Start { rows, health, limits, doubt, rates } = start;
         let members = Members::new(health, limits.read_errors_max).map_err(out_of_memory)?;
         let (view, count, width) = (members.view(), rows.count(), usize::from(health.members()));
+        let found = if doubt { Found::InDoubt } else { Found::Clean };
         let mut shards = KVVec::with_capacity(limits.shards.into(), GFP_KERNEL)?;
         for number in 0..limits.shards {
-            let shard = || Shard::new(number, &limits, count, view, |_| doubt).map_err(out_of_memory);
+            let shard = || Shard::new(number, &limits, count, view, |_| found).map_err(out_of_memory);
             shards.push(locked!(shard(), "raid_shard")?, GFP_KERNEL)?;
         }
         let regions = count.div_ceil(limits.region_rows.max(1));
-        let log = || RegionLog::new(regions, limits.log_page_words, view, |_| doubt).map_err(out_of_memory);
+        let (page, epoch) = (limits.log_page_words, health.epoch());
+        let log = || RegionLog::new(regions, page, view, epoch, |_| doubt).map_err(out_of_memory);
         let slots = usize::from(limits.shards) * usize::from(limits.slots);
         Ok(Self {
             shards,

@@ -96,13 +96,10 @@ length_of() {
 	esac
 }
 
-# pattern FILE BYTES SEED: bytes that no two places share.
-pattern() {
-	[ -e /tmp/random ] || dd if=/dev/urandom of=/tmp/random bs=1M count=4 2>/dev/null
-	dd if=/tmp/random of="$1" bs=512 skip=$(($3 * 37 % 1000)) count=$(($2 / 512)) 2>/dev/null
-}
+# What is written: no two places have the same bytes.
+[ -e /tmp/random ] || dd if=/dev/urandom of=/tmp/random bs=1M count=4 2>/dev/null
 
-# put DEVICE SECTOR COUNT SEED: writes COUNT sectors past the cache.
+# put DEVICE SECTOR COUNT SEED: writes COUNT sectors past the cache, the same for the same seed.
 put() {
 	dd if=/tmp/random of="$1" bs=$(($3 * 512)) count=1 skip=$4 seek=$(($2 * 512)) iflag=skip_bytes oflag=seek_bytes,direct \
 		conv=notrunc,fsync 2>/tmp/dd || fail "cannot write $3 sectors at $2 of $1: $(cat /tmp/dd)"
@@ -111,7 +108,6 @@ put() {
 # fill DEVICE LENGTH: a sequential stream, then writes of many sizes at many places, the same for the same length.
 fill() {
 	local at count state
-	pattern /tmp/unused 512 0
 	at=0
 	while [ $at -lt $2 ]; do
 		count=2048
