@@ -28,6 +28,7 @@ const LIMITS: Limits = Limits {
     log_page_words: 64,
     read_errors_max: 20,
     heal_window: 8,
+    checkpoint_rows: 1024,
 };
 
 fn host(level: Level, members: u16) -> Option<NullHost<impl Fn(&Action)>> {

@@ -19,7 +19,7 @@ use crate::health::{Epoch, HealthError};
 use crate::members::Members;
 use crate::memory::Memory;
 use crate::plan::{self, How};
-use crate::recovery::{Recovery, RecoveryStep};
+use crate::recovery::{Rates, Recovery, RecoveryStep};
 use crate::region::{LogStep, RegionLog, RegionNo};
 use crate::request::{Error, Kind, Refused, Request};
 use crate::reshape::Layouts;
@@ -264,8 +264,8 @@ fn carry<H: Host>(host: &H, shard: u16, step: Step) {
             host.wake(shard);
             drive_log(host);
         }
-        Step::Healed(result) => {
-            host.with_recovery(|recovery| recovery.healed(result.is_ok()));
+        Step::Healed { row, result } => {
+            host.with_recovery(|recovery| recovery.healed(row, result.is_ok()));
             drive_recovery(host);
         }
     }
@@ -285,6 +285,32 @@ pub fn add<H: Host>(host: &H, member: Member) -> Result<(), HealthError> {
 /// Throws a member out, as if it had failed.
 pub fn fail<H: Host>(host: &H, member: Member) {
     let _ = outcome(host, member, Way::Write { fua: false }, Epoch(u64::MAX), false);
+}
+
+/// Stops the pass that heals and fills: no further row is begun, and when those under way are in, marks are made durable. Then
+/// [`Recovery::is_paused`] says so. What members lack stays so until [`resume`]; writes go on.
+pub fn pause<H: Host>(host: &H) {
+    host.with_recovery(|recovery| recovery.hold(true));
+    drive_recovery(host);
+}
+
+/// Lets the pass go on where it was.
+pub fn resume<H: Host>(host: &H) {
+    host.with_recovery(|recovery| recovery.hold(false));
+    drive_recovery(host);
+}
+
+/// Says how fast the pass may go. With a limit, it goes on with [`tick`] only.
+pub fn set_rates<H: Host>(host: &H, rates: Rates) {
+    host.with_recovery(|recovery| recovery.set_rates(rates));
+    drive_recovery(host);
+}
+
+/// So much time went by since the last call; `busy` if the host had I/O of its own in it. To be called a few times a second if rates
+/// are limited; the pass has to spend what it gets before the next call.
+pub fn tick<H: Host>(host: &H, elapsed_ms: u64, busy: bool) {
+    host.with_recovery(|recovery| recovery.tick(elapsed_ms, busy));
+    drive_recovery(host);
 }
 
 /// Begins what is due from the start: the log's first batch, and recovery. To be called once, when everything is in place.
@@ -338,7 +364,9 @@ fn drive_log<H: Host>(host: &H) {
             Some(LogStep::Write { member, page, seen }) => {
                 host.perform(Action::WriteLog { token: Token::Log { member, seen }, member, page });
             }
-            Some(LogStep::Durable(ticket)) => {
+            Some(LogStep::Durable { ticket, whole_for }) => {
+                host.with_recovery(|recovery| recovery.logged(whole_for));
+                drive_recovery(host);
                 for shard in 0..host.limits().shards.max(1) {
                     host.with_shard(shard, |machine| machine.log_durable(ticket));
                     host.wake(shard);
@@ -411,15 +439,17 @@ fn drive_recovery<H: Host>(host: &H) {
         host.pause();
         let Some(step) = host.with_recovery(|recovery| recovery.poll(host.rows())) else { return };
         match step {
-            RecoveryStep::Visit(region) => {
-                let doubt = host.with_shard(shard_of_region(host, region), |shard| shard.begin_recovery(region));
+            RecoveryStep::Visit { region, whole } => {
+                let shard = shard_of_region(host, region);
+                let doubt = whole && host.with_shard(shard, |shard| shard.begin_recovery(region));
+                host.pause();
                 host.with_recovery(|recovery| recovery.visited(doubt));
             }
             RecoveryStep::Heal(row) => {
                 let piece = Piece { row, band: host.rows().whole(row), column: Member(0) };
                 // There is always room: requests of the host leave the window free.
                 if !submit_task(host, Task { piece, what: What::Heal }) {
-                    host.with_recovery(|recovery| recovery.healed(false));
+                    host.with_recovery(|recovery| recovery.healed(row, false));
                 }
             }
             RecoveryStep::End { region, healed } => {
@@ -431,9 +461,9 @@ fn drive_recovery<H: Host>(host: &H) {
                 }
                 drive_flushes(host);
             }
-            RecoveryStep::Move { member, mark, seen } => {
+            RecoveryStep::Move { member, mark, since } => {
                 // It may have failed meanwhile, or another may have its slot: then there is no mark to move.
-                let _ = host.with_members(|members| members.trust(member, mark, seen));
+                let _ = host.with_members(|members| members.trust(member, mark, since));
                 drive_members(host);
             }
         }

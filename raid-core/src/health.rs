@@ -43,6 +43,17 @@ pub enum State {
     InSync,
 }
 
+/// A member being filled: who, how far, and since when. Another one in the same slot has another beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filling {
+    /// The member.
+    pub member: Member,
+    /// Below here it is as good as any, in sectors of its data.
+    pub mark: Sector,
+    /// The epoch in which it came.
+    pub since: Epoch,
+}
+
 /// What can happen to a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -119,7 +130,7 @@ pub struct Health {
     members: u16,
     in_sync: Columns,
     write_mostly: Columns,
-    rebuilding: [Option<(Member, Sector)>; REBUILDING_MAX],
+    filling: [Option<Filling>; REBUILDING_MAX],
 }
 
 impl Health {
@@ -136,7 +147,7 @@ impl Health {
             members,
             in_sync: Columns::EMPTY,
             write_mostly: Columns::EMPTY,
-            rebuilding: [None; REBUILDING_MAX],
+            filling: [None; REBUILDING_MAX],
         })
     }
 
@@ -160,7 +171,12 @@ impl Health {
 
     /// Members being rebuilt, each with its mark, in no order.
     pub fn rebuilding(&self) -> impl Iterator<Item = (Member, Sector)> {
-        self.rebuilding.into_iter().flatten()
+        self.filling().map(|filling| (filling.member, filling.mark))
+    }
+
+    /// Members being filled, in no order.
+    pub fn filling(&self) -> impl Iterator<Item = Filling> {
+        self.filling.into_iter().flatten()
     }
 
     /// Slots with nobody in them.
@@ -225,11 +241,15 @@ impl Health {
     }
 
     fn set(&mut self, member: Member, state: State) -> Result<(), HealthError> {
-        let held = self.rebuilding.iter().position(|entry| entry.is_some_and(|(other, _)| other == member));
-        let place = held.or_else(|| self.rebuilding.iter().position(Option::is_none));
-        let entry = place.and_then(|place| self.rebuilding.get_mut(place));
+        let held = self.filling.iter().position(|entry| entry.is_some_and(|other| other.member == member));
+        let place = held.or_else(|| self.filling.iter().position(Option::is_none));
+        let next = Epoch(self.epoch.0.saturating_add(1));
+        let entry = place.and_then(|place| self.filling.get_mut(place));
         match (state, entry) {
-            (State::Rebuilding { mark }, Some(entry)) => *entry = Some((member, mark)),
+            (State::Rebuilding { mark }, Some(entry)) => {
+                let since = entry.map_or(next, |filling| filling.since);
+                *entry = Some(Filling { member, mark, since });
+            }
             (State::Rebuilding { .. }, None) => return Err(HealthError::TooManyRebuilding { member }),
             // Its own entry, or a free one: empty from now on in either case.
             (State::Missing | State::InSync, Some(entry)) => *entry = None,

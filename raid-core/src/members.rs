@@ -105,13 +105,13 @@ impl<M: Memory> Members<M> {
         Ok(())
     }
 
-    /// The data of a rebuilding member are durable below `mark`, or everywhere. In the latter case its word counts from
-    /// the new epoch on, so others wait for that. Who joined after epoch `seen` is not meant.
+    /// The data of the member that is being filled since epoch `since` are durable below `mark`, or everywhere. In the latter
+    /// case its word counts from the new epoch on, so others wait for that. Nothing happens if it has left.
     ///
     /// # Errors
-    /// [`HealthError`] if it is not being rebuilt, or was further already.
-    pub fn trust(&mut self, member: Member, mark: Option<Sector>, seen: Epoch) -> Result<(), HealthError> {
-        if self.joined.get(usize::from(member.0)).is_some_and(|joined| seen < *joined) {
+    /// [`HealthError`] if it was further already.
+    pub fn trust(&mut self, member: Member, mark: Option<Sector>, since: Epoch) -> Result<(), HealthError> {
+        if !self.view.health.filling().any(|filling| filling.member == member && filling.since == since) {
             return Ok(());
         }
         match mark {

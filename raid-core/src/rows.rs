@@ -208,6 +208,34 @@ impl Rows {
         }
     }
 
+    /// The first row of which a member that is covered below `mark` can lack anything. Not the other way round of
+    /// [`mark_below`](Self::mark_below): of a row with copies side by side, one can lie below the mark and the other above.
+    #[must_use]
+    pub fn first_uncovered(&self, mark: Sector) -> RowNo {
+        // Within a line of chunks, the first row of one lies lower than the second of the one before.
+        let mark =
+            if self.kind == RowKind::Copies { Sector(Sectors(mark.0).floor_to(self.geometry.chunk()).0) } else { mark };
+        let covered = |row: u64| {
+            let len = u64::from(self.whole(RowNo(row)).len);
+            let last = Sector(row.saturating_mul(ROW_SECTORS).saturating_add(len.saturating_sub(1)));
+            match self.kind {
+                RowKind::Copies => self.geometry.copies(last).all(|place| place.at < mark),
+                RowKind::Plain | RowKind::Parity => last < mark,
+            }
+        };
+        // From line to line copies never reach less far, so the covered rows are the first ones.
+        let (mut low, mut high) = (0, self.count());
+        while low < high {
+            let middle = low.midpoint(high);
+            if covered(middle) {
+                low = middle.saturating_add(1);
+            } else {
+                high = middle;
+            }
+        }
+        RowNo(low)
+    }
+
     /// P and Q of a stripe, as far as there are any.
     #[must_use]
     pub fn parity(stripe: &StripeMap) -> Columns {

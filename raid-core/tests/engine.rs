@@ -25,6 +25,7 @@ const LIMITS: Limits = Limits {
     log_page_words: 1,
     read_errors_max: 10,
     heal_window: 2,
+    checkpoint_rows: 4,
 };
 
 /// Notes what is asked of it.
@@ -327,7 +328,7 @@ fn a_mark_ahead_of_the_batch_is_promised_by_that_batch() {
             log.done(raid_core::broadcast::Outcome::Done);
             Some(page)
         }
-        Some(LogStep::Durable(ticket)) => {
+        Some(LogStep::Durable { ticket, .. }) => {
             durable = ticket;
             None
         }

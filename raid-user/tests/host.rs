@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use raid_core::geometry::Geometry;
 use raid_core::health::{Event, Health, State};
+use raid_core::recovery::Rates;
 use raid_core::region::RegionNo;
-use raid_core::rows::Rows;
+use raid_core::rows::{RowNo, Rows};
 use raid_core::{
     ArrayConfig, Columns, FarSets, Level, Member, Raid5Layout, Raid6Layout, Raid10Layout, Sector, Sectors, Sizes,
 };
-use raid_user::host::start::{Slot, Start, Store};
+use raid_user::host::start::{Slot, Start, Stopped, Store};
 use raid_user::host::{Running, Tuning};
 use raid_user::media::{Media, MediaMut, MemMedia, SharedMediaMut};
 
@@ -23,7 +24,7 @@ const MEMBER_SECTORS: u64 = 2048;
 struct Notes {
     healths: Vec<(u8, Health)>,
     pages: Vec<(u8, u32, Vec<u64>)>,
-    stopped: Option<bool>,
+    stopped: Option<Stopped>,
 }
 
 #[derive(Clone, Default)]
@@ -48,8 +49,8 @@ impl Store for Remembers {
         true
     }
 
-    fn stop(&self, _: &Health, clean: bool) -> io::Result<()> {
-        self.0.lock().unwrap().stopped = Some(clean);
+    fn stop(&self, _: &Health, stopped: Stopped) -> io::Result<()> {
+        self.0.lock().unwrap().stopped = Some(stopped);
         Ok(())
     }
 }
@@ -76,11 +77,16 @@ fn rows(level: Level, members: u16) -> Rows {
 }
 
 fn start_of(level: Level, media: &[SharedMediaMut], missing: Columns, notes: &Remembers) -> Start {
-    let rows = rows(level, u16::try_from(media.len()).unwrap());
     let mut health = Health::new(u16::try_from(media.len()).unwrap()).unwrap();
     for member in Columns::first(health.members()).difference(missing).iter() {
         health.apply(member, Event::Admit).unwrap();
     }
+    found(level, media, health, notes)
+}
+
+fn found(level: Level, media: &[SharedMediaMut], health: Health, notes: &Remembers) -> Start {
+    let missing = health.missing();
+    let rows = rows(level, u16::try_from(media.len()).unwrap());
     let slot = |(number, medium): (usize, &SharedMediaMut)| Slot {
         media: (!missing.contains(Member(u8::try_from(number).unwrap()))).then(|| medium.clone()),
         data_at: Sector(8),
@@ -93,6 +99,7 @@ fn start_of(level: Level, media: &[SharedMediaMut], missing: Columns, notes: &Re
         region_rows: 16,
         log_page_words: 1,
         doubt: Vec::<RegionNo>::new(),
+        doubt_from: RowNo(0),
         store: Box::new(notes.clone()),
     }
 }
@@ -168,7 +175,7 @@ fn what_was_written_reads_back_whole_after_a_restart_and_without_each_member() {
         let expected = write_a_lot(&running, members as u64);
         assert!(content(&running) == expected, "{level:?}");
         running.stop().unwrap();
-        assert_eq!(notes.0.lock().unwrap().stopped, Some(true), "{level:?}: no bit is left");
+        assert_eq!(notes.0.lock().unwrap().stopped, Some(Stopped::Clean), "{level:?}: no bit is left");
         for missing in (0..members).map(|member| Columns::one(Member(u8::try_from(member).unwrap()))) {
             let running = started(level, &media, missing, &notes);
             assert!(content(&running) == expected, "{level:?} without {missing:?}");
@@ -197,6 +204,43 @@ fn a_member_fails_under_load_and_another_is_filled_while_writes_go_on() {
     }
 }
 
+/// Stopping waited for the whole rebuild, and the next start began with the first row again. Here the pass may do a row a second, so
+/// that waiting for it would take minutes.
+#[test]
+fn an_array_stops_in_the_middle_of_a_rebuild_and_goes_on_at_the_mark() {
+    let level = Level::Raid5(Raid5Layout::LeftSymmetric);
+    let Case { mut media, notes, running } = Case::new(level, 4);
+    let expected = write_a_lot(&running, 3);
+    running.fail(Member(2));
+    running.set_rates(Rates { floor_rows_s: 20, ceiling_rows_s: 20 });
+    media[2] = medium("spare");
+    running.add(Member(2), media[2].clone()).unwrap();
+    while running.progress().at.0 < 3 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    running.set_rates(Rates { floor_rows_s: 1, ceiling_rows_s: 1 });
+    running.stop().unwrap();
+    let (_, health) = *notes.0.lock().unwrap().healths.last().unwrap();
+    let Some(State::Rebuilding { mark }) = health.state(Member(2)) else { panic!("{health:?}") };
+    assert!((3 * 8..MEMBER_SECTORS).contains(&mark.0), "{mark}");
+    // What lies below the mark is not filled again: were it, this would not be seen.
+    let below = 4096 + usize::try_from(mark.0).unwrap() * 512;
+    media[2].write_at(0, &vec![0xee; below]).unwrap();
+    let running = Running::start(found(level, &media, health, &notes), &Tuning::default()).unwrap();
+    running.wait_until_quiet();
+    assert_eq!(running.health().state(Member(2)), Some(State::InSync));
+    running.stop().unwrap();
+    let filled = content(&media[2]);
+    assert!(filled[4096..below].iter().all(|byte| *byte == 0xee));
+    let rest = &filled[below..];
+    let running = started(level, &media, Columns::one(Member(2)), &notes);
+    assert!(content(&running) == expected);
+    let again = medium("again");
+    running.add(Member(2), again.clone()).unwrap();
+    running.wait_until_quiet();
+    assert!(content(&again)[below..] == *rest);
+}
+
 /// Stopping waited until recovery was through: hours, for large members.
 #[test]
 fn an_array_is_stopped_in_the_middle_of_its_resync_and_goes_on_with_the_next_start() {
@@ -214,7 +258,7 @@ fn an_array_is_stopped_in_the_middle_of_its_resync_and_goes_on_with_the_next_sta
         let running = Running::start(start, &tuning()).unwrap();
         std::thread::sleep(Duration::from_millis(5));
         assert!(!running.stop().unwrap(), "{level:?}");
-        assert_eq!(notes.0.lock().unwrap().stopped, Some(false));
+        assert!(matches!(notes.0.lock().unwrap().stopped, Some(Stopped::InDoubt { .. })));
         let mut start = start_of(level, &media, Columns::EMPTY, &notes);
         start.doubt = (0..regions).map(RegionNo).collect();
         let running = Running::start(start, &tuning()).unwrap();

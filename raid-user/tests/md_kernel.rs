@@ -13,7 +13,7 @@ use raid_user::array::{Array, OpenOptions};
 use raid_user::create::NewArray;
 use raid_user::discover::{Found, MediaSource};
 use raid_user::host::md_store::md_start;
-use raid_user::host::start::Start;
+use raid_user::host::start::{Start, Stopped};
 use raid_user::media::{Media, MediaMut, MediaSpec, Options, RawFile, SharedMediaMut, Writable, open};
 use sha2::{Digest, Sha256};
 
@@ -150,7 +150,7 @@ fn failed_and_taken_in(version: Version, level: Level, members: usize, bitmap: b
     // A wrong sector on the failed one, far from all bits: with parity, in what it holds of it.
     let slot = &started.slots[1];
     slot.media.as_ref().unwrap().write_at((slot.data_at.0 + 40 * 128) * 512, &[1; 512]).unwrap();
-    started.store.stop(&health, true).unwrap();
+    started.store.stop(&health, Stopped::Clean).unwrap();
     drop(started);
     let ours = content(&disks);
     let script = format!(
@@ -193,7 +193,7 @@ fn added_by_us(version: Version, bitmap: bool) {
     media.write_at(slot.data_at.bytes().unwrap(), &vec![0; size]).unwrap();
     health.apply(Member(1), Event::Finish).unwrap();
     both(&health);
-    started.store.stop(&health, true).unwrap();
+    started.store.stop(&health, Stopped::Clean).unwrap();
     drop((started, media, slot));
     disks[1] = blank;
     let script = format!(
@@ -245,7 +245,7 @@ mdadm --stop /dev/md0 2>&1; mdadm -X /dev/ubdb",
     // Stopped in order: nothing is in doubt, and the bits stay for the member that is away.
     assert_eq!(started.doubt, []);
     started.store.write_log(Member(0), 0, &[0]).unwrap();
-    started.store.stop(&started.health, true).unwrap();
+    started.store.stop(&started.health, Stopped::Clean).unwrap();
     drop(started);
     assert_eq!(bits(&disks[0]), [3, 4]);
     let script = format!("{}\n{}\n{CHECK}\ncat /proc/mdstat\nmdadm --stop /dev/md0 2>&1", assemble(2), take_in(true));

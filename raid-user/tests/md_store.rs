@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use raid_core::health::{Event, Health, State};
 use raid_core::region::RegionNo;
+use raid_core::rows::RowNo;
 use raid_core::{FarSets, Level, Member, Raid5Layout, Raid6Layout, Raid10Layout, Sector, Sectors};
 use raid_formats::assemble::Claimant;
 use raid_formats::md::Version;
@@ -14,7 +15,7 @@ use raid_user::array::OpenOptions;
 use raid_user::create::NewArray;
 use raid_user::discover::Found;
 use raid_user::host::md_store::{StartError, md_start_on};
-use raid_user::host::start::Start;
+use raid_user::host::start::{Start, Stopped};
 use raid_user::media::{Media, MediaMut, MemMedia, SharedMedia, SharedMediaMut};
 
 const MEMBER_BYTES: usize = 4 << 20;
@@ -158,7 +159,7 @@ fn bits_that_were_written_are_what_the_next_start_doubts() {
             assert_eq!(regions(&started.unwrap()), [0, 1, 3]);
             let (disks, _) = run(&disks, &[], |start| {
                 log_all(start, &[0]);
-                start.store.stop(&start.health, true).unwrap();
+                start.store.stop(&start.health, Stopped::Clean).unwrap();
             });
             assert_eq!(record(&disks[0]).sync, Sync::Clean);
             assert_eq!(start(&disks, &[], &options(false)).0.unwrap().doubt, []);
@@ -184,6 +185,27 @@ fn without_a_bitmap_the_one_page_is_the_clean_flag() {
         assert!(clean.iter().all(|disk| record(disk).sync == Sync::Clean));
         let events: Vec<u64> = clean.iter().map(|disk| record(disk).events).collect();
         assert!(events.iter().all(|count| *count == events[0]), "{events:?}");
+    }
+}
+
+/// Linux says it so too: `resync_offset`, which counts in an array that was stopped (`md.c`, `super_1_sync`).
+#[test]
+fn a_resync_that_was_stopped_goes_on_from_where_it_was_if_there_is_no_bitmap() {
+    for version in VERSIONS {
+        for (bitmap, from) in [(false, RowNo(5)), (true, RowNo(0))] {
+            let disks = made(version, RAID5, 4, bitmap, false);
+            let (stopped, _) = run(&disks, &[], |start| {
+                log_all(start, &[u64::MAX]);
+                start.store.stop(&start.health, Stopped::InDoubt { from: RowNo(5) }).unwrap();
+            });
+            let (again, log) = start(&stopped, &[], &options(false));
+            let again = again.unwrap();
+            assert_eq!((again.doubt_from, again.doubt.is_empty()), (from, false), "{version:?}");
+            // Once it runs, nothing is known until it is stopped again.
+            log_all(&again, &[u64::MAX]);
+            let (crashed, _) = start(&replayed(&stopped, &log, usize::MAX), &[], &options(false));
+            assert_eq!(crashed.unwrap().doubt_from, RowNo(0), "{version:?}");
+        }
     }
 }
 
@@ -294,7 +316,7 @@ fn bits_that_a_missing_member_needs_stay_until_the_array_is_whole() {
         start.store.write_log(Member(0), 0, &[0b100]).unwrap();
         let mut health = start.health;
         health.apply(Member(1), Event::Fail).unwrap();
-        start.store.stop(&health, true).unwrap();
+        start.store.stop(&health, Stopped::Clean).unwrap();
     });
     let (disks, _) = run(&disks, &[1], |start| {
         assert_eq!(start.doubt, []);

@@ -1,6 +1,6 @@
 //! A host of the engine that has no bytes, no disks and no threads: whoever holds it takes the actions one by one and answers them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use raid_core::Columns;
@@ -14,7 +14,7 @@ use raid_core::memory::{Memory, OutOfMemory};
 use raid_core::recovery::Recovery;
 use raid_core::region::RegionLog;
 use raid_core::reshape::Layouts;
-use raid_core::rows::Rows;
+use raid_core::rows::{RowNo, Rows};
 use raid_core::stripe::{Limits, Shard};
 
 /// Boxes.
@@ -41,8 +41,11 @@ pub struct NullHost<W> {
     /// The members.
     pub members: RefCell<Members<Heap>>,
     flushes: RefCell<Flushes>,
-    recovery: RefCell<Recovery>,
+    /// The recovery.
+    pub recovery: RefCell<Recovery>,
     actions: RefCell<VecDeque<Action>>,
+    /// A shard was woken since they were let go on.
+    woken: Cell<bool>,
     watch: W,
 }
 
@@ -52,19 +55,25 @@ impl<W: Fn(&Action)> NullHost<W> {
     /// # Panics
     /// If there is no such array.
     pub fn new(geometry: Geometry, limits: Limits, doubt: bool, watch: W) -> Self {
-        let mut health = Health::new(geometry.members()).expect("a geometry has members");
-        for member in Columns::first(geometry.members()).iter() {
-            health.apply(member, Event::Admit).expect("a new member is missing before");
-        }
+        Self::found(geometry.clone(), limits, whole(&geometry), doubt.then_some(RowNo(0)), watch)
+    }
+
+    /// A started array whose members were found like this; with `doubt`, all its regions were found dirty, from that row on.
+    ///
+    /// # Panics
+    /// If there is no such array.
+    pub fn found(geometry: Geometry, limits: Limits, health: Health, doubt: Option<RowNo>, watch: W) -> Self {
         let members: Members<Heap> = Members::new(health, limits.read_errors_max).expect("memory is plenty");
         let view = members.view();
         let rows = Rows::new(geometry.clone()).expect("no historic far sets here");
         let count = rows.count();
-        let shard = |number| Shard::new(number, &limits, count, view, |_| doubt).expect("memory is plenty");
+        let shard = |number| Shard::new(number, &limits, count, view, |_| doubt.is_some()).expect("memory is plenty");
         let regions = count.div_ceil(limits.region_rows);
         let host = Self {
             shards: (0..limits.shards).map(shard).map(RefCell::new).collect(),
-            log: RegionLog::new(regions, limits.log_page_words, view, |_| doubt).expect("memory is plenty").into(),
+            log: RegionLog::new(regions, limits.log_page_words, view, |_| doubt.is_some())
+                .expect("memory is plenty")
+                .into(),
             members: RefCell::new(members),
             flushes: RefCell::new(Flushes::new(view)),
             recovery: RefCell::new(Recovery::new(view, &limits, count, doubt)),
@@ -72,6 +81,7 @@ impl<W: Fn(&Action)> NullHost<W> {
             rows,
             limits,
             actions: RefCell::default(),
+            woken: Cell::new(false),
             watch,
         };
         engine::start(&host);
@@ -80,13 +90,27 @@ impl<W: Fn(&Action)> NullHost<W> {
 
     /// Lets every shard go on. True if any has more to do.
     pub fn run(&self, budget: u32) -> bool {
-        (0..self.limits.shards).fold(false, |more, shard| engine::run(self, shard, budget) | more)
+        self.woken.set(false);
+        (0..self.limits.shards).fold(false, |more, shard| engine::run(self, shard, budget) | more) | self.woken.get()
     }
 
     /// The next action, in the order in which they were asked for.
     pub fn next(&self) -> Option<Action> {
         self.actions.borrow_mut().pop_front()
     }
+}
+
+/// All members in sync.
+///
+/// # Panics
+/// If there is no such array.
+#[must_use]
+pub fn whole(geometry: &Geometry) -> Health {
+    let mut health = Health::new(geometry.members()).expect("a geometry has members");
+    for member in Columns::first(geometry.members()).iter() {
+        health.apply(member, Event::Admit).expect("a new member is missing before");
+    }
+    health
 }
 
 /// The receipt of an action that waits for an answer, and the member that it is for.
@@ -142,5 +166,7 @@ impl<W: Fn(&Action)> Host for NullHost<W> {
         self.actions.borrow_mut().push_back(action);
     }
 
-    fn wake(&self, _: u16) {}
+    fn wake(&self, _: u16) {
+        self.woken.set(true);
+    }
 }

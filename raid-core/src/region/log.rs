@@ -38,8 +38,13 @@ pub enum LogStep {
         /// The epoch in which this was decided.
         seen: Epoch,
     },
-    /// This batch and all before it are durable.
-    Durable(Ticket),
+    /// Log writes are durable.
+    Durable {
+        /// This batch and all before it.
+        ticket: Ticket,
+        /// All pages, on whoever joined up to this epoch.
+        whole_for: Epoch,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +64,9 @@ pub struct RegionLog<M: Memory> {
     state: State,
     view: View,
     sweeping: bool,
+    /// The batch that has, with those before it, all pages for whoever joined up to `view.added`; and up to whom that is so already.
+    whole_with: Ticket,
+    whole_for: Epoch,
 }
 
 impl<M: Memory> RegionLog<M> {
@@ -89,6 +97,8 @@ impl<M: Memory> RegionLog<M> {
             state: State::Quiet,
             view,
             sweeping: false,
+            whole_with: Ticket::FIRST,
+            whole_for: Epoch(0),
         })
     }
 
@@ -152,6 +162,7 @@ impl<M: Memory> RegionLog<M> {
         self.view.learn(view);
         if added {
             self.dirty.fill(true);
+            self.whole_with = self.next;
         }
     }
 
@@ -182,7 +193,10 @@ impl<M: Memory> RegionLog<M> {
             if !self.begin(ticket, page + 1) {
                 self.state = State::Quiet;
                 self.durable = ticket;
-                return Some(LogStep::Durable(ticket));
+                if ticket >= self.whole_with {
+                    self.whole_for = self.view.added;
+                }
+                return Some(LogStep::Durable { ticket, whole_for: self.whole_for });
             }
         }
     }

@@ -280,7 +280,7 @@ impl<M: Memory> Shard<M> {
             let Some(task) = self.pool.pop(&mut self.slots[slot].batch) else { break };
             steps.push(match task.what {
                 What::Read(request) | What::Write { id: request, .. } => Step::Do(Action::Complete { request, result }),
-                What::Heal => Step::Healed(result),
+                What::Heal => Step::Healed { row: self.slots[slot].row, result },
             });
         }
         if job.counted {

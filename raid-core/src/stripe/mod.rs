@@ -47,6 +47,8 @@ pub struct Limits {
     pub read_errors_max: u32,
     /// Rows that recovery has in flight.
     pub heal_window: u16,
+    /// Rows after which recovery makes durable how far it is.
+    pub checkpoint_rows: u64,
 }
 
 /// What a shard wants done.
@@ -62,7 +64,12 @@ pub enum Step {
         region: RegionNo,
     },
     /// A row is healed, or not.
-    Healed(Result<(), Error>),
+    Healed {
+        /// The row.
+        row: RowNo,
+        /// How it went.
+        result: Result<(), Error>,
+    },
 }
 
 /// The steps of one critical section.
@@ -250,11 +257,10 @@ impl<M: Memory> Shard<M> {
         self.wake_all(State::Marking);
     }
 
-    /// Begins to recover a region, if its redundancy is in doubt.
+    /// Begins to recover a region, if its redundancy is in doubt. Asked twice, it says so twice.
     #[must_use]
     pub fn begin_recovery(&mut self, region: RegionNo) -> bool {
-        self.regions.state(region) == region::State::NoSync
-            && self.regions.happen(region, region::Event::Recover) == region::State::Recovering
+        self.regions.happen(region, region::Event::Recover) == region::State::Recovering
     }
 
     /// All rows of a region were visited; `healed` if all went well.

@@ -1,6 +1,7 @@
 //! The host of the engine: machines behind locks that never nest, and hands.
 
 use std::io;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use raid_core::action::{Action, Buf, Token, Way};
@@ -46,6 +47,8 @@ pub(super) struct Inner {
     pub(super) calls: Calls,
     pub(super) jobs: Jobs,
     pub(super) store: Box<dyn Store>,
+    /// Requests of callers, so that recovery can tell whether there are any.
+    pub(super) asked: AtomicU64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -54,7 +57,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Inner {
     pub(super) fn new(start: Start, limits: Limits, calls: u32) -> Result<Self, OutOfMemory> {
-        let Start { rows, health, slots, store, doubt, .. } = start;
+        let Start { rows, health, slots, store, doubt, doubt_from, .. } = start;
         let members = Members::new(health, limits.read_errors_max)?;
         let (view, count, width) = (members.view(), rows.count(), health.members());
         let in_doubt = |region| doubt.contains(&region);
@@ -69,7 +72,7 @@ impl Inner {
             log: Mutex::new(RegionLog::new(regions, limits.log_page_words, view, in_doubt)?),
             members: Mutex::new(members),
             flushes: Mutex::new(Flushes::new(view)),
-            recovery: Mutex::new(Recovery::new(view, &limits, count, !doubt.is_empty())),
+            recovery: Mutex::new(Recovery::new(view, &limits, count, (!doubt.is_empty()).then_some(doubt_from))),
             pages: (0..width).map(page).collect(),
             ops: raid_core::parity::detect(),
             buffers: Buffers::new(limits.shards, limits.slots, width)?,
@@ -80,6 +83,7 @@ impl Inner {
             rows,
             limits,
             store,
+            asked: AtomicU64::new(0),
         })
     }
 

@@ -66,21 +66,24 @@ impl Running {
     /// True while recovery has something to do and does it.
     #[must_use]
     pub fn is_recovering(&self) -> bool {
-        !self.inner.with_recovery(|recovery| recovery.is_resting())
+        !self.inner.with_recovery(|recovery| recovery.is_resting() || recovery.is_paused())
     }
 
     /// What recovery has left to do on each member, in bytes; nothing if it does nothing.
     #[must_use]
     pub fn left_bytes(&self) -> Option<u64> {
-        let broken = self.is_broken();
-        let (to_fill, begun) = self.inner.with_recovery(|recovery| {
-            let rests = broken || recovery.is_resting();
-            if rests { None } else { Some((recovery.regions_to_fill(), recovery.rows_begun())) }
+        let (to_fill, resync) = self.inner.with_recovery(|recovery| {
+            let rests = recovery.is_resting();
+            if rests { None } else { Some((recovery.rows_to_fill(), recovery.progress().resync)) }
         })?;
-        let limits = self.inner.limits();
-        let rows =
-            to_fill.max(self.regions().in_doubt).saturating_mul(limits.region_rows).min(self.inner.rows().count());
-        Some(rows.saturating_sub(begun).saturating_mul(ROW_SECTORS).saturating_mul(SECTOR_BYTES))
+        if self.is_broken() {
+            return None;
+        }
+        // The pass looks at all regions, and stays with those in doubt only.
+        let doubt = self.regions().in_doubt.saturating_mul(self.inner.limits().region_rows);
+        let resync = resync.map(|share| share.total.saturating_sub(share.done).min(doubt));
+        let rows = to_fill.max(resync).unwrap_or(0);
+        Some(rows.saturating_mul(ROW_SECTORS).saturating_mul(SECTOR_BYTES))
     }
 
     /// True if the array keeps all its data without this member too.

@@ -1,27 +1,31 @@
 //! A running array: bytes in, bytes out, while members fail and come.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use raid_core::engine::{self, Host as _};
 use raid_core::health::{Health, State};
 use raid_core::memory::OutOfMemory;
 use raid_core::plan::{self, How};
-use raid_core::recovery::Recovery;
+use raid_core::recovery::{Progress, Rates};
 use raid_core::request::{Error, Kind, Refused, Request, RequestId};
-use raid_core::rows::ROW_LEN;
+use raid_core::rows::{ROW_LEN, RowNo};
 use raid_core::stripe::Limits;
 use raid_core::{Member, SECTOR_BYTES, Sector, Sectors};
 
 use super::inner::Inner;
-use super::start::Start;
+use super::start::{Start, Stopped};
 use crate::media::{Media, MediaMut, SharedMediaMut};
 
 /// Pieces of one request that are under way at a time.
 const BATCH: usize = 256;
+
+/// How often recovery is told what time it is.
+const TICK: Duration = Duration::from_millis(100);
 
 /// How an array runs.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +42,10 @@ pub struct Tuning {
     pub heal_window: u16,
     /// Repaired read errors that a member is forgiven.
     pub read_errors_max: u32,
+    /// Rows after which recovery makes durable how far it is.
+    pub checkpoint_rows: u64,
+    /// How fast recovery may go.
+    pub rates: Rates,
     /// How often idle regions are looked at.
     pub sweep_every: Duration,
 }
@@ -51,6 +59,9 @@ impl Default for Tuning {
             pieces: 1024,
             heal_window: 16,
             read_errors_max: 20,
+            // 64 MiB of each member.
+            checkpoint_rows: 16 * 1024,
+            rates: Rates::FREE,
             sweep_every: Duration::from_secs(5),
         }
     }
@@ -80,6 +91,7 @@ impl Running {
             log_page_words: start.log_page_words,
             read_errors_max: tuning.read_errors_max,
             heal_window: tuning.heal_window.max(1),
+            checkpoint_rows: tuning.checkpoint_rows.max(1),
         };
         let sectors = start.rows.geometry().array_size();
         let out_of_memory = |OutOfMemory| io::Error::from(io::ErrorKind::OutOfMemory);
@@ -93,6 +105,7 @@ impl Running {
         let (inner, every) = (Arc::clone(&running.inner), tuning.sweep_every);
         let clock = std::thread::Builder::new().name("raid-clock".into());
         running.clock = Some((stop, clock.spawn(move || tick(&inner, &stopped, every))?));
+        engine::set_rates(&*running.inner, tuning.rates);
         engine::start(&*running.inner);
         Ok(running)
     }
@@ -133,26 +146,54 @@ impl Running {
         engine::add(&*self.inner, member).map_err(io::Error::other)
     }
 
-    /// Stops in order: what was written is durable, bits of quiet regions are taken back, and the members say so. Recovery that is not
-    /// through goes on with the next start. True if the members say "clean".
+    /// Stops recovery in moments, with its marks durable; it goes on with [`resume`](Self::resume), or with the next start.
+    pub fn pause(&self) {
+        engine::pause(&*self.inner);
+    }
+
+    /// Lets recovery go on.
+    pub fn resume(&self) {
+        engine::resume(&*self.inner);
+    }
+
+    /// Says how fast recovery may go from now on.
+    pub fn set_rates(&self, rates: Rates) {
+        engine::set_rates(&*self.inner, rates);
+    }
+
+    /// How far recovery is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.inner.with_recovery(|recovery| recovery.progress())
+    }
+
+    /// Stops in order: recovery makes its marks durable and goes on from there at the next start; what was written is durable,
+    /// bits of quiet regions are taken back, and the members say so. True if they say "clean".
     ///
     /// # Errors
     /// A flush or the members' metadata failed; the array is stopped all the same.
     pub fn stop(mut self) -> io::Result<bool> {
-        let flushed = self.flush();
         self.stop_clock();
-        self.inner.with_recovery(Recovery::halt);
+        self.pause();
         self.inner.jobs.wait_until_quiet();
+        let flushed = self.flush();
         // Regions are taken back when they were idle for two sweeps; the log's pages follow.
         for _ in 0..3 {
             engine::sweep(&*self.inner, usize::MAX);
             self.inner.jobs.wait_until_quiet();
         }
-        let clean = !self.is_broken() && self.regions().in_doubt == 0 && flushed.is_ok();
+        let stopped = match self.is_broken() || flushed.is_err() {
+            true => Stopped::InDoubt { from: RowNo(0) },
+            false if self.regions().in_doubt > 0 => {
+                let from = self.inner.with_recovery(|recovery| recovery.doubt_from());
+                Stopped::InDoubt { from: from.unwrap_or(RowNo(0)) }
+            }
+            false => Stopped::Clean,
+        };
         let health = self.health();
         self.join(false);
-        let stopped = self.inner.store.stop(&health, clean);
-        flushed.and(stopped).map(|()| clean)
+        let said = self.inner.store.stop(&health, stopped);
+        flushed.and(said).map(|()| stopped == Stopped::Clean)
     }
 
     fn stop_clock(&mut self) {
@@ -171,6 +212,7 @@ impl Running {
 
     /// Reads whole sectors: straight into `buf` where a trusted member has them, by the engine where not.
     fn read_sectors(&self, mut at: Sector, mut buf: &mut [u8]) -> io::Result<()> {
+        self.inner.asked.fetch_add(1, Ordering::Relaxed);
         while !buf.is_empty() {
             let left = Sectors::from_bytes_floor(buf.len() as u64);
             let health = self.health();
@@ -194,6 +236,7 @@ impl Running {
 
     /// Sends pieces of whole sectors through the engine, as many at a time as there is room for.
     fn by_the_engine(&self, kind: Kind, mut at: Sector, mut bytes: Bytes<'_>) -> io::Result<()> {
+        self.inner.asked.fetch_add(1, Ordering::Relaxed);
         let mut ids = [RequestId(0); BATCH];
         while bytes.len() > 0 {
             // A range that begins inside of a row has one piece more than it fills rows.
@@ -273,10 +316,18 @@ impl Running {
     }
 }
 
-/// Sweeps until told to stop.
-fn tick(inner: &Inner, stopped: &Receiver<()>, every: Duration) {
-    while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-        engine::sweep(inner, 4096);
+/// Sweeps, and tells recovery what time it is, until told to stop.
+fn tick(inner: &Inner, stopped: &Receiver<()>, sweep_every: Duration) {
+    let (mut swept, mut ticked, mut asked) = (Instant::now(), Instant::now(), 0);
+    while stopped.recv_timeout(sweep_every.min(TICK)) == Err(RecvTimeoutError::Timeout) {
+        let before = std::mem::replace(&mut asked, inner.asked.load(Ordering::Relaxed));
+        let elapsed_ms = u64::try_from(ticked.elapsed().as_millis()).unwrap_or(u64::MAX);
+        ticked += Duration::from_millis(elapsed_ms);
+        engine::tick(inner, elapsed_ms, asked != before);
+        if swept.elapsed() >= sweep_every {
+            swept = Instant::now();
+            engine::sweep(inner, 4096);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 
 use raid_core::health::Health;
 use raid_core::region::RegionNo;
-use raid_core::rows::Rows;
+use raid_core::rows::{RowNo, Rows};
 use raid_core::{Member, Sector};
 
 use crate::media::SharedMediaMut;
@@ -33,8 +33,22 @@ pub struct Start {
     pub log_page_words: usize,
     /// Regions whose redundancy is in doubt.
     pub doubt: Vec<RegionNo>,
+    /// Rows before this one are in order all the same: a resync was stopped there. Counts with one region only.
+    pub doubt_from: RowNo,
     /// Who writes the log and the members' states down.
     pub store: Box<dyn Store>,
+}
+
+/// How an array is left that was stopped in order: all members are flushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// No region is in doubt.
+    Clean,
+    /// Some are, but no row before this one.
+    InDoubt {
+        /// Zero if nothing is known.
+        from: RowNo,
+    },
 }
 
 /// The format's side: writes durable metadata when the engine says so, decides nothing.
@@ -64,11 +78,11 @@ pub trait Store: Send + Sync {
     /// Lets go of the medium of a member that is out. False, and nothing is done, as long as the store has not heard that it is.
     fn release(&self, member: Member) -> bool;
 
-    /// The array was stopped in order: `clean` if no region is in doubt and all members are flushed. Called last.
+    /// The array was stopped in order. Called last.
     ///
     /// While members are missing, bits of clean regions stay set: they tell what those members have missed.
     ///
     /// # Errors
     /// The medium's, of the first member that failed.
-    fn stop(&self, health: &Health, clean: bool) -> io::Result<()>;
+    fn stop(&self, health: &Health, stopped: Stopped) -> io::Result<()>;
 }

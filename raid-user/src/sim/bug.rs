@@ -22,6 +22,8 @@ pub enum Bug {
     AckBeforeEpoch,
     /// After a power cut a member that is being rebuilt is trusted everywhere.
     TrustAboveMark,
+    /// After a power cut a member that is being rebuilt is taken for one row further than it is.
+    MarkAhead,
     /// A wake-up is forgotten now and then.
     ForgetWaiter,
     /// Modified parity is wrong while a member is missing.

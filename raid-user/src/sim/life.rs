@@ -1,7 +1,12 @@
 //! One life of the array: requests, faults, and answers held against the model.
 
 use raid_core::engine::{self, Host};
+<<<<<<< HEAD
 use raid_core::health::Epoch;
+=======
+use raid_core::health;
+use raid_core::recovery::Rates;
+>>>>>>> w-core
 use raid_core::region::RegionNo;
 use raid_core::request::{Error, Kind, Refused, Request, RequestId};
 use raid_core::rows::{ROW_LEN, ROW_SECTORS, RowKind};
@@ -83,13 +88,20 @@ impl<'a> Life<'a> {
             if self.dice(100) {
                 self.replace();
             }
+            if self.dice(60) {
+                self.steer();
+            }
             self.go_on()?;
         }
+<<<<<<< HEAD
         Ok(())
     }
 
     /// What a gentle world does before the power fails: waits until all members are good.
     pub(super) fn mend(&mut self) -> Result<(), String> {
+=======
+        self.set_free();
+>>>>>>> w-core
         for _ in 0..MENDING_TURNS_MAX {
             // What is in doubt stays so: waiting for it is of no use.
             if !self.setup.gentle || self.moment || self.impaired().is_empty() || self.world_failures() > 0 {
@@ -119,8 +131,28 @@ impl<'a> Life<'a> {
         self.hear()
     }
 
+    /// The user pauses recovery, lets it go on, or says how fast it may go; and time goes by.
+    fn steer(&self) {
+        let (what, rate, busy) = self.world.outside(|out| (out.rng.u8(..6), out.rng.u64(..200), out.rng.bool()));
+        match what {
+            0 => engine::pause(&self.world),
+            1 | 2 => engine::resume(&self.world),
+            3 => engine::set_rates(&self.world, Rates { floor_rows_s: rate / 4, ceiling_rows_s: rate }),
+            4 => engine::set_rates(&self.world, Rates::FREE),
+            _ => engine::tick(&self.world, 100, busy),
+        }
+        self.tell(format!("recovery is steered: {what}, {rate} rows a second"));
+    }
+
+    /// Recovery may go as fast as it can.
+    fn set_free(&self) {
+        engine::resume(&self.world);
+        engine::set_rates(&self.world, Rates::FREE);
+    }
+
     /// Waits until all is quiet. Nobody may wait for anything then.
     pub(super) fn drain(&mut self) -> Result<(), String> {
+        self.set_free();
         for _ in 0..DRAIN_TURNS_MAX {
             let turned = self.world.turn();
             self.hear()?;

@@ -29,8 +29,8 @@ use raid_core::engine;
 use raid_core::health::{Epoch, Event, Health, State};
 use raid_core::members::Members;
 use raid_core::region::RegionNo;
-use raid_core::rows::RowNo;
-use raid_core::{Columns, Member};
+use raid_core::rows::{ROW_SECTORS, RowNo};
+use raid_core::{Columns, Member, Sector};
 
 pub use bug::Bug;
 
@@ -246,6 +246,9 @@ fn believe_too_much(health: &mut Health, outside: &Outside) {
     for member in Columns::first(health.members()).iter() {
         let event = match (outside.bug, health.state(member)) {
             (Some(Bug::TrustAboveMark), Some(State::Rebuilding { .. })) => Event::Finish,
+            (Some(Bug::MarkAhead), Some(State::Rebuilding { mark })) => {
+                Event::Advance { mark: Sector(mark.0 + ROW_SECTORS) }
+            }
             (Some(Bug::StaleReturn), Some(State::Missing)) if outside.disks[usize::from(member.0)].present => {
                 Event::Admit
             }

@@ -117,6 +117,7 @@ impl Setup {
             log_page_words: 1,
             read_errors_max: rng.u32(..6),
             heal_window: rng.u16(1..=3),
+            checkpoint_rows: rng.u64(1..=12),
         };
         Self {
             name: format!("{level:?}, {members} members, chunk {chunk}, {sectors} sectors each"),

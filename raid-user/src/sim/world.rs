@@ -17,7 +17,7 @@ use raid_core::recovery::Recovery;
 use raid_core::region::{RegionLog, RegionNo};
 use raid_core::request::{Error, RequestId};
 use raid_core::reshape::Layouts;
-use raid_core::rows::{ROW_LEN, Rows};
+use raid_core::rows::{ROW_LEN, RowNo, Rows};
 use raid_core::stripe::{Limits, Shard, State};
 
 use super::bug::Bug;
@@ -123,7 +123,7 @@ impl World {
         let (view, count) = (members.view(), rows.count());
         let regions = count.div_ceil(limits.region_rows);
         let shards = (0..limits.shards).map(|number| Shard::new(number, &limits, count, view, doubt).map(RefCell::new));
-        let any_doubt = (0..regions).any(|region| doubt(RegionNo(region)));
+        let any_doubt = (0..regions).any(|region| doubt(RegionNo(region))).then_some(RowNo(0));
         Ok(Self {
             rows: rows.clone(),
             layouts: Layouts::one(rows.geometry().clone()),

@@ -7,7 +7,6 @@ use std::ops::Range;
 
 use raid_core::{Extent, SECTOR_BYTES, Sector, Sectors};
 use raid_formats::md::{self, Joined, RunningState, Version, update};
-use raid_formats::record::Sync;
 
 use super::said::Said;
 use crate::media::SharedMediaMut;
@@ -87,7 +86,7 @@ impl Disk {
         let state = RunningState {
             events: said.events,
             updated_s: super::now_s(),
-            sync: if said.dirty { Sync::DirtyFrom(Sector(0)) } else { Sync::Clean },
+            sync: said.sync,
             sync_mark: mark,
             replacement: false,
             bad_blocks: self.bad_blocks,

@@ -5,6 +5,7 @@
 //! | a page of the log | bits of the bitmap; without one, "clean" or "dirty from the start" |
 //! | the members' states | roles, `recovery_offset` of who is being rebuilt, and one event more |
 //! | stopped, clean | "clean", and no bit if nobody is missing |
+//! | stopped in the middle of a resync | "dirty from" where it was, or with a bitmap "dirty" and the bits |
 //!
 //! The superblock says "dirty" before the first bit is set: Linux does not look at the bits of a clean array that is whole
 //! (kernel `md-bitmap.c`, `md_bitmap_load`).
@@ -23,15 +24,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use raid_core::health::Health;
+use raid_core::rows::ROW_SECTORS;
 use raid_core::{Member, Sector, Sectors};
 use raid_formats::md::{self, RegionBits, Superblock, Version};
-use raid_formats::record::{Role, Uuid};
+use raid_formats::record::{Role, Sync, Uuid};
 
 use disk::{BitmapArea, Disk, HEADER_BYTES};
 use said::Said;
 pub use start::{StartError, md_start, md_start_on};
 
-use super::start::{Slot, Store};
+use super::start::{Slot, Stopped, Store};
 use crate::media::SharedMediaMut;
 
 /// Words of 64 regions that are written at once: with a bit for a region, 512 bytes.
@@ -135,7 +137,11 @@ impl Store for MdStore {
     fn write_log(&self, member: Member, page: u32, words: &[u64]) -> io::Result<()> {
         let set = words.iter().any(|word| *word != 0);
         // With a bitmap, "dirty" costs nothing and stays until the array is stopped.
-        let said = self.advance(|said| said.dirty = set || said.dirty && self.regions.is_some());
+        let said = self.advance(|said| match set {
+            true => said.sync = Sync::DirtyFrom(Sector(0)),
+            false if self.regions.is_none() => said.sync = Sync::Clean,
+            false => {}
+        });
         let (range, new) = self.with_disk(member, |disk| Ok((self.put(disk, page, words), disk.new.is_some())))?;
         if new && !said.lives(member) {
             // It gets all bits with its first superblock.
@@ -206,7 +212,8 @@ impl Store for MdStore {
         out
     }
 
-    fn stop(&self, health: &Health, clean: bool) -> io::Result<()> {
+    fn stop(&self, health: &Health, stopped: Stopped) -> io::Result<()> {
+        let clean = stopped == Stopped::Clean;
         if self.regions.is_none() && !self.shared().begun && clean {
             // Nothing was written, or nothing has redundancy.
             return Ok(());
@@ -215,7 +222,12 @@ impl Store for MdStore {
             if health.epoch() > said.health.epoch() {
                 said.health = *health;
             }
-            said.dirty = !clean;
+            said.sync = match stopped {
+                Stopped::Clean => Sync::Clean,
+                // With a bitmap, the bits say where.
+                Stopped::InDoubt { .. } if self.regions.is_some() => Sync::DirtyFrom(Sector(0)),
+                Stopped::InDoubt { from } => Sync::DirtyFrom(Sector(from.0.saturating_mul(ROW_SECTORS))),
+            };
         });
         let mut result = Ok(());
         for member in (0..).take(self.disks.len()).map(Member).filter(|member| said.lives(*member)) {

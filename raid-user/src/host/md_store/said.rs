@@ -7,7 +7,7 @@
 use raid_core::health::{Health, State};
 use raid_core::{Member, Sectors};
 use raid_formats::md::TableEntry;
-use raid_formats::record::Role;
+use raid_formats::record::{Role, Sync};
 
 /// One version of the truth.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub(super) struct Said {
     pub(super) events: u64,
     /// The members' states.
     pub(super) health: Health,
-    /// Redundancy may be in doubt where the bitmap says so, or anywhere if there is none.
-    pub(super) dirty: bool,
+    /// From where on redundancy may be in doubt: where the bitmap says so, or anywhere if there is none.
+    pub(super) sync: Sync,
     /// Permanent number of the member in each slot, or of the last one there; `None` if nobody knows of one.
     pub(super) numbers: Vec<Option<u32>>,
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use raid_core::health::{Event, Health};
 use raid_core::region::RegionNo;
 use raid_core::reshape::Side;
-use raid_core::rows::{ROW_SECTORS, RowKind, Rows};
+use raid_core::rows::{ROW_SECTORS, RowKind, RowNo, Rows};
 use raid_core::{Extent, Member, Sector, Sectors};
 use raid_formats::assemble::{Claimant, Verdict};
 use raid_formats::md::{self, Bitmap, RegionBits, Superblock, Version};
@@ -119,7 +119,8 @@ pub fn md_start_on(members: Vec<(Found, SharedMediaMut)>, options: &OpenOptions)
     let health = health(&seats).map_err(|error| StartError::Contradiction(error.to_string()))?;
     let dirty = judged.lead().sync != Sync::Clean && rows.kind() != RowKind::Plain;
     let numbers = numbers(&judged, &seats);
-    let said = Said { events: judged.lead().events, health, dirty, numbers };
+    let sync = if dirty { judged.lead().sync } else { Sync::Clean };
+    let said = Said { events: judged.lead().events, health, sync, numbers };
     let degraded = said.degraded();
     let parity = rows.kind() == RowKind::Parity;
     if dirty && degraded && parity && !options.trust_dirty_parity && !found.marked.is_empty() {
@@ -148,7 +149,12 @@ pub fn md_start_on(members: Vec<(Found, SharedMediaMut)>, options: &OpenOptions)
         keep: AtomicBool::new(!kept.is_empty()),
         kept,
     };
-    Ok(Start { rows, health, slots, region_rows, log_page_words: PAGE_WORDS, doubt, store: Box::new(store) })
+    let doubt_from = match sync {
+        Sync::DirtyFrom(from) if store.regions.is_none() => RowNo(from.0 / ROW_SECTORS),
+        Sync::DirtyFrom(_) | Sync::Clean => RowNo(0),
+    };
+    let log_page_words = PAGE_WORDS;
+    Ok(Start { rows, health, slots, region_rows, log_page_words, doubt, doubt_from, store: Box::new(store) })
 }
 
 /// A member in its slot.
