@@ -1,12 +1,8 @@
 //! One life of the array: requests, faults, and answers held against the model.
 
 use raid_core::engine::{self, Host};
-<<<<<<< HEAD
 use raid_core::health::Epoch;
-=======
-use raid_core::health;
 use raid_core::recovery::Rates;
->>>>>>> w-core
 use raid_core::region::RegionNo;
 use raid_core::request::{Error, Kind, Refused, Request, RequestId};
 use raid_core::rows::{ROW_LEN, ROW_SECTORS, RowKind};
@@ -17,7 +13,7 @@ use super::check;
 use super::compute::Own;
 use super::model::{Model, Then, Value, Written};
 use super::setup::{Moment, Setup};
-use super::story::Fact;
+use super::story::{Fact, Steer};
 use super::world::World;
 
 /// Turns after which an array that still does something is said to do it for ever.
@@ -93,15 +89,12 @@ impl<'a> Life<'a> {
             }
             self.go_on()?;
         }
-<<<<<<< HEAD
         Ok(())
     }
 
     /// What a gentle world does before the power fails: waits until all members are good.
     pub(super) fn mend(&mut self) -> Result<(), String> {
-=======
         self.set_free();
->>>>>>> w-core
         for _ in 0..MENDING_TURNS_MAX {
             // What is in doubt stays so: waiting for it is of no use.
             if !self.setup.gentle || self.moment || self.impaired().is_empty() || self.world_failures() > 0 {
@@ -133,15 +126,23 @@ impl<'a> Life<'a> {
 
     /// The user pauses recovery, lets it go on, or says how fast it may go; and time goes by.
     fn steer(&self) {
-        let (what, rate, busy) = self.world.outside(|out| (out.rng.u8(..6), out.rng.u64(..200), out.rng.bool()));
-        match what {
-            0 => engine::pause(&self.world),
-            1 | 2 => engine::resume(&self.world),
-            3 => engine::set_rates(&self.world, Rates { floor_rows_s: rate / 4, ceiling_rows_s: rate }),
-            4 => engine::set_rates(&self.world, Rates::FREE),
-            _ => engine::tick(&self.world, 100, busy),
+        let steer = self.world.outside(|out| match out.dice.below(6) {
+            0 => Steer::Tick { busy: out.dice.coin() },
+            1 | 2 => Steer::Resume,
+            3 => Steer::Rate(out.dice.below(200).into()),
+            4 => Steer::Free,
+            _ => Steer::Pause,
+        });
+        self.tell(Fact::Steered(steer));
+        match steer {
+            Steer::Tick { busy } => engine::tick(&self.world, 100, busy),
+            Steer::Pause => engine::pause(&self.world),
+            Steer::Resume => engine::resume(&self.world),
+            Steer::Rate(rate) => {
+                engine::set_rates(&self.world, Rates { floor_rows_s: rate / 4, ceiling_rows_s: rate });
+            }
+            Steer::Free => engine::set_rates(&self.world, Rates::FREE),
         }
-        self.tell(format!("recovery is steered: {what}, {rate} rows a second"));
     }
 
     /// Recovery may go as fast as it can.
