@@ -9,7 +9,7 @@ use raid_core::{Level, Member, Raid5Layout, Sectors};
 use raid_formats::md::Version;
 use raid_formats::record::{Name, Uuid};
 use raid_testkit::{pattern, uml};
-use raid_user::array::{Array, OpenOptions};
+use raid_user::array::{Array, OpenOptions, Warning};
 use raid_user::create::NewArray;
 use raid_user::discover::{Found, MediaSource};
 use raid_user::host::md_store::md_start;
@@ -282,4 +282,32 @@ cases! {
     added_1_0_with_a_bitmap: added_by_us(Version::V1_0, true);
     added_1_1: added_by_us(Version::V1_1, false);
     added_1_2_with_a_bitmap: added_by_us(Version::V1_2, true);
+}
+
+/// A RAID 5 with a write-back journal, copied while it was being written: acknowledged data are in the journal alone. Linux replays it when
+/// it assembles; what it then serves, whole and without each member, is what we must read from the same members untouched.
+#[test]
+fn a_journal_that_we_replay_in_memory_gives_what_linux_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = raid_testkit::fixtures::load("md-1.2-raid5-journal-wb-crash");
+    for missing in [None, Some(0), Some(1), Some(2)] {
+        let here = (0..fixture.members.len()).filter(|slot| Some(*slot) != missing);
+        let disks: Vec<PathBuf> = here.clone().map(|slot| folder.path().join(format!("m{slot}"))).collect();
+        for (slot, disk) in here.zip(&disks) {
+            std::fs::write(disk, &fixture.members[slot].1).unwrap();
+        }
+        let array = Array::open(found(&disks), &OpenOptions::default()).unwrap();
+        let replayed = |warning: &Warning| matches!(warning, Warning::JournalReplayed { stripes: 1.. });
+        assert!(array.warnings().iter().any(replayed), "{:?}", array.warnings());
+        let ours = content(&disks);
+        let past = OpenOptions { ignore_journal: true, ..OpenOptions::default() };
+        let mut bytes = vec![0; usize::try_from(array.size_bytes()).unwrap()];
+        Array::open(found(&disks), &past).unwrap().read_at(0, &mut bytes).unwrap();
+        let script =
+            "mdadm -A --run --force /dev/md0 /dev/ubd[b-e] 2>&1; cat /proc/mdstat; echo HASH $(sha256sum </dev/md0)";
+        let Some(guest) = uml::run(folder.path(), script, &disks) else { return };
+        assert_eq!(said(&guest, "HASH").trim_end_matches(" -").trim(), ours, "without {missing:?}: {guest}");
+        let digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_ne!(digest, ours, "the journal made no difference");
+    }
 }

@@ -81,6 +81,12 @@ fn look_around<S: Source>(source: &S, superblock: &Superblock) {
     }
     if let Ok(Some(state)) = md::journal_state(source, superblock, &mut working) {
         assert!(!state.holds_data() || state.blocks > 0);
+        let mut pages = 0_u64;
+        let replayed = md::replay_journal(source, superblock, &mut working, |step| {
+            pages += u64::from(!matches!(step, md::ReplayStep::Flushed { .. }));
+            true
+        });
+        assert!(replayed.is_ok() && (pages == 0) != state.holds_data());
     }
 }
 

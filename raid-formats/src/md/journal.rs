@@ -1,4 +1,4 @@
-//! The journal of a RAID 4/5/6 array on a member of its own: recognised and checked; replay is not done here.
+//! The journal of a RAID 4/5/6 array on a member of its own: recognised, checked, and walked for whoever replays it.
 //!
 //! Source: kernel `drivers/md/raid5-cache.c` (`r5l_recovery_*`), `include/uapi/linux/raid/md_p.h`. The data area of the journal member is a
 //! ring of 4 KiB blocks: a meta block, the pages that it describes, the next meta block. Positions are sectors from the start of the data.
@@ -251,39 +251,170 @@ pub fn journal_state<S: Source>(
     superblock: &Superblock,
     buf: &mut [u8],
 ) -> Result<Option<JournalState>, Fault<S::Error>> {
-    let record = superblock.record();
-    let (Role::Journal, WriteLog::Journal { tail }) = (record.role, record.log) else { return Ok(None) };
-    let ring = record.data.len.floor_to(BLOCK_SECTORS);
-    if tail.0 >= ring.0 || !tail.0.is_multiple_of(BLOCK_SECTORS.0) {
-        let (found, most) = (i128::from(tail.0), ring.0.saturating_sub(BLOCK_SECTORS.0));
-        return Err(Refusal::Range { field: "journal_tail", offset: 152, found, least: 0, most }.into());
-    }
-    let (block, rest) = fault::part(buf, BLOCK_BYTES)?;
-    let (page, _) = fault::part(rest, BLOCK_BYTES)?;
-    let seed = seed(record.array);
-    let mut state = JournalState { tail, ..JournalState::default() };
-    let (mut position, mut walked) = (tail.0, 0_u64);
-    while walked < ring.0 {
-        fault::read(source, Sector(record.data.at.0.saturating_add(position)), block)?;
-        let Ok(meta) = JournalBlock::parse(block, seed) else { break };
-        let seq = meta.raw.seq.get();
-        let expected = state.first_seq.wrapping_add(state.blocks);
-        if meta.raw.position.get() != position || state.blocks != 0 && seq != expected {
-            break;
-        }
-        if !pages_sound(source, &meta, record.data.at, ring, seed, page)? {
-            state.torn = true;
-            break;
-        }
+    let Some(journal) = Ring::of(superblock)? else { return Ok(None) };
+    let mut state = JournalState { tail: journal.tail, ..JournalState::default() };
+    state.torn = journal.walk(source, buf, |meta, _| {
         if state.blocks == 0 {
-            state.first_seq = seq;
+            state.first_seq = meta.raw.seq.get();
         }
-        state.count(&meta);
-        let step = meta.pages().saturating_add(1).saturating_mul(BLOCK_SECTORS.0);
-        walked = walked.saturating_add(step);
-        position = position.saturating_add(step).checked_rem(ring.0).unwrap_or(0);
-    }
+        state.count(meta);
+        Ok(true)
+    })?;
     Ok(Some(state))
+}
+
+/// One thing to be done in a replay, in the journal's order (kernel `r5c_recovery_analyze_meta_block`).
+#[derive(Clone, Copy, Debug)]
+pub enum ReplayStep<'a> {
+    /// A page of data was written.
+    Data {
+        /// First sector, on the array.
+        at: Sector,
+        /// Its content.
+        page: &'a [u8; BLOCK_BYTES],
+    },
+    /// A page of parity: what the journal has of this stripe is complete with it, or with the next one.
+    Parity {
+        /// Sector of the stripe, on a member.
+        at: Sector,
+        /// 0 for P, 1 for Q.
+        index: usize,
+        /// Its content.
+        page: &'a [u8; BLOCK_BYTES],
+    },
+    /// What the journal has so far of this stripe reached the members.
+    Flushed {
+        /// Sector of the stripe, on a member.
+        at: Sector,
+    },
+}
+
+/// Hands out what a journal member says, from its tail to the first block that is not whole, as Linux would replay it. `each` returns
+/// whether it wants more. Nothing is handed out if this member is no journal. `buf` is working space of at least 8192 bytes.
+///
+/// # Errors
+/// The medium's; a tail outside the ring.
+pub fn replay_journal<S: Source>(
+    source: &S,
+    superblock: &Superblock,
+    buf: &mut [u8],
+    mut each: impl FnMut(ReplayStep<'_>) -> bool,
+) -> Result<(), Fault<S::Error>> {
+    let Some(journal) = Ring::of(superblock)? else { return Ok(()) };
+    let mut more = true;
+    journal.walk(source, buf, |meta, page| {
+        let mut position = meta.raw.position.get();
+        for payload in meta.payloads() {
+            if let Payload::Flush { stripes } = payload {
+                let at = |stripe: &[u8; 8]| Sector(u64::from_le_bytes(*stripe));
+                more = more && stripes.iter().all(|stripe| each(ReplayStep::Flushed { at: at(stripe) }));
+            }
+            for index in 0..payload.checksums().len() {
+                if !more {
+                    return Ok(false);
+                }
+                position = journal.next(position);
+                journal.read(source, position, page)?;
+                more = match payload {
+                    Payload::Data { at, .. } => {
+                        let at = Sector(at.0.saturating_add(BLOCK_SECTORS.0.saturating_mul(index as u64)));
+                        each(ReplayStep::Data { at, page })
+                    }
+                    Payload::Parity { at, .. } => each(ReplayStep::Parity { at, index, page }),
+                    Payload::Flush { .. } => more,
+                };
+            }
+        }
+        Ok(more)
+    })?;
+    Ok(())
+}
+
+/// Where a journal lies on its member.
+#[derive(Clone, Copy, Debug)]
+struct Ring {
+    data_at: Sector,
+    len: Sectors,
+    tail: Sector,
+    seed: u32,
+}
+
+impl Ring {
+    /// `None` if this member is no journal.
+    fn of(superblock: &Superblock) -> Result<Option<Self>, Refusal> {
+        let record = superblock.record();
+        let (Role::Journal, WriteLog::Journal { tail }) = (record.role, record.log) else { return Ok(None) };
+        let len = record.data.len.floor_to(BLOCK_SECTORS);
+        if tail.0 >= len.0 || !tail.0.is_multiple_of(BLOCK_SECTORS.0) {
+            let (found, most) = (i128::from(tail.0), len.0.saturating_sub(BLOCK_SECTORS.0));
+            return Err(Refusal::Range { field: "journal_tail", offset: 152, found, least: 0, most });
+        }
+        Ok(Some(Self { data_at: record.data.at, len, tail, seed: seed(record.array) }))
+    }
+
+    /// The block behind `position`.
+    fn next(&self, position: u64) -> u64 {
+        position.saturating_add(BLOCK_SECTORS.0).checked_rem(self.len.0).unwrap_or(0)
+    }
+
+    fn read<S: Source>(&self, source: &S, position: u64, into: &mut [u8]) -> Result<(), Fault<S::Error>> {
+        fault::read(source, Sector(self.data_at.0.saturating_add(position)), into)
+    }
+
+    /// Hands out each meta block that is sound with all its pages, in order, with space for a page, while `each` wants more. True if
+    /// the row ends in a block whose pages are not sound.
+    fn walk<S: Source>(
+        &self,
+        source: &S,
+        buf: &mut [u8],
+        mut each: impl FnMut(&JournalBlock, &mut [u8; BLOCK_BYTES]) -> Result<bool, Fault<S::Error>>,
+    ) -> Result<bool, Fault<S::Error>> {
+        let given = buf.len();
+        let (blocks, _) = buf.as_chunks_mut::<BLOCK_BYTES>();
+        let [block, page, ..] = blocks else {
+            return Err(Fault::Buffer { found: given, expected: 2 * BLOCK_BYTES });
+        };
+        let (mut position, mut walked, mut expected) = (self.tail.0, 0_u64, None);
+        while walked < self.len.0 {
+            self.read(source, position, block)?;
+            let Ok(meta) = JournalBlock::parse(block.as_slice(), self.seed) else { break };
+            let seq = meta.raw.seq.get();
+            if meta.raw.position.get() != position || expected.is_some_and(|expected| seq != expected) {
+                break;
+            }
+            if !self.pages_sound(source, &meta, page)? {
+                return Ok(true);
+            }
+            if !each(&meta, page)? {
+                break;
+            }
+            expected = Some(seq.wrapping_add(1));
+            let step = meta.pages().saturating_add(1).saturating_mul(BLOCK_SECTORS.0);
+            walked = walked.saturating_add(step);
+            position = position.saturating_add(step).checked_rem(self.len.0).unwrap_or(0);
+        }
+        Ok(false)
+    }
+
+    /// True if every page behind the meta block has the CRC that the block gives for it.
+    fn pages_sound<S: Source>(
+        &self,
+        source: &S,
+        meta: &JournalBlock,
+        page: &mut [u8; BLOCK_BYTES],
+    ) -> Result<bool, Fault<S::Error>> {
+        let mut position = meta.raw.position.get();
+        for payload in meta.payloads() {
+            for expected in payload.checksums() {
+                position = self.next(position);
+                self.read(source, position, page)?;
+                if crc32c(self.seed, page) != u32::from_le_bytes(*expected) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
 }
 
 impl JournalState {
@@ -298,26 +429,4 @@ impl JournalState {
             *counter = counter.saturating_add(1);
         }
     }
-}
-
-/// True if every page behind the meta block has the CRC that the block gives for it.
-fn pages_sound<S: Source>(
-    source: &S,
-    meta: &JournalBlock,
-    data_at: Sector,
-    ring: Sectors,
-    seed: u32,
-    page: &mut [u8],
-) -> Result<bool, Fault<S::Error>> {
-    let mut position = meta.raw.position.get();
-    for payload in meta.payloads() {
-        for expected in payload.checksums() {
-            position = position.saturating_add(BLOCK_SECTORS.0).checked_rem(ring.0).unwrap_or(0);
-            fault::read(source, Sector(data_at.0.saturating_add(position)), page)?;
-            if crc32c(seed, page) != u32::from_le_bytes(*expected) {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(true)
 }

@@ -28,7 +28,7 @@ pub use bad_blocks::read_bad_blocks;
 pub use bitmap::{Bitmap, BitmapSummary, bitmap_summary, read_bitmap};
 pub use create::{BitmapParams, CreateParams, create};
 pub use join::{Joined, join};
-pub use journal::{JournalBlock, JournalState, journal_state};
+pub use journal::{JournalBlock, JournalState, ReplayStep, journal_state, replay_journal};
 pub use level::{UnknownLevel, level_from_md, level_to_md};
 pub use place::{SUPERBLOCK_SECTORS, superblock_at};
 pub use ppl::{PplHeader, PplState, ppl_state};

@@ -3,6 +3,7 @@
 //! Every decision (which member, which recovery, what is in doubt) is `raid_core::plan`'s; this folder fetches bytes.
 
 mod fetch;
+mod journal;
 mod open;
 mod options;
 mod runs;

@@ -3,12 +3,13 @@
 use std::sync::RwLock;
 
 use raid_core::geometry::Geometry;
-use raid_core::reshape::Layouts;
+use raid_core::reshape::{Layouts, Side};
 use raid_core::{ArrayConfig, Columns, Extent, Level, MEMBERS_MAX, Member, Raid0Layout, Sector, Sectors, Sizes};
 use raid_formats::assemble::{Assembly, Claimant, Force, Verdict, judge};
 use raid_formats::md;
 use raid_formats::record::{Record, Shape, Sync, WriteLog};
 
+use super::journal::Replay;
 use super::options::{OpenError, OpenOptions, Warning};
 use super::runs::with_run;
 use super::{Array, DirtyRows, Slot, slot_list};
@@ -35,7 +36,27 @@ impl Array {
             warnings.push(Warning::Reshaping { position: reshape.position.0 });
         }
         let (size, record) = (layouts.array_size(), *judged.lead());
-        Ok(Self { layouts, slots, doubt, ops: raid_core::parity::detect(), size, record, warnings })
+        let mut array = Self { layouts, slots, doubt, ops: raid_core::parity::detect(), size, record, warnings };
+        if !options.ignore_journal {
+            array.replay_of(&judged)?;
+        }
+        Ok(array)
+    }
+
+    /// Replays the journal, if there is one, over the members.
+    fn replay_of(&mut self, judged: &Judged) -> Result<(), OpenError> {
+        let Some(found) = judged.journal() else { return Ok(()) };
+        let geometry = self.layouts.geometry(Side::Old);
+        let replay = with_superblock(found, |source, superblock| Replay::read(source, superblock, geometry))?;
+        let Some(replay) = replay.filter(|replay| !replay.is_empty()) else { return Ok(()) };
+        let stripes = replay.len();
+        let named = |error: std::io::Error| OpenError::Member {
+            member: found.name().to_owned(),
+            reason: format!("the journal cannot be replayed: {error}"),
+        };
+        self.replay(replay).map_err(named)?;
+        self.warnings.push(Warning::JournalReplayed { stripes });
+        Ok(())
     }
 }
 
@@ -155,6 +176,12 @@ impl Judged {
         OpenError::Config { member: self.freshest().name().to_owned(), reason: error.to_string() }
     }
 
+    /// The member that holds the array's journal.
+    fn journal(&self) -> Option<&Found> {
+        let current = |(_, verdict): &(&Found, &Verdict)| matches!(verdict, Verdict::Journal { behind: 0 | 1 });
+        self.both().find(current).map(|(found, _)| found)
+    }
+
     /// Refuses logs that hold what the members lack, unless told to read past them.
     fn check_logs(&self, options: &OpenOptions, warnings: &mut Vec<Warning>) -> Result<(), OpenError> {
         let mut refuse = |warning: Warning, allowed: bool, flag| {
@@ -165,16 +192,15 @@ impl Judged {
             Ok(())
         };
         if let WriteLog::Journal { .. } = self.lead().log {
-            let journal = self.both().find(|(_, verdict)| matches!(verdict, Verdict::Journal { behind: 0 | 1 }));
-            let state = journal.map(|(found, _)| {
+            let state = self.journal().map(|found| {
                 with_superblock(found, |source, superblock| {
                     md::journal_state(source, superblock, &mut [0; LOG_BUFFER_BYTES])
                 })
             });
             match state.transpose()?.flatten().flatten() {
                 None => refuse(Warning::JournalMissing, options.ignore_journal, "--ignore-journal")?,
-                Some(state) if state.holds_data() => {
-                    refuse(Warning::JournalNotReplayed, options.ignore_journal, "--ignore-journal")?;
+                Some(state) if state.holds_data() && options.ignore_journal => {
+                    refuse(Warning::JournalNotReplayed, true, "--ignore-journal")?;
                 }
                 Some(_) => {}
             }
@@ -205,7 +231,7 @@ impl Judged {
         warnings: &mut Vec<Warning>,
     ) -> Result<DirtyRows, OpenError> {
         let Sync::DirtyFrom(from) = self.lead().sync else { return Ok(DirtyRows::Nothing) };
-        let parity = layouts.geometry(raid_core::reshape::Side::Old).stripe(raid_core::StripeNo(0)).is_some();
+        let parity = layouts.geometry(Side::Old).stripe(raid_core::StripeNo(0)).is_some();
         if !parity || missing.is_empty() {
             warnings.push(Warning::Dirty);
             // Without a missing member parity serves only what a member fails to read, and there it must be sound too.
@@ -296,7 +322,7 @@ pub(crate) fn judge_missing(
         return Ok(());
     }
     if !options.partial {
-        let level = super::level_name(layouts.geometry(raid_core::reshape::Side::Old).level());
+        let level = super::level_name(layouts.geometry(Side::Old).level());
         return Err(OpenError::TooManyMissing { level, members: layouts.members(), missing: slot_list(missing) });
     }
     warnings.push(Warning::Partial { missing: slot_list(missing) });

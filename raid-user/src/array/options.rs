@@ -75,6 +75,11 @@ pub enum Warning {
     },
     /// The journal holds writes that did not reach the members.
     JournalNotReplayed,
+    /// What the journal holds was laid over the members in memory.
+    JournalReplayed {
+        /// Stripes that it changed.
+        stripes: usize,
+    },
     /// The journal's member is not here.
     JournalMissing,
     /// Partial parity logs hold entries that were not replayed.
@@ -136,6 +141,12 @@ impl fmt::Display for Warning {
                 "the journal holds writes that did not reach the members; \
                  read without them, recent data are missing or torn",
             ),
+            Self::JournalReplayed { stripes } => {
+                write!(
+                    f,
+                    "{stripes} stripes were taken from the journal, in memory: it holds writes that the members lack"
+                )
+            }
             Self::JournalMissing => {
                 f.write_str("the journal member is not here; writes that it alone holds are missing or torn")
             }

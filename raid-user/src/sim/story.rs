@@ -6,6 +6,19 @@ use raid_core::Member;
 use raid_core::action::Action;
 use raid_core::request::{Error, Kind, RequestId};
 
+/// What the user does with recovery, and the clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Steer {
+    Tick {
+        busy: bool,
+    },
+    Pause,
+    Resume,
+    /// Rows a second.
+    Rate(u64),
+    Free,
+}
+
 /// Something that happened.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fact {
@@ -21,6 +34,7 @@ pub(super) enum Fact {
     Added { member: Member, own: bool },
     Absent { member: Member },
     Swept,
+    Steered(Steer),
     Issued { action: Action },
     Done { action: Action, well: bool },
 }
@@ -43,6 +57,7 @@ impl fmt::Display for Fact {
             Self::Added { member, own: false } => write!(f, "member {member}: another disk is added"),
             Self::Absent { member } => write!(f, "member {member} is not there"),
             Self::Swept => f.write_str("sweep of idle regions"),
+            Self::Steered(steer) => write!(f, "recovery: {steer:?}"),
             Self::Issued { action } => write!(f, "    asks: {}", Deed(action)),
             Self::Done { action, well: true } => write!(f, "    done: {}", Deed(action)),
             Self::Done { action, well: false } => write!(f, "    FAILED: {}", Deed(action)),

@@ -80,6 +80,11 @@ fn the_command_takes_no_more_risk_than_it_must() {
 fn the_command_reads_past_a_log_only_where_it_must() {
     let crashed = Folder::new().with("md-1.2-raid5-journal-wb-crash", "", &[0, 1, 2, 3]);
     let ran = crashed.raid(&["explain", "."]);
+    let (next, worked) = paste(&crashed, &ran.stdout);
+    assert!(worked && !next.contains("--ignore-journal"), "{next}");
+    // Without its journal there is nothing to replay.
+    let crashed = Folder::new().with("md-1.2-raid5-journal-wb-crash", "", &[0, 1, 2]);
+    let ran = crashed.raid(&["explain", "."]);
     let (next, _) = paste(&crashed, &ran.stdout);
     assert!(next.contains("--ignore-journal"), "{next}");
     let clean = Folder::new().with("md-1.2-raid5-ppl-clean", "", &[0, 1, 2]);
