@@ -7,6 +7,7 @@
 
 mod buffers;
 mod calls;
+mod checks;
 mod compute;
 mod inner;
 mod jobs;
