@@ -36,23 +36,22 @@ pub fn by_parity(
 /// Compares copies of a band, each with the member that has it; all of one length. More than half of them alike are right,
 /// and the others wrong.
 #[must_use]
-pub fn by_copies<'a>(copies: impl Iterator<Item = (Member, &'a [u8])> + Clone) -> Evidence {
-    let mut all = copies.clone();
-    let Some((_, first)) = all.next() else { return Evidence::FITS };
-    if all.all(|(_, copy)| copy == first) {
+pub fn by_copies(copies: &[(Member, &[u8])]) -> Evidence {
+    let Some((_, first)) = copies.first() else { return Evidence::FITS };
+    if copies.iter().all(|(_, copy)| copy == first) {
         return Evidence::FITS;
     }
-    let count = copies.clone().count();
-    let alike = |with: &[u8]| copies.clone().filter(|(_, copy)| *copy == with).count();
-    let right = copies.clone().find(|(_, copy)| alike(copy) > count / 2).map(|(_, copy)| copy);
+    let alike = |with: &[u8]| copies.iter().filter(|(_, copy)| *copy == with).count();
+    let right = copies.iter().find(|(_, copy)| alike(copy) > copies.len() / 2);
     let fault = match right {
-        Some(right) => {
-            Fault::Blocks(copies.clone().filter(|(_, copy)| *copy != right).map(|(member, _)| member).collect())
+        Some((_, right)) => {
+            let wrong = copies.iter().filter(|(_, copy)| copy != right);
+            Fault::Blocks(wrong.map(|(member, _)| *member).collect())
         }
-        None if count == 2 => Fault::Unknown,
+        None if copies.len() == 2 => Fault::Unknown,
         None => Fault::Several,
     };
-    let differs = |at: &usize| copies.clone().any(|(_, copy)| copy.get(*at) != first.get(*at));
+    let differs = |at: &usize| copies.iter().any(|(_, copy)| copy.get(*at) != first.get(*at));
     let mut places = (0..first.len()).filter(differs);
     let from = places.next().unwrap_or(0);
     let (count, last) = places.fold((1_usize, from), |(count, _), at| (count.saturating_add(1), at));
@@ -66,10 +65,15 @@ fn evidence(fault: Fault, from: usize, to: usize, bytes: usize) -> Evidence {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
     use super::*;
 
     fn vote(copies: &[&[u8]]) -> Evidence {
-        by_copies((0..).map(Member).zip(copies.iter().copied()))
+        let copies: Vec<_> = (0..).map(Member).zip(copies.iter().copied()).collect();
+        by_copies(&copies)
     }
 
     fn set(members: &[u8]) -> Columns {

@@ -75,8 +75,13 @@ impl<'a> Desk<'a> {
         for (place, member) in rows.iter_mut().zip(members.iter()) {
             *place = self.buffers.row(slot, member);
         }
-        let copies = members.iter().zip(rows.iter().flatten()).map(|(member, row)| (member, band.of(row)));
-        check::by_copies(copies).into()
+        let mut copies: [(Member, &[u8]); COLUMNS_MAX] = [(Member(0), &[]); COLUMNS_MAX];
+        let mut count = 0;
+        for (member, (copy, row)) in members.iter().zip(copies.iter_mut().zip(rows.iter().flatten())) {
+            *copy = (member, band.of(row));
+            count += 1;
+        }
+        check::by_copies(&copies[..count]).into()
     }
 
     fn change(&self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) -> bool {

@@ -18,5 +18,6 @@ mod running;
 mod seats;
 pub mod start;
 
+pub use checks::Checks;
 pub use observe::Regions;
 pub use running::{Running, Tuning};

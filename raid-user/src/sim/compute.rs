@@ -137,7 +137,8 @@ impl Buffers {
             (Work::Check { p, q }, Some(stripe)) => return self.check(slot, stripe, rows, p, q),
             (Work::Vote { members }, _) => {
                 let copies: Vec<_> = members.iter().map(|member| (member, self.bytes(slot, member, &rows))).collect();
-                return by_copies(copies.iter().map(|(member, copy)| (*member, copy.as_slice()))).into();
+                let copies: Vec<_> = copies.iter().map(|(member, copy)| (*member, copy.as_slice())).collect();
+                return by_copies(&copies).into();
             }
             (Work::Parity { .. } | Work::Recover { .. } | Work::Check { .. }, None) => return Answer::Failed,
         }
@@ -165,8 +166,14 @@ impl Buffers {
         let data: Vec<&[u8]> = columns.iter().map(Vec::as_slice).collect();
         let p = p.then(|| self.bytes(slot, stripe.p(), &rows));
         let q = stripe.q().filter(|_| q).map(|q| self.bytes(slot, q, &rows));
-        by_parity(parity::detect(), stripe, &data, p.as_ref().map(<[u8; 64]>::as_slice), q.as_ref().map(<[u8; 64]>::as_slice))
-            .map_or(Answer::Failed, Answer::Says)
+        by_parity(
+            parity::detect(),
+            stripe,
+            &data,
+            p.as_ref().map(<[u8; 64]>::as_slice),
+            q.as_ref().map(<[u8; 64]>::as_slice),
+        )
+        .map_or(Answer::Failed, Answer::Says)
     }
 
     fn values(&mut self, request: RequestId) -> Column {

@@ -87,6 +87,9 @@ impl<'a> Life<'a> {
             if self.dice(60) {
                 self.steer();
             }
+            if self.dice(120) {
+                self.patrol();
+            }
             self.go_on()?;
         }
         Ok(())

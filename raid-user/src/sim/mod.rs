@@ -15,6 +15,7 @@ mod disk;
 mod faults;
 mod life;
 pub mod model;
+mod scrub;
 mod setup;
 mod story;
 #[cfg(test)]
@@ -298,6 +299,7 @@ fn last_look(life: &mut Life<'_>) -> Result<(), String> {
         life.drain()?;
     }
     life.must_be_clean()?;
+    life.scrub()?;
     for _ in 0..life.setup.redundancy {
         let members = life.setup.rows.geometry().members();
         let spared = life.world.outside(|out| out.dice.below(members.into()));

@@ -86,6 +86,7 @@ impl fmt::Display for Deed<'_> {
                 write!(f, "member {member}: states, epoch {}", token.seen().map_or(0, |epoch| epoch.0))
             }
             Action::Compute { slot, work, .. } => write!(f, "slot {}.{}: {work:?}", slot.shard, slot.slot),
+            Action::Found(finding) => write!(f, "found: {finding:?}"),
             Action::Complete { request, result } => write!(f, "request {}: {result:?}", request.0),
         }
     }
