@@ -10,9 +10,9 @@
 //! | RAID 4, RAID 5, two copies, RAID 6 less a member | that one side is wrong, not which |
 //! | parity less all it can spare, one copy | nothing: such rows are counted as [`Checked::Blind`] |
 //!
-//! A row that does not fit is judged sector by sector, and a sector names a block only if every byte of it that does not fit agrees. If they
-//! name none that exists, or several, more than one block is wrong: nobody is named. Where P and Q lie they lie well: two columns
-//! changed by the same difference look like a wrong Q.
+//! A row that does not fit is judged sector by sector, and a sector names a block only if every byte of it that does not fit agrees. If
+//! they name none that exists, or several, more than one block is wrong: nobody is named. What P and Q cannot see: two columns
+//! that were changed by the same difference look like a wrong Q.
 //!
 //! Repair rewrites the named block and nothing else. Where nobody is named it rewrites what the order trusts least ([`Trust`]), or nothing.
 //! It holds the row like any write, and sets no bit in the region log: a crash in the middle leaves the one block wrong that was

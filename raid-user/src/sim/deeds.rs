@@ -4,6 +4,7 @@
 
 use raid_core::Member;
 use raid_core::action::{Action, Answer, Buf, Token, Way, Work};
+use raid_core::check;
 use raid_core::rows::{Band, ROW_LEN};
 
 use super::bug::Bug;
@@ -47,6 +48,12 @@ impl Inside {
         let bug = self.out.bug;
         match pending.action {
             Action::Io { token, way, member, at, len, buf } => {
+                let mends = way != Way::Read && world.check.borrow().state() == check::State::Going;
+                let members = u8::try_from(world.rows.geometry().members()).unwrap_or(u8::MAX);
+                let member = match bug {
+                    Some(Bug::MendOther) if mends => Member((member.0 + 1) % members),
+                    _ => member,
+                };
                 let well = self.io(way, member, index(at.0), index(len.0), buf);
                 let ignored = match way {
                     Way::Read => bug == Some(Bug::IgnoreReadError),

@@ -44,7 +44,7 @@ impl Life<'_> {
             let at = rows.at(row, rows.whole(row), member).map_or(0, |at| index(at.0)) + offset;
             // One bit, or many.
             let bit = 1 << out.dice.below(64);
-            (row, member, at, offset, if out.dice.coin() { bit } else { bit * 0x0101_0101 | 1 })
+            (row, member, at, offset, if out.dice.coin() { bit } else { bit.wrapping_mul(0x0101_0101) | 1 })
         });
         let knows = match rows.kind() {
             RowKind::Parity => rows.stripe(row).and_then(|stripe| stripe.q()).is_some(),
@@ -69,7 +69,9 @@ impl Life<'_> {
             }
             let wanted = if mended == Mended::Yes { &good } else { &rotten };
             if self.everything() != *wanted {
-                return Err(format!("member {member} rotted at {at}, and a check ({repair:?}) left other sectors than it should"));
+                return Err(format!(
+                    "member {member} rotted at {at}, and a check ({repair:?}) left other sectors than it should"
+                ));
             }
         }
         self.exchange(member, at, |_| before);

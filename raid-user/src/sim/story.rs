@@ -4,6 +4,7 @@ use std::fmt;
 
 use raid_core::Member;
 use raid_core::action::Action;
+use raid_core::check::Order;
 use raid_core::request::{Error, Kind, RequestId};
 
 /// What the user does with recovery, and the clock.
@@ -35,6 +36,8 @@ pub(super) enum Fact {
     Absent { member: Member },
     Swept,
     Steered(Steer),
+    Checks { order: Order },
+    Rots { member: Member, at: usize },
     Issued { action: Action },
     Done { action: Action, well: bool },
 }
@@ -57,6 +60,10 @@ impl fmt::Display for Fact {
             Self::Added { member, own: false } => write!(f, "member {member}: another disk is added"),
             Self::Absent { member } => write!(f, "member {member} is not there"),
             Self::Swept => f.write_str("sweep of idle regions"),
+            Self::Checks { order } => {
+                write!(f, "check of rows {} to {}, repair {:?}", order.from.0, order.to.0, order.repair)
+            }
+            Self::Rots { member, at } => write!(f, "member {member}: sector {at} rots"),
             Self::Steered(steer) => write!(f, "recovery: {steer:?}"),
             Self::Issued { action } => write!(f, "    asks: {}", Deed(action)),
             Self::Done { action, well: true } => write!(f, "    done: {}", Deed(action)),

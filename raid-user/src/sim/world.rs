@@ -108,7 +108,7 @@ pub(super) struct World {
     pub(super) members: RefCell<Members<Heap>>,
     flushes: RefCell<Flushes>,
     recovery: RefCell<Recovery>,
-    check: RefCell<Checking>,
+    pub(super) check: RefCell<Checking>,
     /// Held in every critical section: panics if two of them nest.
     alone: RefCell<()>,
     inside: RefCell<Inside>,
