@@ -120,6 +120,8 @@ pub enum Verdict {
     },
     /// Same identity, but another level, layout, width or chunk than the freshest member says.
     OtherShape,
+    /// Belongs to the array, and nobody knows in which slot.
+    Unidentified,
 }
 
 /// The array as its freshest member tells it.
@@ -224,6 +226,7 @@ fn own_verdict(record: &Record, slots: u16) -> Verdict {
         Role::Spare => Verdict::Spare,
         Role::Faulty => Verdict::Faulty,
         Role::Journal => Verdict::Journal { behind: 0 },
+        Role::Unidentified => Verdict::Unidentified,
     }
 }
 
@@ -251,6 +254,7 @@ fn weigh<C: Claimant>(
         Role::Spare => return Ok(Verdict::Spare),
         Role::Faulty => return Ok(Verdict::Faulty),
         Role::Journal => return Ok(Verdict::Journal { behind }),
+        Role::Unidentified => return Ok(Verdict::Unidentified),
     };
     let slots = slots(lead);
     let forced = force.events || force.covers(index);
@@ -276,6 +280,7 @@ fn weigh<C: Claimant>(
             Err(Refusal::SplitBrain { one: freshest, other: index })
         }
         Role::Faulty => Ok(Verdict::ThrownOut { slot }),
+        Role::Unidentified => Ok(Verdict::Unidentified),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod bios;
 pub mod ddf;
 pub mod dump;
 pub mod fault;
+pub mod imsm;
 pub mod md;
 pub mod record;
 pub mod source;

@@ -42,6 +42,8 @@ pub enum Format {
     Ddf,
     /// SNIA DDF with every number in the wrong byte order, as some firmware writes it.
     DdfSwapped,
+    /// Intel's firmware RAID (IMSM).
+    Imsm,
 }
 
 impl Format {
@@ -65,6 +67,7 @@ impl Format {
             Self::Via => "via",
             Self::Ddf => "ddf",
             Self::DdfSwapped => "ddf (little-endian)",
+            Self::Imsm => "imsm",
         }
     }
 
@@ -118,6 +121,8 @@ pub enum Role {
     Faulty,
     /// Holds the write journal.
     Journal,
+    /// Holds a part, but nothing here tells which: the format knows its disks by a serial number that the medium does not give.
+    Unidentified,
 }
 
 /// Level, width, chunk: what `ArrayConfig` needs besides the members' sizes.
@@ -194,6 +199,8 @@ bitflags::bitflags! {
         const DAMAGED_TABLE = 1 << 5;
         /// The array size that is stated cannot be; the one that follows from the members counts (DDF).
         const STATED_SIZE_WRONG = 1 << 6;
+        /// The write hole is closed by a log of a kind that is not known; what it holds is not replayed (IMSM).
+        const UNKNOWN_WRITE_LOG = 1 << 7;
     }
 }
 
@@ -211,6 +218,9 @@ impl Notes {
                 "A table's checksum is wrong in every copy; what the table says was taken as it stands."
             }
             Self::STATED_SIZE_WRONG => "The stated size of the array cannot be; the size that its members give counts.",
+            Self::UNKNOWN_WRITE_LOG => {
+                "Writes are logged on another drive, in a form that is not known; what it holds is not replayed."
+            }
             _ => "The table gives slots that the array does not have.",
         })
     }

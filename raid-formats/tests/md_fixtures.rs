@@ -131,6 +131,7 @@ fn check_1(what: &str, record: &Record, examined: &Examined) {
         Role::Slot(slot) => format!("Active device {slot}"),
         Role::Spare | Role::Faulty => "spare".to_owned(),
         Role::Journal => "Journal".to_owned(),
+        Role::Unidentified => "of a format without numbers".to_owned(),
     };
     assert_eq!(role, examined.field("Device Role"), "{what}");
     let flags = examined.field("Flags");

@@ -3,21 +3,27 @@
 //! Nothing is judged here beyond one medium: which record of a medium is the likeliest is said by `raid_formats::md::probe`,
 //! who of an array's members is current by `raid_formats::assemble`.
 
+mod identity;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use raid_core::Sectors;
+use raid_core::{Extent, Sectors};
 use raid_formats::assemble::{Claimant, same_array};
 use raid_formats::bios;
 use raid_formats::ddf;
+use raid_formats::imsm;
 use raid_formats::md::{self, ProbeBuffer, Refusal, Superblock, Version};
 use raid_formats::record::{Format, Record, Role};
 use raid_formats::source::Source;
 
 use crate::media::{self, Media, MediaSpec, Note, OpenError, Options, SharedMedia};
+
+use identity::Imsm;
+pub use identity::{Ambiguous, Identity, Serials};
 
 /// How deep directories are followed.
 const DEPTH_MAX: usize = 8;
@@ -62,6 +68,8 @@ enum Meta {
     Ddf { set: Arc<[u8]>, place: ddf::Place, guid: ddf::Guid },
     /// A record of a BIOS RAID.
     Bios(bios::Kind, Box<bios::Member>),
+    /// A record of IMSM, which of its volumes is meant, and which of its disks this is.
+    Imsm(Imsm),
 }
 
 /// What a look at one medium collects.
@@ -121,11 +129,15 @@ impl Found {
         Ok(Self { name: name.to_owned(), media, meta, record, others, notes: Vec::new() })
     }
 
-    /// The same medium as a member of each of its volumes, this one first: a DDF disk can hold parts of several.
+    /// The same medium as a member of each of its volumes, this one first: a disk of DDF or IMSM can hold parts of several.
     #[must_use]
     pub fn volumes(self) -> Vec<Self> {
-        let Meta::Ddf { set, place, .. } = &self.meta else { return vec![self] };
-        let mut volumes: Vec<Self> = ddf_volumes(set, place)
+        let metas = match &self.meta {
+            Meta::Ddf { set, place, .. } => ddf_volumes(set, place),
+            Meta::Imsm(imsm) => imsm.volumes(),
+            Meta::Md { .. } | Meta::Bios(..) => return vec![self],
+        };
+        let mut volumes: Vec<Self> = metas
             .into_iter()
             .filter(|(_, record)| record.array != self.record.array)
             .map(|(meta, record)| Self { meta, record, others: Vec::new(), ..self.clone() })
@@ -175,7 +187,7 @@ impl Found {
     pub const fn bios(&self) -> Option<(bios::Kind, &bios::Member)> {
         match &self.meta {
             Meta::Bios(kind, member) => Some((*kind, member)),
-            Meta::Md { .. } | Meta::Ddf { .. } => None,
+            Meta::Md { .. } | Meta::Ddf { .. } | Meta::Imsm(_) => None,
         }
     }
 
@@ -184,7 +196,24 @@ impl Found {
     pub fn ddf(&self) -> Option<(&[u8], &ddf::Place)> {
         match &self.meta {
             Meta::Ddf { set, place, .. } => Some((set, place)),
-            Meta::Md { .. } | Meta::Bios(..) => None,
+            Meta::Md { .. } | Meta::Bios(..) | Meta::Imsm(_) => None,
+        }
+    }
+
+    /// The record of IMSM and where it lies, if it was found by one.
+    #[must_use]
+    pub fn imsm(&self) -> Option<(&[u8], &imsm::Place)> {
+        match &self.meta {
+            Meta::Imsm(imsm) => Some((imsm.bytes(), imsm.place())),
+            Meta::Md { .. } | Meta::Ddf { .. } | Meta::Bios(..) => None,
+        }
+    }
+
+    /// Runs of the medium that the format's own record lists as bad; MD's list is read apart.
+    pub(crate) fn bad_blocks(&self) -> Vec<Extent> {
+        match &self.meta {
+            Meta::Imsm(imsm) => imsm.with(|volume| volume.bad_blocks().collect()).unwrap_or_default(),
+            Meta::Md { .. } | Meta::Ddf { .. } | Meta::Bios(..) => Vec::new(),
         }
     }
 
@@ -204,6 +233,7 @@ impl Claimant for Found {
         match &self.meta {
             Meta::Bios(_, member) => member.role_of(number),
             Meta::Ddf { .. } => self.with_ddf(|volume| volume.role_of(number)).unwrap_or(Role::Faulty),
+            Meta::Imsm(imsm) => imsm.with(|volume| volume.role_of(number)).unwrap_or(Role::Faulty),
             Meta::Md { .. } => match self.superblock() {
                 Some(Ok(superblock)) => superblock.role_of(number),
                 Some(Err(_)) | None => Role::Faulty,
@@ -222,6 +252,7 @@ impl Look {
         let mut look = Self::default();
         look.md(source);
         look.ddf(source);
+        look.imsm(source);
         look.bios(source);
         look
     }
@@ -263,6 +294,17 @@ impl Look {
             damaged("the disk belongs to no volume: a spare, or one that was taken out".to_owned());
         }
         self.metas.extend(volumes);
+    }
+
+    fn imsm(&mut self, source: &MediaSource<'_>) {
+        match Imsm::find(source) {
+            Ok(None) => {}
+            Ok(Some(imsm)) => self.metas.extend(imsm.volumes()),
+            Err(what) => {
+                self.damaged = true;
+                self.places.insert(0, (Format::Imsm.name(), what));
+            }
+        }
     }
 
     /// Nine formats that are hardly ever there: only what is damaged is worth a line.
@@ -321,7 +363,11 @@ fn open_path(name: &str, path: &OsStr, options: &Options) -> (Outcome, Option<Sh
         Err(error) => return unopened(error),
     };
     let outcome = match Found::inspect(name, opened.media.clone()) {
-        Ok(found) => Outcome::Member(Box::new(Found { notes: opened.notes, ..found })),
+        Ok(found) => {
+            let mut found = Found { notes: opened.notes, ..found };
+            found.identify_by_place(path);
+            Outcome::Member(Box::new(found))
+        }
         Err(reason) => Outcome::NotAMember(reason),
     };
     (outcome, Some(opened.media))
@@ -377,9 +423,11 @@ fn files_under(directory: &Path, depth: usize, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Members by array, in the order in which the arrays were met.
+/// Members by array, in the order in which the arrays were met. Disks that do not say which of their container's they are, are
+/// identified first, as far as elimination goes.
 #[must_use]
-pub fn group(found: Vec<Found>) -> Vec<Vec<Found>> {
+pub fn group(mut found: Vec<Found>) -> Vec<Vec<Found>> {
+    identity::eliminate(&mut found);
     let mut groups: Vec<Vec<Found>> = Vec::new();
     for member in found {
         let own = groups

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use raid_formats::assemble::{Claimant, Verdict};
 use raid_testkit::{fixtures, pattern};
 use raid_user::array::{Array, OpenError, OpenOptions, Warning};
-use raid_user::discover::Found;
+use raid_user::discover::{Found, Identity, group};
 use raid_user::media::{Media, MemMedia};
 
 fn found(case: &str, slots: &[usize]) -> Vec<Found> {
@@ -186,6 +186,24 @@ fn a_journal_is_replayed_and_missed_if_it_is_not_there() {
     let array = open(case, &[0, 1, 2, 3], &options).unwrap();
     assert!(array.warnings().contains(&Warning::JournalNotReplayed));
     assert!(read(&array, 0, 8).is_ok());
+}
+
+/// An IMSM mirror copied while a write to its sectors 72 to 79 was on its way. The volume is dirty, and says so; neither copy says which
+/// disk it is, and it does not matter: both are in sync.
+#[test]
+fn a_dirty_imsm_mirror_reads_with_a_warning_from_either_copy() {
+    for slots in [&[0, 1][..], &[0], &[1]] {
+        let mut found = found("imsm-uml-raid1-dirty-crash", slots);
+        found = group(found).remove(0);
+        let array = Array::open(found, &OpenOptions::default()).unwrap();
+        assert!(array.warnings().contains(&Warning::Dirty), "{:?}", array.warnings());
+        let guessed =
+            |warning: &&Warning| matches!(warning, Warning::Identified { identity: Identity::Interchangeable, .. });
+        assert_eq!(array.warnings().iter().filter(guessed).count(), slots.len());
+        reads_the_pattern(&array, 0, 72);
+        reads_the_pattern(&array, 80, 20480);
+        assert_ne!(read(&array, 72, 8).unwrap(), pattern::sectors(72, 8));
+    }
 }
 
 /// Kernels from 6.19 write the logical block size where older ones demand zeros. It is read, kept, and no reason to refuse.

@@ -5,6 +5,7 @@
 
 pub use crate::fuzz_bios::bios;
 pub use crate::fuzz_ddf::ddf;
+pub use crate::fuzz_imsm::imsm;
 pub use crate::fuzz_plan::core_plan;
 use crate::image::{Image, Sparse};
 use raid_core::{Extent, Level, Raid5Layout, Sector, Sectors};
@@ -21,9 +22,10 @@ use raid_formats::{
 pub type Body = fn(&[u8]);
 
 /// All targets.
-pub const ALL: [(&str, Body); 8] = [
+pub const ALL: [(&str, Body); 9] = [
     ("bios", bios),
     ("ddf", ddf),
+    ("imsm", imsm),
     ("core_plan", core_plan),
     ("md_probe", md_probe),
     ("md_superblock", md_superblock),

@@ -7,6 +7,7 @@ mod apt;
 mod asan;
 mod bench;
 mod command;
+mod crash;
 mod fuzz;
 mod no_std;
 mod rust_src;
@@ -48,6 +49,14 @@ enum Verb {
         #[arg(long, default_value_t = 60, value_name = "N")]
         seconds: u32,
     },
+    /// Kills `raid serve --write` under load, and checks what is left
+    Kill9 {
+        /// How often in all, spread over levels with a bitmap and without
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        rounds: u32,
+    },
+    /// Every level in every version of MD's metadata, with a bitmap and without, to and from a real Linux
+    Interop,
     /// Runs the tests of the parity code under AddressSanitizer
     Asan,
     /// Runs the benchmarks whose name contains FILTER and writes benches/RESULTS.md anew
@@ -63,6 +72,8 @@ fn main() -> ExitCode {
         Verb::Tidy => tidy::run(),
         Verb::NoStd => no_std::run(),
         Verb::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
+        Verb::Kill9 { rounds } => crash::kill9(rounds),
+        Verb::Interop => crash::interop(),
         Verb::Asan => asan::run().map(|counts| println!("{counts}")),
         Verb::Bench { filter } => bench::run(filter.as_deref()),
     };

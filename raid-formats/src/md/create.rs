@@ -400,7 +400,7 @@ fn fill_table_0<O: ByteOrder>(raw: &mut Raw0<O>, params: &CreateParams) {
     for ((disk, role), number) in raw.disks.iter_mut().zip(params.roles).zip(0_u32..) {
         let (slot, state) = match role {
             Role::Slot(slot) => (u32::from(*slot), DiskState::ACTIVE | DiskState::SYNC),
-            Role::Spare => (number, DiskState::empty()),
+            Role::Spare | Role::Unidentified => (number, DiskState::empty()),
             Role::Faulty | Role::Journal => (number, DiskState::FAULTY | DiskState::REMOVED),
         };
         disk.number = U32::new(number);

@@ -43,5 +43,7 @@ pub use version::Version;
 
 use crate::fault;
 
+pub(crate) use checksum::crc32c;
+
 /// Why MD metadata could not be read from a medium.
 pub type Fault<E> = fault::Fault<E, Refusal>;

@@ -261,7 +261,7 @@ fn set_disk<O: ByteOrder>(disk: &mut Disk<O>, entry: &TableEntry, minor_version:
         Role::Slot(_) if entry.in_sync => DiskState::ACTIVE | DiskState::SYNC,
         // Only the version of a reshape can say "active and not in sync".
         Role::Slot(_) if minor_version >= 91 => DiskState::ACTIVE,
-        Role::Slot(_) | Role::Spare => DiskState::empty(),
+        Role::Slot(_) | Role::Spare | Role::Unidentified => DiskState::empty(),
         Role::Faulty | Role::Journal => DiskState::FAULTY,
     };
     let kept = DiskState::from_bits_retain(disk.state.get()).intersection(kept);

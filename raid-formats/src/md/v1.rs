@@ -344,7 +344,7 @@ pub const fn role_to_word(role: Role) -> u16 {
     match role {
         Role::Slot(slot) if slot < ROLE_NOT_A_SLOT => slot,
         Role::Slot(_) | Role::Faulty => ROLE_FAULTY,
-        Role::Spare => ROLE_SPARE,
+        Role::Spare | Role::Unidentified => ROLE_SPARE,
         Role::Journal => ROLE_JOURNAL,
     }
 }

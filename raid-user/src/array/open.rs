@@ -13,7 +13,7 @@ use super::journal::Replay;
 use super::options::{OpenError, OpenOptions, Warning};
 use super::runs::with_run;
 use super::{Array, DirtyRows, Slot, slot_list};
-use crate::discover::{Found, MediaSource};
+use crate::discover::{Ambiguous, Found, Identity, MediaSource};
 
 /// Working space for reading logs: what `journal_state` and `ppl_state` ask for.
 const LOG_BUFFER_BYTES: usize = 8192;
@@ -63,7 +63,7 @@ impl Array {
 /// What is judged of each of an array's members, in their order.
 ///
 /// # Errors
-/// [`OpenError::NoMember`], [`OpenError::NotGiven`], [`OpenError::Refusal`].
+/// [`OpenError::NoMember`], [`OpenError::Unidentified`], [`OpenError::NotGiven`], [`OpenError::Refusal`].
 pub fn verdicts(found: &[Found], options: &OpenOptions) -> Result<(Assembly, Vec<Verdict>), OpenError> {
     if found.is_empty() {
         return Err(OpenError::NoMember);
@@ -74,6 +74,10 @@ pub fn verdicts(found: &[Found], options: &OpenOptions) -> Result<(Assembly, Vec
         members.push(index.ok_or_else(|| OpenError::NotGiven(name.clone()))?);
     }
     let force = Force { events: options.force_events, members: &members };
+    let ambiguous: Vec<Ambiguous> = found.iter().filter_map(Found::ambiguous).collect();
+    if !ambiguous.is_empty() {
+        return Err(OpenError::Unidentified(ambiguous));
+    }
     let mut verdicts = vec![Verdict::Spare; found.len()];
     let assembly = judge(found, &force, &mut verdicts).map_err(|refusal| OpenError::Refusal {
         members: found.iter().map(|found| found.name().to_owned()).collect(),
@@ -123,7 +127,16 @@ impl Judged {
                 verdict => Some(Warning::NotUsed { member, verdict }),
             }
         };
-        self.both().filter_map(warn).collect()
+        let guessed = self.found.iter().filter_map(|found| {
+            let identity = found.identity()?;
+            let (member, serial) = (found.name().to_owned(), found.serial()?);
+            matches!(identity, Identity::Eliminated | Identity::Interchangeable).then_some(Warning::Identified {
+                member,
+                serial,
+                identity,
+            })
+        });
+        guessed.chain(self.both().filter_map(warn)).collect()
     }
 
     /// The members in their slots.
@@ -268,6 +281,7 @@ impl Slot {
         let count = with_superblock(found, |source, superblock| md::read_bad_blocks(source, superblock, &mut bad))?;
         let count = count.unwrap_or(0);
         bad.truncate(count);
+        bad.extend(found.bad_blocks());
         let bad = bad.into_iter().fold(Vec::new(), with_run);
         if !bad.is_empty() {
             let sectors = bad.iter().map(|run| run.len.0).sum();

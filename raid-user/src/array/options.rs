@@ -8,6 +8,8 @@ use raid_core::{Extent, Raid0Layout};
 use raid_formats::assemble::{Refusal, Verdict};
 use thiserror::Error;
 
+use crate::discover::{Ambiguous, Identity};
+
 /// How an array is to be opened. The default takes no risk but reads a degraded array that its level survives.
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
@@ -54,6 +56,15 @@ pub enum Warning {
         slot: u16,
         /// Events it lags.
         behind: u64,
+    },
+    /// Nothing on the medium says which disk it is; it was found out otherwise.
+    Identified {
+        /// The member as given.
+        member: String,
+        /// Serial number of the disk that it is taken for.
+        serial: String,
+        /// How it was found out.
+        identity: Identity,
     },
     /// Only a part of this member's data is trusted.
     Rebuilding {
@@ -119,6 +130,9 @@ impl fmt::Display for Warning {
                 "{member}: used in slot {slot} on your word; it lags {behind} events, \
                  so what was written since is a mix of old and new"
             ),
+            Self::Identified { member, serial, identity } => {
+                write!(f, "{member}: {} the disk with serial number {serial}{}", identity.words().0, identity.words().1)
+            }
             Self::Rebuilding { member, slot, mark_sectors } => {
                 write!(f, "{member}: slot {slot} was being rebuilt; only its first {mark_sectors} sectors are trusted")
             }
@@ -200,8 +214,22 @@ pub fn because(verdict: &Verdict) -> String {
         Verdict::Duplicate { .. } => "another copy of the same member was given".into(),
         Verdict::SlotTaken { slot, .. } => format!("slot {slot} has a fresher member"),
         Verdict::NoSuchSlot { slot, members } => format!("claims slot {slot}, but the array has {members} slots"),
+        Verdict::Unidentified => "nothing tells which disk of the array it is".into(),
         Verdict::OtherShape => "says another level, layout, width or chunk than the freshest member".into(),
     }
+}
+
+fn unidentified(members: &[Ambiguous]) -> String {
+    let each = members.chunk_by(|one, next| one.choices == next.choices).map(|alike| {
+        let names: Vec<&str> = alike.iter().map(|one| one.member.as_str()).collect();
+        let each = if alike.len() > 1 { " each" } else { "" };
+        format!("{} may{each} be {}", names.join(", "), alike[0].choices.join(" or "))
+    });
+    format!(
+        "nothing tells which disk of the array a member is: {}; \
+         say it with --serial FILE=SERIAL, or in a file FILE.serial",
+        each.collect::<Vec<_>>().join("; ")
+    )
 }
 
 /// Why an array was not opened. Nothing was written, whatever the reason.
@@ -216,6 +244,9 @@ pub enum OpenError {
     /// No member was given.
     #[error("no member was given")]
     NoMember,
+    /// Nobody knows which disks of the array some members are.
+    #[error("{}", unidentified(.0))]
+    Unidentified(Vec<Ambiguous>),
     /// `--use-stale` names something that was not given.
     #[error("--use-stale {0}: no such member was given")]
     NotGiven(String),

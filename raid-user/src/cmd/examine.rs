@@ -8,6 +8,7 @@ use raid_core::{SECTOR_BYTES, Sector};
 use raid_formats::assemble::Claimant;
 use raid_formats::ddf;
 use raid_formats::dump::{Field, Value};
+use raid_formats::imsm;
 use raid_formats::md::{self, Refusal, Version};
 use raid_formats::record::{Role, WriteLog};
 use serde::Serialize;
@@ -148,6 +149,11 @@ fn examine(found: &Found, look: Look) -> Examined {
             ddf::dump::set(bytes, place.order, place.block_bytes, visit).map_err(|refusal| refusal.to_string())
         };
         push(&mut records, &mut notes, "set", place.at(), set, look, dump);
+    }
+    if let Some((bytes, place)) = found.imsm() {
+        push(&mut records, &mut notes, "record", place.at(0), bytes, look, |bytes, visit| {
+            imsm::dump::record(bytes, visit)
+        });
     }
     if let Some((kind, member)) = found.bios() {
         let mut bytes = vec![0; kind.len_bytes()];

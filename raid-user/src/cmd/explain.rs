@@ -7,7 +7,7 @@ use raid_formats::assemble::{Assembly, Claimant, Refusal, Verdict};
 use serde::{Serialize, Serializer};
 
 use super::exit::{Exit, Failure};
-use super::open::{IGNORE_JOURNAL, IGNORE_PPL, OpenArgs, flags};
+use super::open::{IGNORE_JOURNAL, IGNORE_PPL, OpenArgs};
 use super::output::Output;
 use super::text;
 use crate::array::{Array, OpenError, OpenOptions, Warning, because, slots, verdicts};
@@ -68,7 +68,7 @@ pub(super) fn run(args: &OpenArgs, output: &Output) -> Result<Exit, Failure> {
         Ok((_, verdicts)) => stale(&found, verdicts),
         Err(_) => Vec::new(),
     };
-    let next = next(&found, options, stale.clone(), args.follow_references);
+    let next = next(&found, options, stale.clone(), args);
     let explained = explain(&found, judged.as_ref().ok(), &opened, &stale, next);
     output.print("raid.explain/1", &explained, || human(&explained))?;
     Ok(if explained.opens { Exit::Ok } else { Exit::Refused })
@@ -195,7 +195,7 @@ fn layout_unstated(reason: &str) -> bool {
 }
 
 /// The one command to run next, proved to open: it takes one risk after the other, the smallest first, until the array does.
-fn next(found: &[Found], mut options: OpenOptions, stale: Vec<Stale>, follow_references: bool) -> Vec<String> {
+fn next(found: &[Found], mut options: OpenOptions, stale: Vec<Stale>, args: &OpenArgs) -> Vec<String> {
     let mut stale = stale.into_iter().map(|stale| stale.member);
     let words = |verb: &str, flags: Vec<String>, out: Option<&str>| -> Vec<String> {
         let names: Vec<String> = found.iter().map(|found| found.name().to_owned()).collect();
@@ -206,9 +206,9 @@ fn next(found: &[Found], mut options: OpenOptions, stale: Vec<Stale>, follow_ref
     loop {
         let error = match Array::open(found.to_vec(), &options) {
             Ok(array) if array.size_bytes() > 0 => {
-                return words("copy", flags(&options, follow_references), Some("OUT"));
+                return words("copy", args.flags(&options), Some("OUT"));
             }
-            Ok(_) => return words("map", flags(&options, follow_references), None),
+            Ok(_) => return words("map", args.flags(&options), None),
             Err(error) => error,
         };
         if !take_risk(&mut options, &error, &mut stale) {

@@ -9,7 +9,7 @@ use raid_formats::assemble::Claimant;
 use super::exit::{Exit, Failure};
 use super::output::Output;
 use crate::array::{Array, OpenError, OpenOptions};
-use crate::discover::{Found, Outcome, group, search};
+use crate::discover::{Found, Outcome, Serials, group, search};
 use crate::media::{OpenError as MediaError, Options};
 use crate::nbd::Client;
 
@@ -27,6 +27,10 @@ pub(super) struct OpenArgs {
     /// Which array, by name or UUID, where members of several are given
     #[arg(long, value_name = "NAME|UUID")]
     pub(super) array: Option<String>,
+    /// Which disk a member is, by its drive's serial number, where the format (IMSM) knows disks by nothing else; several times.
+    /// A file MEMBER.serial says the same
+    #[arg(long, value_name = "MEMBER=SERIAL")]
+    pub(super) serial: Vec<String>,
     /// Refuse an array that lacks any member
     #[arg(long)]
     pub(super) strict: bool,
@@ -84,12 +88,21 @@ impl OpenArgs {
         }
     }
 
+    /// The flags that make these options and say the rest of this command line but the members, as words.
+    #[must_use]
+    pub(super) fn flags(&self, options: &OpenOptions) -> Vec<String> {
+        let array = self.array.iter().flat_map(|array| ["--array".to_owned(), array.clone()]);
+        let serials = self.serial.iter().flat_map(|serial| ["--serial".to_owned(), serial.clone()]);
+        flags(options, self.follow_references).into_iter().chain(array).chain(serials).collect()
+    }
+
     /// These members, with no risk taken.
     #[must_use]
     pub(super) fn plain(members: &[String], follow_references: bool) -> Self {
         Self {
             members: members.to_vec(),
             array: None,
+            serial: Vec::new(),
             strict: false,
             use_stale: Vec::new(),
             force_events: false,
@@ -108,7 +121,10 @@ impl OpenArgs {
     /// # Errors
     /// A name that is no member, a medium given twice.
     pub(super) fn members(&self, output: &Output) -> Result<Vec<Found>, Failure> {
-        members(&self.members, self.follow_references, output)
+        let mut found = members(&self.members, self.follow_references, output)?;
+        let serials = Serials::parse(&self.serial).and_then(|serials| serials.tell(&mut found));
+        serials.map_err(|error| Failure::new(Exit::Usage, error))?;
+        Ok(found)
     }
 
     /// The members of the one array that is meant.
@@ -143,7 +159,7 @@ impl OpenArgs {
 
 /// The flags that make these options, as words of a command line.
 #[must_use]
-pub(super) fn flags(options: &OpenOptions, follow_references: bool) -> Vec<String> {
+fn flags(options: &OpenOptions, follow_references: bool) -> Vec<String> {
     let switches = [
         (options.strict, "--strict"),
         (options.force_events, "--force-events"),

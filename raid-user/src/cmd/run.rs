@@ -30,7 +30,7 @@ impl Run {
     ///
     /// # Errors
     /// As opening; what cannot be kept right while it is written to.
-    pub(super) fn start(args: &OpenArgs, output: &Output) -> Result<Self, Failure> {
+    pub(super) fn start(args: &OpenArgs, tuning: &Tuning, output: &Output) -> Result<Self, Failure> {
         // As a reader first: what is refused or warned of is so in the same words.
         drop(args.open(output)?);
         let found = args.group(&Output { quiet: true, ..*output })?;
@@ -39,7 +39,7 @@ impl Run {
         let start = md_start(found, &args.options()).map_err(|error| unstarted(error, &args.members))?;
         let held =
             start.slots.iter().map(|slot| slot.media.as_ref().map(|media| Held::new(&media.describe()))).collect();
-        let running = Running::start(start, &Tuning::default()).map_err(|error| Failure::new(Exit::Io, error))?;
+        let running = Running::start(start, tuning).map_err(|error| Failure::new(Exit::Io, error))?;
         Ok(Self { running: Arc::new(running), about: about(&record), held })
     }
 

@@ -11,7 +11,7 @@ use super::open::media_options;
 use super::output::Output;
 use super::text;
 use crate::array::{Array, OpenOptions, because, verdicts};
-use crate::discover::{Found, Outcome, group, search};
+use crate::discover::{Found, Outcome, Serials, group, search};
 use crate::media::Media;
 
 /// Why most files are no members.
@@ -23,6 +23,9 @@ pub(super) struct ScanArgs {
     /// Files, directories, devices, images or NBD URIs
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<String>,
+    /// Which disk a member is, by its drive's serial number, where the format (IMSM) knows disks by nothing else; several times
+    #[arg(long, value_name = "MEMBER=SERIAL")]
+    serial: Vec<String>,
     /// Open files that an image refers to (qcow2 backing files)
     #[arg(long)]
     follow_references: bool,
@@ -80,6 +83,8 @@ pub(super) fn run(args: &ScanArgs, output: &Output) -> Result<Exit, Failure> {
             Outcome::Unopened { name, error } => scan.unopened.push(Named { name, reason: error.to_string() }),
         }
     }
+    let serials = Serials::parse(&args.serial).and_then(|serials| serials.tell(&mut found));
+    serials.map_err(|error| Failure::new(Exit::Usage, error))?;
     scan.arrays = group(found).into_iter().map(describe).collect();
     let exit = if scan.arrays.is_empty() { Exit::No } else { Exit::Ok };
     for named in scan.not_members.iter().filter(|named| named.reason == PLAIN) {
@@ -109,7 +114,8 @@ fn describe(found: Vec<Found>) -> ArrayLine {
                 }
             }
             verdict => {
-                let reason = verdict.as_ref().map_or_else(|| "not judged".into(), because);
+                let unknown = member.ambiguous().is_some().then(|| because(&Verdict::Unidentified));
+                let reason = verdict.as_ref().map(because).or(unknown).unwrap_or_else(|| "not judged".into());
                 others.push(Named { name: member.name().to_owned(), reason });
             }
         }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
@@ -12,6 +13,7 @@ use super::open::OpenArgs;
 use super::output::Output;
 use super::run::Run;
 use super::text;
+use crate::host::Tuning;
 use crate::media::Media;
 use crate::nbd::{Address, Running, ServeOptions, Target, serve};
 
@@ -26,6 +28,9 @@ pub(super) struct ServeArgs {
     /// Where the running array is administered, instead of where its UUID is looked for
     #[arg(long, value_name = "PATH", requires = "write")]
     control: Option<PathBuf>,
+    /// How often idle regions are looked at; one that was idle twice is taken out of the log, so that a crash costs no resync of it
+    #[arg(long, value_name = "MS", default_value_t = 5000, requires = "write", value_parser = clap::value_parser!(u64).range(1..))]
+    sweep_ms: u64,
     /// Listen on a Unix socket
     #[arg(long, value_name = "PATH", conflicts_with = "tcp")]
     socket: Option<PathBuf>,
@@ -80,7 +85,8 @@ fn read_only(args: &ServeArgs, output: &Output) -> Result<Exit, Failure> {
 }
 
 fn read_write(args: &ServeArgs, output: &Output) -> Result<Exit, Failure> {
-    let run = Run::start(&args.open, output)?;
+    let tuning = Tuning { sweep_every: Duration::from_millis(args.sweep_ms), ..Tuning::default() };
+    let run = Run::start(&args.open, &tuning, output)?;
     let size_bytes = run.running.size_bytes();
     let description = format!("{} {}", run.about.description, run.about.uuid);
     let served = Arc::clone(&run.running);

@@ -13,6 +13,7 @@ use super::open::OpenArgs;
 use super::output::Output;
 use super::run::{Administered, Run, identity, place};
 use crate::control::{Answer, Ask, Client, ClientError, Refusal, Status};
+use crate::host::Tuning;
 use crate::transfer::Progress;
 use crate::transfer::bar::{Bar, Show};
 
@@ -94,7 +95,7 @@ impl TargetArgs {
         if let Some(client) = self.running(output)? {
             return Ok(Handle::Remote(client));
         }
-        let run = Run::start(&self.open(), output)?;
+        let run = Run::start(&self.open(), &Tuning::default(), output)?;
         let administered = run.administer(None, None)?;
         Ok(Handle::Own(Box::new(Own { administered, run })))
     }

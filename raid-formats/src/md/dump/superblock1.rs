@@ -132,7 +132,7 @@ fn table(raw: &Raw1, visit: &mut dyn FnMut(Field)) {
         let number = i64::from(word.get());
         let value = match role_from_word(word.get()) {
             Role::Slot(slot) => u64_of(slot),
-            Role::Spare => Value::Code { number, name: "spare or nobody" },
+            Role::Spare | Role::Unidentified => Value::Code { number, name: "spare or nobody" },
             Role::Faulty => Value::Code { number, name: "faulty" },
             Role::Journal => Value::Code { number, name: "journal" },
         };

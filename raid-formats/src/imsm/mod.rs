@@ -1,0 +1,20 @@
+//! Intel's metadata of firmware RAID (IMSM, "Matrix RAID", RST, VROC), and `mdadm` with `--metadata=imsm`.
+//!
+//! A record at the end of each disk describes a container: disks, known by their drives' serial numbers, and one or two volumes over
+//! them. [`read`] finds and checks it, [`Metadata::volumes_of`] gives each volume as one of the disks tells it.
+//!
+//! All disks carry the same record. Which of its disks one is has to be told, or found by elimination: [`serial`],
+//! [`Metadata::candidates`].
+
+pub mod dump;
+mod metadata;
+mod probe;
+pub mod raw;
+mod refusal;
+mod sha1;
+mod volume;
+
+pub use metadata::{Map, Metadata, RawVolume, SUPPORTED, checksum, serial};
+pub use probe::{Place, RECORD_BYTES_MAX, probe, read};
+pub use refusal::{Fault, Refusal};
+pub use volume::{PPL_SECTORS, Volume, level, rebuild_unit};
