@@ -43,7 +43,7 @@ impl Life<'_> {
             let offset = out.dice.index(rows.whole(row).len.into());
             let at = rows.at(row, rows.whole(row), member).map_or(0, |at| index(at.0)) + offset;
             // One bit, or many.
-            let bit = 1 << out.dice.below(64);
+            let bit: Value = 1 << out.dice.below(64);
             (row, member, at, offset, if out.dice.coin() { bit } else { bit.wrapping_mul(0x0101_0101) | 1 })
         });
         let knows = match rows.kind() {
