@@ -93,6 +93,7 @@ fn started(level: Level, media: Vec<SharedMediaMut>, missing: Columns, doubt: Ve
         slots: slots.collect(),
         region_rows: 16,
         log_page_words: 1,
+        marked: doubt.clone(),
         doubt,
         doubt_from: RowNo(0),
         store: Box::new(Forgets),
