@@ -1,12 +1,13 @@
 //! What the core tells a host to do. Small, `Copy`, and full of names: no bytes, no pointers.
 //!
-//! Every action but [`Action::Complete`] carries a [`Token`], which the host gives back to
+//! Every action but [`Action::Complete`] and [`Action::Found`] carries a [`Token`], which the host gives back to
 //! [`complete`](crate::engine::complete) with the result. Actions of one slot that are out at the same time may be
 //! done in any order.
 
+use crate::check::{Evidence, Finding};
 use crate::health::Epoch;
 use crate::request::{Error, Request, RequestId};
-use crate::units::{Member, Sector, Sectors, StripeNo};
+use crate::units::{Columns, Member, Sector, Sectors, StripeNo};
 
 /// Something to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub enum Action {
         /// What.
         work: Work,
     },
+    /// A check found something; to be noted, nothing to be answered.
+    Found(Finding),
     /// A request is done.
     Complete {
         /// Which.
@@ -94,7 +97,7 @@ pub enum Buf {
     Slot {
         /// The slot.
         slot: SlotId,
-        /// The member whose content it holds. Mirrors have one column, under the first number.
+        /// The member whose content it holds. Mirrors have one column, under the first number; while copies are compared, one for each.
         column: Member,
     },
     /// A request's own, from its first byte on.
@@ -149,6 +152,20 @@ pub enum Work {
         /// Q is good.
         q: bool,
     },
+    /// Compare all data columns with those of P and Q that are named: the answer is the [`Evidence`] of
+    /// [`check::by_parity`](crate::check::by_parity). Nothing changes.
+    Check {
+        /// Compare P.
+        p: bool,
+        /// Compare Q.
+        q: bool,
+    },
+    /// Compare copies, each in the column of the member that has it: the answer is the [`Evidence`] of
+    /// [`check::by_copies`](crate::check::by_copies). Nothing changes.
+    Vote {
+        /// Whose copies.
+        members: Columns,
+    },
     /// The request's bytes become those of `column`.
     Give {
         /// The column.
@@ -156,6 +173,30 @@ pub enum Work {
         /// Whose buffer.
         request: RequestId,
     },
+}
+
+/// How an action went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It was done.
+    Done,
+    /// It was not done, or not all of it.
+    Failed,
+    /// A comparison was done, and this is what the bytes say.
+    Says(Evidence),
+}
+
+/// True is done.
+impl From<bool> for Answer {
+    fn from(well: bool) -> Self {
+        if well { Self::Done } else { Self::Failed }
+    }
+}
+
+impl From<Evidence> for Answer {
+    fn from(evidence: Evidence) -> Self {
+        Self::Says(evidence)
+    }
 }
 
 /// The receipt for an action: says to which machine its result belongs.

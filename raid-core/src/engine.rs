@@ -11,9 +11,11 @@
 //! | [`Members`] | [`Host::with_members`] | 1 |
 //! | [`Flushes`] | [`Host::with_flushes`] | 1 |
 //! | [`Recovery`] | [`Host::with_recovery`] | 1 |
+//! | [`Checking`] | [`Host::with_check`] | 1 |
 
-use crate::action::{Action, Buf, Token, Way};
+use crate::action::{Action, Answer, Buf, Token, Way};
 use crate::broadcast::Outcome;
+use crate::check::{self, CheckStep, Checked, Checking, Order};
 use crate::flush::{FlushStep, Flushes, Purpose};
 use crate::health::{Epoch, HealthError};
 use crate::members::{Away, Members, Unknown};
@@ -48,6 +50,8 @@ pub trait Host {
     fn with_flushes<R>(&self, f: impl FnOnce(&mut Flushes) -> R) -> R;
     /// Enters the recovery.
     fn with_recovery<R>(&self, f: impl FnOnce(&mut Recovery) -> R) -> R;
+    /// Enters the pass that checks.
+    fn with_check<R>(&self, f: impl FnOnce(&mut Checking) -> R) -> R;
     /// Does something, now or later. It is not entered with a machine.
     ///
     /// What was planned for a member that has left must not reach the one that took its slot: an action whose token says
@@ -174,11 +178,16 @@ fn shard_of<H: Host>(host: &H, row: RowNo) -> u16 {
     shard_of_region(host, region_of(host, row))
 }
 
-/// Gives an action's receipt back. `well` is whether it was done; a host does not repeat what failed.
-pub fn complete<H: Host>(host: &H, token: Token, well: bool) {
+/// Gives an action's receipt back. The answer is whether it was done, or what a comparison says; a host does not repeat what failed.
+pub fn complete<H: Host>(host: &H, token: Token, answer: impl Into<Answer>) {
+    let (well, evidence) = match answer.into() {
+        Answer::Done => (true, None),
+        Answer::Failed => (false, None),
+        Answer::Says(evidence) => (true, Some(evidence)),
+    };
     match token {
         Token::Compute { slot } => {
-            host.with_shard(slot.shard, |shard| shard.computed(slot.slot));
+            host.with_shard(slot.shard, |shard| shard.computed(slot.slot, evidence));
             host.wake(slot.shard);
         }
         Token::Slot { slot, member, way, seen } => {
@@ -268,7 +277,27 @@ fn carry<H: Host>(host: &H, shard: u16, step: Step) {
             host.with_recovery(|recovery| recovery.healed(row, result.is_ok()));
             drive_recovery(host);
         }
+        Step::Checked { checked, mended } => {
+            host.with_check(|check| check.checked(checked, mended));
+            drive_check(host);
+        }
     }
+}
+
+/// Begins to check rows. What is found comes as [`Action::Found`], row by row in no order; [`Checking::state`] rests when all is done.
+///
+/// # Errors
+/// [`check::Refused`].
+pub fn check<H: Host>(host: &H, order: Order) -> Result<(), check::Refused> {
+    host.with_check(|check| check.begin(host.rows(), order))?;
+    drive_check(host);
+    Ok(())
+}
+
+/// Calls the check off: rows under way are finished.
+pub fn stop_check<H: Host>(host: &H) {
+    host.with_check(Checking::stop);
+    drive_check(host);
 }
 
 /// A new member takes a missing one's slot; recovery fills it. Its medium must be in place before, and the host remembers the epoch of the
@@ -306,18 +335,23 @@ pub fn fail<H: Host>(host: &H, member: Member) {
 pub fn pause<H: Host>(host: &H) {
     host.with_recovery(|recovery| recovery.hold(true));
     drive_recovery(host);
+    host.with_check(|check| check.hold(true));
 }
 
 /// Lets the pass go on where it was.
 pub fn resume<H: Host>(host: &H) {
     host.with_recovery(|recovery| recovery.hold(false));
     drive_recovery(host);
+    host.with_check(|check| check.hold(false));
+    drive_check(host);
 }
 
 /// Says how fast the pass may go. With a limit, it goes on with [`tick`] only.
 pub fn set_rates<H: Host>(host: &H, rates: Rates) {
     host.with_recovery(|recovery| recovery.set_rates(rates));
     drive_recovery(host);
+    host.with_check(|check| check.set_rates(rates));
+    drive_check(host);
 }
 
 /// So much time went by since the last call; `busy` if the host had I/O of its own in it. To be called a few times a second if rates
@@ -325,6 +359,8 @@ pub fn set_rates<H: Host>(host: &H, rates: Rates) {
 pub fn tick<H: Host>(host: &H, elapsed_ms: u64, busy: bool) {
     host.with_recovery(|recovery| recovery.tick(elapsed_ms, busy));
     drive_recovery(host);
+    host.with_check(|check| check.tick(elapsed_ms, busy));
+    drive_check(host);
 }
 
 /// Begins what is due from the start: the log's first batch, and recovery. To be called once, when everything is in place.
@@ -439,6 +475,10 @@ fn drive_flushes<H: Host>(host: &H) {
                     host.perform(Action::Complete { request, result });
                 }
                 Purpose::Sweep => swept(host, (whole && !broken).then_some(seen)),
+                Purpose::Repair => {
+                    host.with_check(|check| check.flushed(!broken));
+                    drive_check(host);
+                }
                 Purpose::Marks => {
                     host.with_recovery(|recovery| recovery.flushed(!broken));
                     drive_recovery(host);
@@ -481,6 +521,28 @@ fn drive_recovery<H: Host>(host: &H) {
                 // It may have failed meanwhile, or another may have its slot: then there is no mark to move.
                 let _ = host.with_members(|members| members.trust(member, mark, since));
                 drive_members(host);
+            }
+        }
+    }
+}
+
+fn drive_check<H: Host>(host: &H) {
+    loop {
+        host.pause();
+        match host.with_check(Checking::poll) {
+            None => return,
+            Some(CheckStep::Row(row, repair)) => {
+                let piece = Piece { row, band: host.rows().whole(row), column: Member(0) };
+                // There is always room, as for recovery.
+                if !submit_task(host, Task { piece, what: What::Check(repair) }) {
+                    host.with_check(|check| check.checked(Checked::Lost, 0));
+                }
+            }
+            Some(CheckStep::Flush) => {
+                if !host.with_flushes(|flushes| flushes.start(Purpose::Repair)) {
+                    host.with_check(|check| check.flushed(false));
+                }
+                drive_flushes(host);
             }
         }
     }

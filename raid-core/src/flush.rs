@@ -8,7 +8,7 @@ use crate::health::Epoch;
 use crate::request::RequestId;
 use crate::units::Member;
 
-/// Flushes under way at most, of which two are kept for the core. The next one is refused until one is done.
+/// Flushes under way at most, of which three are kept for the core. The next one is refused until one is done.
 pub const FLUSHES_MAX: u8 = 16;
 
 /// Who wants a flush.
@@ -20,6 +20,8 @@ pub enum Purpose {
     Sweep,
     /// Recovery, before it moves marks.
     Marks,
+    /// A repair, when it is through.
+    Repair,
 }
 
 /// What the machine wants done, or says.
@@ -72,7 +74,7 @@ impl Flushes {
     /// Starts a flush; false if there are too many.
     #[must_use]
     pub fn start(&mut self, purpose: Purpose) -> bool {
-        let kept = if matches!(purpose, Purpose::Request(_)) { 2 } else { 0 };
+        let kept = if matches!(purpose, Purpose::Request(_)) { 3 } else { 0 };
         let usable = self.flushes.len() - kept;
         let Some(free) = self.flushes.iter_mut().take(usable).find(|flush| flush.is_none()) else { return false };
         *free = Some(Flush {

@@ -13,6 +13,8 @@ pub mod action;
 #[forbid(unsafe_code)]
 pub mod broadcast;
 #[forbid(unsafe_code)]
+pub mod check;
+#[forbid(unsafe_code)]
 pub mod config;
 #[forbid(unsafe_code)]
 pub mod doubt;

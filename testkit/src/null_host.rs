@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use raid_core::Columns;
 use raid_core::action::{Action, Token};
+use raid_core::check::Checking;
 use raid_core::engine::{self, Host};
 use raid_core::flush::Flushes;
 use raid_core::geometry::Geometry;
@@ -43,6 +44,8 @@ pub struct NullHost<W> {
     flushes: RefCell<Flushes>,
     /// The recovery.
     pub recovery: RefCell<Recovery>,
+    /// The pass that checks.
+    pub check: RefCell<Checking>,
     actions: RefCell<VecDeque<Action>>,
     /// A shard was woken since they were let go on.
     woken: Cell<bool>,
@@ -78,6 +81,7 @@ impl<W: Fn(&Action)> NullHost<W> {
             members: RefCell::new(members),
             flushes: RefCell::new(Flushes::new(view)),
             recovery: RefCell::new(Recovery::new(view, &limits, count, doubt)),
+            check: RefCell::new(Checking::new(limits.heal_window)),
             layouts: Layouts::one(geometry),
             rows,
             limits,
@@ -123,7 +127,7 @@ pub fn receipt(action: &Action) -> Option<(Token, Option<raid_core::Member>)> {
         | Action::WriteLog { token, member, .. }
         | Action::WriteHealth { token, member } => Some((token, Some(member))),
         Action::Compute { token, .. } => Some((token, None)),
-        Action::Complete { .. } => None,
+        Action::Found(_) | Action::Complete { .. } => None,
     }
 }
 
@@ -160,6 +164,10 @@ impl<W: Fn(&Action)> Host for NullHost<W> {
 
     fn with_recovery<R>(&self, f: impl FnOnce(&mut Recovery) -> R) -> R {
         f(&mut self.recovery.borrow_mut())
+    }
+
+    fn with_check<R>(&self, f: impl FnOnce(&mut Checking) -> R) -> R {
+        f(&mut self.check.borrow_mut())
     }
 
     fn perform(&self, action: Action) {

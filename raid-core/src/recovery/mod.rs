@@ -17,7 +17,7 @@ use crate::stripe::Limits;
 use crate::units::{Member, Sector};
 
 use lap::Lap;
-use pace::Pace;
+pub(crate) use pace::Pace;
 
 pub use pace::Rates;
 pub use state::{Event, State};

@@ -19,25 +19,25 @@ const ROW: u64 = 1000;
 
 /// The purse.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     rates: Rates,
     /// Thousandths of rows; `None` is no limit until the next tick.
     credit: Option<u64>,
 }
 
 impl Pace {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { rates: Rates::FREE, credit: None }
     }
 
     /// Other rates, from now on.
-    pub(super) fn set(&mut self, rates: Rates) {
+    pub(crate) fn set(&mut self, rates: Rates) {
         self.rates = rates;
         self.tick(0, true);
     }
 
     /// Time went by. What was not used is lost but for part of a row: a pass that was held up does not catch up in a burst.
-    pub(super) fn tick(&mut self, elapsed_ms: u64, busy: bool) {
+    pub(crate) fn tick(&mut self, elapsed_ms: u64, busy: bool) {
         let ceiling = self.rates.ceiling_rows_s.max(1);
         let rate = if busy { self.rates.floor_rows_s.clamp(1, ceiling) } else { ceiling };
         let gain = rate.saturating_mul(elapsed_ms);
@@ -46,7 +46,7 @@ impl Pace {
     }
 
     /// Pays for a row, if that can be.
-    pub(super) fn spend(&mut self) -> bool {
+    pub(crate) fn spend(&mut self) -> bool {
         let rest = self.credit.map(|credit| credit.checked_sub(ROW));
         match rest {
             None => true,

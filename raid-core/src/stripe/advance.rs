@@ -1,9 +1,11 @@
 //! The way of a batch through its slot.
 
 use super::list::{List, Task, What};
+use super::look::Look;
 use super::slot::{Class, Job, Stage, Wait};
 use super::{Event, Shard, State, Step, Steps};
 use crate::action::{Action, Buf, Token, Way, Work};
+use crate::check;
 use crate::memory::Memory;
 use crate::plan_write::{self, Aim, Method, Plan};
 use crate::region::{self, Ticket};
@@ -41,6 +43,9 @@ impl<M: Memory> Shard<M> {
             return false;
         };
         let mut job = Job { class: class(first.what), band: first.piece.band, ..Job::default() };
+        if let What::Check(repair) = first.what {
+            self.looks[slot] = Look::new(repair, job.band);
+        }
         if job.class == Class::Write && !self.view.broken {
             let region = self.region_of(self.slots[slot].row);
             if self.regions.state(region) != region::State::Clean && self.log_durable < Ticket::FIRST {
@@ -77,7 +82,7 @@ impl<M: Memory> Shard<M> {
             let joins = match next.what {
                 What::Write { .. } => same && new,
                 What::Read(_) => same,
-                What::Heal => batch.is_empty(),
+                What::Heal | What::Check(_) => batch.is_empty(),
             };
             if !joins {
                 break;
@@ -94,7 +99,7 @@ impl<M: Memory> Shard<M> {
     fn plan(&mut self, rows: &Rows, slot: usize) -> bool {
         let planned = match self.slots[slot].job.class {
             Class::Write if self.view.broken => Err(Error::Broken),
-            Class::Read | Class::Write | Class::Heal => self.planned(rows, slot),
+            Class::Read | Class::Write | Class::Heal | Class::Check => self.planned(rows, slot),
         };
         let event = if planned.is_ok() { Event::Begin } else { Event::Refuse };
         let job = &mut self.slots[slot].job;
@@ -122,6 +127,7 @@ impl<M: Memory> Shard<M> {
             Class::Read => Aim::Fetch(columns()),
             Class::Write => Aim::Write(columns()),
             Class::Heal => Aim::Heal,
+            Class::Check => return check::plan(rows.stripe(entry.row).as_ref(), &sight, self.looks[slot].repairs()),
         };
         match rows.stripe(entry.row) {
             Some(stripe) => plan_write::parity(&stripe, &sight, aim),
@@ -160,6 +166,9 @@ impl<M: Memory> Shard<M> {
     fn write(&mut self, rows: &Rows, slot: usize, steps: &mut Steps) -> bool {
         let way = Way::Write { fua: self.slots[slot].job.fua };
         let answered = self.issue(rows, slot, way, steps);
+        if answered && self.slots[slot].job.class == Class::Check {
+            return self.looked(slot, steps);
+        }
         if answered {
             self.set(slot, Event::Written);
         }
@@ -192,6 +201,10 @@ impl<M: Memory> Shard<M> {
         if rows.stripe(entry.row).is_some() {
             return Buf::Slot { slot: self.id(slot), column: member };
         }
+        if entry.job.class == Class::Check {
+            let source = self.looks[slot].source().filter(|_| way != Way::Read);
+            return Buf::Slot { slot: self.id(slot), column: source.unwrap_or(member) };
+        }
         match (way, self.pool.first(&entry.batch).map(|task| task.what)) {
             (Way::Write { .. }, Some(What::Write { id, .. })) => Buf::Request(id),
             _ => Buf::Slot { slot: self.id(slot), column: Member(0) },
@@ -217,6 +230,9 @@ impl<M: Memory> Shard<M> {
 
     /// What is to be computed next; `None` when all is.
     fn next_work(&mut self, rows: &Rows, slot: usize) -> Option<Work> {
+        if self.slots[slot].job.class == Class::Check {
+            return self.next_look(rows, slot);
+        }
         let entry = &self.slots[slot];
         let (batch, class, plan, stripe) = (entry.batch, entry.job.class, entry.job.plan, rows.stripe(entry.row));
         let is_p = |set: Columns| stripe.is_some_and(|stripe| set.contains(stripe.p()));
@@ -240,7 +256,7 @@ impl<M: Memory> Shard<M> {
                                 Some(Work::Delta { column, request, p: is_p(plan.parity), q: is_q(plan.parity) })
                             }
                             What::Write { id: request, .. } => Some(Work::Take { column, request }),
-                            What::Heal => None,
+                            What::Heal | What::Check(_) => None,
                         };
                         (Stage::Task(next), work)
                     }
@@ -281,6 +297,7 @@ impl<M: Memory> Shard<M> {
             steps.push(match task.what {
                 What::Read(request) | What::Write { id: request, .. } => Step::Do(Action::Complete { request, result }),
                 What::Heal => Step::Healed { row: self.slots[slot].row, result },
+                What::Check(_) => self.looks[slot].result(result.err()),
             });
         }
         if job.counted {
@@ -297,5 +314,6 @@ const fn class(what: What) -> Class {
         What::Read(_) => Class::Read,
         What::Write { .. } => Class::Write,
         What::Heal => Class::Heal,
+        What::Check(_) => Class::Check,
     }
 }

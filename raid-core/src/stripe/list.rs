@@ -1,5 +1,6 @@
 //! Tasks in first-in first-out lists that share one table: nothing is allocated when one moves.
 
+use crate::check::Trust;
 use crate::memory::{Memory, OutOfMemory};
 use crate::request::RequestId;
 use crate::rows::Piece;
@@ -27,6 +28,8 @@ pub enum What {
     },
     /// Bring the redundancy of the row in order. Recovery asks for this.
     Heal,
+    /// Compare the row's redundancy with its data, and repair it if asked.
+    Check(Option<Trust>),
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -8,6 +8,7 @@
 
 mod advance;
 mod list;
+mod look;
 mod regions;
 mod slot;
 mod state;
@@ -17,13 +18,15 @@ pub use state::{Event, State};
 
 use crate::action::{Action, SlotId, Way};
 use crate::broadcast::{Outcome, Verdict, View};
+use crate::check::{Checked, Evidence};
 use crate::memory::{Memory, OutOfMemory};
 use crate::region::{self, RegionNo, Ticket};
 use crate::request::Error;
-use crate::rows::{RowNo, Rows};
+use crate::rows::{Band, RowNo, Rows};
 use crate::units::Member;
 
 use list::{List, Pool};
+use look::Look;
 use regions::Regions;
 use slot::{Slot, Wait};
 
@@ -70,6 +73,13 @@ pub enum Step {
         /// How it went.
         result: Result<(), Error>,
     },
+    /// A row was checked.
+    Checked {
+        /// What became of it.
+        checked: Checked,
+        /// Findings in it that were repaired.
+        mended: u8,
+    },
 }
 
 /// The steps of one critical section.
@@ -105,6 +115,8 @@ pub struct Shard<M: Memory> {
     log_durable: Ticket,
     regions: Regions<M>,
     slots: M::Array<Slot>,
+    /// One for each slot; counts while it does a check.
+    looks: M::Array<Look>,
     /// Slots by row: the first of each chain.
     index: M::Array<Option<u16>>,
     /// Slots to be advanced: a ring.
@@ -112,7 +124,7 @@ pub struct Shard<M: Memory> {
     ready_from: usize,
     ready_len: usize,
     pool: Pool<M>,
-    /// Entries that recovery must always find free.
+    /// Entries that recovery and a check must always find free.
     reserved: usize,
     /// Tasks of rows for which there is no slot.
     queue: List,
@@ -132,7 +144,8 @@ impl<M: Memory> Shard<M> {
     ) -> Result<Self, OutOfMemory> {
         let slots = usize::from(limits.slots.max(1));
         let region_rows = limits.region_rows.max(1);
-        let window = limits.heal_window.max(1);
+        // Those of recovery's window, and of a check's.
+        let reserved = limits.heal_window.max(1).saturating_mul(2);
         Ok(Self {
             number,
             region_rows,
@@ -140,20 +153,21 @@ impl<M: Memory> Shard<M> {
             log_durable: Ticket(0),
             regions: Regions::new(number, limits.shards, rows.div_ceil(region_rows), found)?,
             slots: M::array(slots, |_| Slot::free())?,
+            looks: M::array(slots, |_| Look::new(None, Band::default()))?,
             index: M::array(slots, |_| None)?,
             ready: M::array(slots, |_| 0)?,
             ready_from: 0,
             ready_len: 0,
-            pool: Pool::new(limits.requests.max(1).saturating_add(window.into()))?,
-            reserved: window.into(),
+            pool: Pool::new(limits.requests.max(1).saturating_add(reserved.into()))?,
+            reserved: reserved.into(),
             queue: List::default(),
         })
     }
 
-    /// Takes a task; false if the table is full. Room for recovery's window is kept.
+    /// Takes a task; false if the table is full. Room for the windows of recovery and of a check is kept.
     #[must_use]
     pub fn submit(&mut self, task: Task) -> bool {
-        let kept = if task.what == What::Heal { 0 } else { self.reserved };
+        let kept = if matches!(task.what, What::Heal | What::Check(_)) { 0 } else { self.reserved };
         if self.pool.free() <= kept {
             return false;
         }
@@ -187,6 +201,11 @@ impl<M: Memory> Shard<M> {
         let Some(entry) = self.slots.get_mut(usize::from(slot)) else { return };
         let job = &mut entry.job;
         job.pending = job.pending.saturating_sub(1);
+        if let (Way::Write { .. }, Outcome::Failed(_), Some(look)) =
+            (way, outcome, self.looks.get_mut(usize::from(slot)))
+        {
+            look.refused = true;
+        }
         match (way, outcome) {
             (Way::Read, Outcome::Done) => {
                 job.have.insert(member);
@@ -205,8 +224,11 @@ impl<M: Memory> Shard<M> {
         self.wake(usize::from(slot));
     }
 
-    /// Arithmetic is done.
-    pub fn computed(&mut self, slot: u16) {
+    /// Arithmetic is done; a comparison says something.
+    pub fn computed(&mut self, slot: u16, evidence: Option<Evidence>) {
+        if let Some(look) = self.looks.get_mut(usize::from(slot)) {
+            look.evidence = evidence;
+        }
         if let Some(entry) = self.slots.get_mut(usize::from(slot)) {
             entry.job.pending = entry.job.pending.saturating_sub(1);
             self.wake(usize::from(slot));

@@ -42,6 +42,7 @@ pub(super) enum Class {
     Read,
     Write,
     Heal,
+    Check,
 }
 
 /// One slot.

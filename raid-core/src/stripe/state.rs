@@ -13,7 +13,8 @@
 ///         | Begin                                                             |
 ///         v            Known               Made             Written           |
 ///       Reading ----------------> Computing -----> Writing ---------> Settling
-///        |   | ^                                                        ^
+///        |   | ^                       ^  Next        |                 ^
+///        |   | |                       '--------------'                 |
 ///        |   '-' Begin: a read failed, there is another plan            |
 ///        '----------------------------- Refuse -------------------------'   (also from Queued)
 /// ```
@@ -54,6 +55,8 @@ pub enum Event {
     Made,
     /// Members took, or refused, all that had to be written.
     Written,
+    /// A check goes on with the next sector of the row.
+    Next,
     /// All of the batch are told.
     Told,
     /// Nobody waits.
@@ -75,7 +78,7 @@ impl State {
             (S::Queued, E::Wait) => S::Marking,
             (S::Queued | S::Reading, E::Begin) => S::Reading,
             (S::Queued | S::Reading, E::Refuse) | (S::Writing, E::Written) => S::Settling,
-            (S::Reading, E::Known) => S::Computing,
+            (S::Reading, E::Known) | (S::Writing, E::Next) => S::Computing,
             (S::Computing, E::Made) => S::Writing,
             (S::Queued, E::Leave) => S::Free,
             _ => return None,
@@ -85,7 +88,7 @@ impl State {
 
 impl Event {
     /// All events.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Join,
         Self::Wait,
         Self::Go,
@@ -94,6 +97,7 @@ impl Event {
         Self::Known,
         Self::Made,
         Self::Written,
+        Self::Next,
         Self::Told,
         Self::Leave,
     ];

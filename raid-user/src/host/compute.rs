@@ -2,7 +2,8 @@
 
 use std::sync::MutexGuard;
 
-use raid_core::action::{SlotId, Work};
+use raid_core::action::{Answer, SlotId, Work};
+use raid_core::check;
 use raid_core::geometry::StripeMap;
 use raid_core::parity::{self, Lost, Ops, Parity};
 use raid_core::rows::Rows;
@@ -50,9 +51,42 @@ pub(super) struct Desk<'a> {
 type Held<'a> = MutexGuard<'a, Row>;
 
 impl<'a> Desk<'a> {
-    /// Does it. False if the slot, the request or the stripe is not there: then nothing was done.
-    pub(super) fn work(&self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) -> bool {
+    /// Does it. [`Answer::Failed`] if the slot, the request or the stripe is not there: then nothing was done.
+    pub(super) fn work(&self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) -> Answer {
+        match (work, stripe) {
+            (Work::Check { p, q }, Some(stripe)) => self.check(slot, stripe, band, (p, q)),
+            (Work::Vote { members }, _) => self.vote(slot, members, band),
+            (work, stripe) => self.change(slot, stripe, band, work).into(),
+        }
+    }
+
+    fn check(&self, slot: SlotId, stripe: &StripeMap, band: Band, (p, q): (bool, bool)) -> Answer {
+        let rows = self.data(slot, stripe, Columns::EMPTY);
+        let p = p.then(|| self.buffers.row(slot, stripe.p())).flatten();
+        let q = stripe.q().filter(|_| q).and_then(|member| self.buffers.row(slot, member));
+        let mut slices: [&[u8]; COLUMNS_MAX] = [&[]; COLUMNS_MAX];
+        let data = slices_of(&rows, band, usize::from(stripe.columns()), &mut slices);
+        let (p, q) = (p.as_deref().map(|row| band.of(row)), q.as_deref().map(|row| band.of(row)));
+        check::by_parity(self.ops, stripe, data, p, q).map_or(Answer::Failed, Answer::Says)
+    }
+
+    fn vote(&self, slot: SlotId, members: Columns, band: Band) -> Answer {
+        let mut rows = [const { None }; COLUMNS_MAX];
+        for (place, member) in rows.iter_mut().zip(members.iter()) {
+            *place = self.buffers.row(slot, member);
+        }
+        let mut copies: [(Member, &[u8]); COLUMNS_MAX] = [(Member(0), &[]); COLUMNS_MAX];
+        let mut count = 0;
+        for (member, (copy, row)) in members.iter().zip(copies.iter_mut().zip(rows.iter().flatten())) {
+            *copy = (member, band.of(row));
+            count += 1;
+        }
+        check::by_copies(&copies[..count]).into()
+    }
+
+    fn change(&self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) -> bool {
         match work {
+            Work::Check { .. } | Work::Vote { .. } => false,
             Work::Take { column, request } => {
                 let (Some(mut row), Some(bytes)) = (self.buffers.row(slot, column), self.calls.row(request)) else {
                     return false;
@@ -151,10 +185,20 @@ fn with_slices(
     with: impl FnOnce(&[&[u8]]) -> Result<(), parity::Error>,
 ) -> bool {
     let mut slices: [&[u8]; COLUMNS_MAX] = [&[]; COLUMNS_MAX];
+    with(slices_of(rows, band, count, &mut slices)).is_ok()
+}
+
+/// A slice for each of the first `count` columns; an empty one where there is none.
+fn slices_of<'r, 's>(
+    rows: &'r [Option<Held<'_>>; COLUMNS_MAX],
+    band: Band,
+    count: usize,
+    slices: &'s mut [&'r [u8]; COLUMNS_MAX],
+) -> &'s [&'r [u8]] {
     for (slice, row) in slices.iter_mut().zip(rows) {
         if let Some(row) = row {
             *slice = band.of(row);
         }
     }
-    slices.get(..count).is_some_and(|data| with(data).is_ok())
+    slices.get(..count).unwrap_or_default()
 }

@@ -5,7 +5,8 @@ use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use raid_core::action::{Action, Buf, Token, Way};
+use raid_core::action::{Action, Answer, Buf, Token, Way};
+use raid_core::check::Checking;
 use raid_core::engine::{self, Host};
 use raid_core::flush::Flushes;
 use raid_core::health::Epoch;
@@ -21,6 +22,7 @@ use raid_core::{Member, Sector, Sectors};
 
 use super::buffers::{Buffers, ROW_BYTES};
 use super::calls::Calls;
+use super::checks::Findings;
 use super::compute::{Band, Desk};
 use super::jobs::{Job, Jobs};
 use super::memory::Heap;
@@ -40,6 +42,8 @@ pub(super) struct Inner {
     members: Mutex<Members<Heap>>,
     flushes: Mutex<Flushes>,
     recovery: Mutex<Recovery>,
+    check: Mutex<Checking>,
+    pub(super) findings: Findings,
     /// Room for a page of the log, for each member: copied there under the log's lock, written without it.
     pages: Box<[Mutex<Vec<u64>>]>,
     ops: &'static Ops,
@@ -80,6 +84,8 @@ impl Inner {
             })?),
             members: Mutex::new(members),
             flushes: Mutex::new(Flushes::new(view)),
+            check: Mutex::new(Checking::new(limits.heal_window)),
+            findings: Findings::default(),
             recovery: Mutex::new(Recovery::new(view, &limits, count, (!doubt.is_empty()).then_some(doubt_from))),
             pages: (0..width).map(page).collect(),
             ops: raid_core::parity::detect(),
@@ -121,7 +127,7 @@ impl Inner {
                 (token, self.seat(member, &token).and_then(write))
             }
             // These two take no time, and are done where they are asked for.
-            Action::Compute { .. } | Action::Complete { .. } => return,
+            Action::Compute { .. } | Action::Found(_) | Action::Complete { .. } => return,
         };
         engine::complete(self, token, done.is_ok());
     }
@@ -203,14 +209,19 @@ impl Host for Inner {
         f(&mut lock(&self.recovery))
     }
 
+    fn with_check<R>(&self, f: impl FnOnce(&mut Checking) -> R) -> R {
+        f(&mut lock(&self.check))
+    }
+
     fn perform(&self, action: Action) {
         match action {
             Action::Complete { request, result } => self.calls.done(request, result),
+            Action::Found(finding) => self.findings.note(finding),
             Action::Compute { token, slot, stripe, first, len, work } => {
                 let desk = Desk { ops: self.ops, buffers: &self.buffers, calls: &self.calls };
                 let stripe = self.rows.geometry().stripe(stripe);
                 let done = desk.work(slot, stripe.as_ref(), Band::new(first, len), work);
-                debug_assert!(done, "arithmetic on what there is not: {work:?}");
+                debug_assert!(done != Answer::Failed, "arithmetic on what there is not: {work:?}");
                 engine::complete(self, token, done);
             }
             action => self.jobs.push(Job::Do(action)),

@@ -7,6 +7,7 @@
 
 mod buffers;
 mod calls;
+mod checks;
 mod compute;
 mod inner;
 mod jobs;
@@ -17,5 +18,6 @@ mod running;
 mod seats;
 pub mod start;
 
+pub use checks::Checks;
 pub use observe::Regions;
 pub use running::{Running, Tuning};

@@ -48,6 +48,8 @@ pub enum Bug {
     SkipParity,
     /// A write to one of the members is dropped now and then.
     DropWrite,
+    /// A repair rewrites the wrong column: while a check is under way, writes go to the next member.
+    MendOther,
 }
 
 impl Bug {

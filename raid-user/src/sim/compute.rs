@@ -1,9 +1,12 @@
 //! The arithmetic of slots on tiny sectors: real P and Q, eight bytes a sector, all eight at once.
 
+use std::ops::Range;
+
 use raid_core::Member;
-use raid_core::action::{SlotId, Work};
+use raid_core::action::{Answer, SlotId, Work};
+use raid_core::check::{by_copies, by_parity};
 use raid_core::geometry::StripeMap;
-use raid_core::parity::gf;
+use raid_core::parity::{self, gf};
 use raid_core::request::RequestId;
 use raid_core::rows::{Band, ROW_LEN, Rows};
 
@@ -87,8 +90,8 @@ impl Buffers {
         self.requests.iter_mut().find(|own| own.id == id)
     }
 
-    /// Does `work`. `stripe` is there with parity.
-    pub(super) fn compute(&mut self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) {
+    /// Does `work`, and says what it says. `stripe` is there with parity.
+    pub(super) fn compute(&mut self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) -> Answer {
         let rows = usize::from(band.first)..usize::from(band.first) + usize::from(band.len);
         match (work, stripe) {
             (Work::Take { column, request }, _) => {
@@ -131,8 +134,46 @@ impl Buffers {
                     self.recover(slot, stripe, at, lost, other, p);
                 }
             }
-            (Work::Parity { .. } | Work::Recover { .. }, None) => {}
+            (Work::Check { p, q }, Some(stripe)) => return self.check(slot, stripe, rows, p, q),
+            (Work::Vote { members }, _) => {
+                let copies: Vec<_> = members.iter().map(|member| (member, self.bytes(slot, member, &rows))).collect();
+                let copies: Vec<_> = copies.iter().map(|(member, copy)| (*member, copy.as_slice())).collect();
+                return by_copies(&copies).into();
+            }
+            (Work::Parity { .. } | Work::Recover { .. } | Work::Check { .. }, None) => return Answer::Failed,
         }
+        Answer::Done
+    }
+
+    /// A column's bytes of some sectors of the row, and zeros for the others.
+    fn bytes(&mut self, slot: SlotId, column: Member, rows: &Range<usize>) -> [u8; ROW_LEN * size_of::<Value>()] {
+        let values = *self.column(slot, column);
+        let mut bytes = [0; ROW_LEN * size_of::<Value>()];
+        for (at, place) in bytes.chunks_mut(size_of::<Value>()).enumerate().filter(|(at, _)| rows.contains(at)) {
+            place.copy_from_slice(&values[at].to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Real P and Q of tiny sectors are real P and Q.
+    fn check(&mut self, slot: SlotId, stripe: &StripeMap, rows: Range<usize>, p: bool, q: bool) -> Answer {
+        let mut columns = vec![Vec::new(); usize::from(stripe.columns())];
+        for member in Rows::data(stripe).iter() {
+            if let Some(column) = stripe.column(member) {
+                columns[usize::from(column)] = self.bytes(slot, member, &rows).to_vec();
+            }
+        }
+        let data: Vec<&[u8]> = columns.iter().map(Vec::as_slice).collect();
+        let p = p.then(|| self.bytes(slot, stripe.p(), &rows));
+        let q = stripe.q().filter(|_| q).map(|q| self.bytes(slot, q, &rows));
+        by_parity(
+            parity::detect(),
+            stripe,
+            &data,
+            p.as_ref().map(<[u8; 64]>::as_slice),
+            q.as_ref().map(<[u8; 64]>::as_slice),
+        )
+        .map_or(Answer::Failed, Answer::Says)
     }
 
     fn values(&mut self, request: RequestId) -> Column {

@@ -3,7 +3,8 @@
 //! A new mistake of [`Bug`](super::Bug) is made here, at the action that it spoils.
 
 use raid_core::Member;
-use raid_core::action::{Action, Buf, Token, Way, Work};
+use raid_core::action::{Action, Answer, Buf, Token, Way, Work};
+use raid_core::check;
 use raid_core::rows::{Band, ROW_LEN};
 
 use super::bug::Bug;
@@ -19,19 +20,19 @@ impl Inside {
     }
 
     /// Does an action. What it is answered with.
-    pub(super) fn done(&mut self, pending: Pending, world: &World) -> (Token, bool) {
-        let (token, well) = match target(&pending.action) {
-            Some((member, token)) if !self.is_meant(member, &token) => (token, false),
+    pub(super) fn done(&mut self, pending: Pending, world: &World) -> (Token, Answer) {
+        let (token, answer) = match target(&pending.action) {
+            Some((member, token)) if !self.is_meant(member, &token) => (token, Answer::Failed),
             to => {
                 let answer = self.done_by_its_disk(pending, world);
-                if let (Some((member, _)), false) = (to, answer.1) {
+                if let (Some((member, _)), Answer::Failed) = (to, answer.1) {
                     self.blame(member, &pending.action);
                 }
                 answer
             }
         };
-        self.out.story.note(Fact::Done { action: pending.action, well });
-        (token, well)
+        self.out.story.note(Fact::Done { action: pending.action, well: answer != Answer::Failed });
+        (token, answer)
     }
 
     /// A disk failed something, and may be blamed for it.
@@ -43,16 +44,22 @@ impl Inside {
         }
     }
 
-    fn done_by_its_disk(&mut self, pending: Pending, world: &World) -> (Token, bool) {
+    fn done_by_its_disk(&mut self, pending: Pending, world: &World) -> (Token, Answer) {
         let bug = self.out.bug;
         match pending.action {
             Action::Io { token, way, member, at, len, buf } => {
+                let mends = way != Way::Read && world.check.borrow().state() == check::State::Going;
+                let members = u8::try_from(world.rows.geometry().members()).unwrap_or(u8::MAX);
+                let member = match bug {
+                    Some(Bug::MendOther) if mends => Member((member.0 + 1) % members),
+                    _ => member,
+                };
                 let well = self.io(way, member, index(at.0), index(len.0), buf);
                 let ignored = match way {
                     Way::Read => bug == Some(Bug::IgnoreReadError),
                     Way::Write { .. } => bug == Some(Bug::IgnoreWriteError),
                 };
-                (token, well || ignored)
+                (token, (well || ignored).into())
             }
             Action::Flush { token, member } => {
                 let disk = &mut self.out.disks[usize::from(member.0)];
@@ -60,7 +67,7 @@ impl Inside {
                 if let (true, Some(clock)) = (reaches, pending.clock()) {
                     disk.flush(clock);
                 }
-                (token, disk.present)
+                (token, disk.present.into())
             }
             Action::WriteLog { token, member, page } => {
                 let disk = &mut self.out.disks[usize::from(member.0)];
@@ -71,7 +78,7 @@ impl Inside {
                     disk.log[at].extend_from_slice(world.log.borrow().page(page));
                     disk.cleared = world.log.borrow().cleared();
                 }
-                (token, disk.present)
+                (token, disk.present.into())
             }
             Action::WriteHealth { token, member } => {
                 let health = world.members.borrow().persisting();
@@ -79,7 +86,7 @@ impl Inside {
                 if disk.present && bug != Some(Bug::AckBeforeEpoch) {
                     disk.health = Some(health);
                 }
-                (token, disk.present)
+                (token, disk.present.into())
             }
             Action::Compute { token, slot, stripe, first, len, work } => {
                 let stripe = world.rows.geometry().stripe(stripe);
@@ -93,14 +100,13 @@ impl Inside {
                         Work::Take { column, request }
                     }
                     (Some(Bug::SkipRecover), Work::Recover { .. }) | (Some(Bug::SkipParity), Work::Parity { .. }) => {
-                        return (token, true);
+                        return (token, Answer::Done);
                     }
                     (_, work) => work,
                 };
-                self.buffers.compute(slot, stripe.as_ref(), Band { first, len }, work);
-                (token, true)
+                (token, self.buffers.compute(slot, stripe.as_ref(), Band { first, len }, work))
             }
-            Action::Complete { .. } => unreachable!("completions are not put off"),
+            Action::Found(_) | Action::Complete { .. } => unreachable!("completions are not put off"),
         }
     }
 

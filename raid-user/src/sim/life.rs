@@ -104,6 +104,9 @@ impl<'a> Life<'a> {
             if self.dice(60) {
                 self.steer();
             }
+            if self.dice(120) {
+                self.patrol();
+            }
             self.go_on()?;
         }
         Ok(())
@@ -178,9 +181,13 @@ impl<'a> Life<'a> {
             self.hear()?;
             if !turned {
                 let resting = self.world.with_recovery(|recovery| recovery.is_resting());
+                let checking = self.world.with_check(|check| check.state());
                 return match self.asked.first() {
                     Some((id, asked)) => Err(format!("all is quiet, but request {} waits: {asked:?}", id.0)),
                     None if !resting => Err("all is quiet, but recovery has work".to_owned()),
+                    None if checking != raid_core::check::State::Resting => {
+                        Err(format!("all is quiet, but a check is {checking:?}"))
+                    }
                     None => Ok(()),
                 };
             }
@@ -257,6 +264,7 @@ impl<'a> Life<'a> {
 
     /// Hears what is done, and looks whether anything is wrong that can be seen at once.
     pub(super) fn hear(&mut self) -> Result<(), String> {
+        self.hear_findings()?;
         if let Some(misfit) = self.world.take_misfit() {
             return Err(misfit);
         }

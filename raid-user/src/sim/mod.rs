@@ -15,6 +15,7 @@ mod disk;
 mod faults;
 mod life;
 pub mod model;
+mod scrub;
 mod setup;
 mod shrink;
 mod story;
@@ -368,6 +369,7 @@ fn last_look(life: &mut Life<'_>) -> Result<(), String> {
     life.earlier_returns()?;
     sweep_all(life)?;
     life.must_be_clean()?;
+    life.scrub()?;
     for _ in 0..life.setup.redundancy {
         let members = life.setup.rows.geometry().members();
         let spared = life.world.outside(|out| out.dice.below(members.into()));

@@ -4,6 +4,7 @@ use std::fmt;
 
 use raid_core::Member;
 use raid_core::action::Action;
+use raid_core::check::Order;
 use raid_core::request::{Error, Kind, RequestId};
 
 /// What the user does with recovery, and the clock.
@@ -45,6 +46,8 @@ pub(super) enum Fact {
     Absent { member: Member },
     Swept,
     Steered(Steer),
+    Checks { order: Order },
+    Rots { member: Member, at: usize },
     Issued { action: Action },
     Done { action: Action, well: bool },
 }
@@ -75,6 +78,10 @@ impl fmt::Display for Fact {
             Self::Returned { member, taken: false } => write!(f, "what member {member} lacks is not known"),
             Self::Absent { member } => write!(f, "member {member} is not there"),
             Self::Swept => f.write_str("sweep of idle regions"),
+            Self::Checks { order } => {
+                write!(f, "check of rows {} to {}, repair {:?}", order.from.0, order.to.0, order.repair)
+            }
+            Self::Rots { member, at } => write!(f, "member {member}: sector {at} rots"),
             Self::Steered(steer) => write!(f, "recovery: {steer:?}"),
             Self::Issued { action } => write!(f, "    asks: {}", Deed(action)),
             Self::Done { action, well: true } => write!(f, "    done: {}", Deed(action)),
@@ -104,6 +111,7 @@ impl fmt::Display for Deed<'_> {
                 write!(f, "member {member}: states, epoch {}", token.seen().map_or(0, |epoch| epoch.0))
             }
             Action::Compute { slot, work, .. } => write!(f, "slot {}.{}: {work:?}", slot.shard, slot.slot),
+            Action::Found(finding) => write!(f, "found: {finding:?}"),
             Action::Complete { request, result } => write!(f, "request {}: {result:?}", request.0),
         }
     }

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use raid_core::Member;
 use raid_core::action::{Action, Buf, SlotId, Token, Way};
 use raid_core::broadcast::View;
+use raid_core::check::{Checking, Finding};
 use raid_core::engine::{self, Host};
 use raid_core::flush::Flushes;
 use raid_core::members::Members;
@@ -74,6 +75,7 @@ pub(super) struct Inside {
     woken: Vec<u16>,
     pub(super) buffers: Buffers,
     done: Vec<(RequestId, Result<(), Error>)>,
+    found: Vec<Finding>,
     nested: u32,
     /// Critical sections until something comes between, if anything does.
     countdown: Option<u32>,
@@ -108,6 +110,7 @@ pub(super) struct World {
     pub(super) members: RefCell<Members<Heap>>,
     flushes: RefCell<Flushes>,
     recovery: RefCell<Recovery>,
+    pub(super) check: RefCell<Checking>,
     /// Held in every critical section: panics if two of them nest.
     alone: RefCell<()>,
     inside: RefCell<Inside>,
@@ -140,6 +143,7 @@ impl World {
             members: RefCell::new(members),
             flushes: RefCell::new(Flushes::new(view)),
             recovery: RefCell::new(Recovery::new(view, &limits, count, any_doubt)),
+            check: RefCell::new(Checking::new(limits.heal_window)),
             alone: RefCell::new(()),
             inside: RefCell::new(Inside {
                 out,
@@ -147,6 +151,7 @@ impl World {
                 woken: Vec::new(),
                 buffers: Buffers::new(limits.shards, limits.slots, rows.geometry().members()),
                 done: Vec::new(),
+                found: Vec::new(),
                 nested: 0,
                 countdown: None,
                 sweeping: false,
@@ -170,6 +175,11 @@ impl World {
     /// Requests that completed go to `into`.
     pub(super) fn take_done(&self, into: &mut Vec<(RequestId, Result<(), Error>)>) {
         into.append(&mut self.inside.borrow_mut().done);
+    }
+
+    /// What checks found.
+    pub(super) fn take_found(&self) -> Vec<Finding> {
+        std::mem::take(&mut self.inside.borrow_mut().found)
     }
 
     /// What is known of the members, without entering anything.
@@ -212,9 +222,9 @@ impl World {
             let pending = inside.pending.remove(at);
             inside.out.actions += 1;
             inside.last = Some(kind_of(&pending.action));
-            let (token, well) = inside.done(pending, self);
+            let (token, answer) = inside.done(pending, self);
             drop(inside);
-            engine::complete(self, token, well);
+            engine::complete(self, token, answer);
         }
         true
     }
@@ -399,6 +409,12 @@ impl Host for World {
         f(&mut self.recovery.borrow_mut())
     }
 
+    fn with_check<R>(&self, f: impl FnOnce(&mut Checking) -> R) -> R {
+        self.between();
+        let _alone = self.alone.borrow_mut();
+        f(&mut self.check.borrow_mut())
+    }
+
     fn perform(&self, action: Action) {
         self.between();
         let _alone = self.alone.borrow_mut();
@@ -409,6 +425,10 @@ impl Host for World {
                     self.check_fit(&mut inside, request);
                 }
                 inside.done.push((request, result));
+                return;
+            }
+            Action::Found(finding) => {
+                inside.found.push(finding);
                 return;
             }
             Action::Flush { .. } if inside.out.bug == Some(Bug::ClearBeforeFlush) && inside.sweeping => NO_FLUSH,
@@ -444,7 +464,7 @@ const fn kind_of(action: &Action) -> Kind {
         Action::Flush { .. } => Kind::Flush,
         Action::WriteLog { .. } => Kind::Log,
         Action::WriteHealth { .. } => Kind::Health,
-        Action::Compute { .. } | Action::Complete { .. } => Kind::Compute,
+        Action::Compute { .. } | Action::Found(_) | Action::Complete { .. } => Kind::Compute,
     }
 }
 
@@ -455,7 +475,7 @@ pub(super) fn target(action: &Action) -> Option<(Member, Token)> {
         | Action::Flush { token, member }
         | Action::WriteLog { token, member, .. }
         | Action::WriteHealth { token, member } => Some((member, token)),
-        Action::Compute { .. } | Action::Complete { .. } => None,
+        Action::Compute { .. } | Action::Found(_) | Action::Complete { .. } => None,
     }
 }
 
