@@ -190,7 +190,7 @@ impl Found {
     pub fn identity(&self) -> Option<Identity> {
         match &self.meta {
             Meta::Imsm(imsm) => Some(imsm.identity),
-            Meta::Md { .. } | Meta::Ddf { .. } | Meta::Bios(..) => None,
+            _ => None,
         }
     }
 
@@ -199,7 +199,7 @@ impl Found {
     pub fn serial(&self) -> Option<String> {
         match &self.meta {
             Meta::Imsm(imsm) => imsm.serial().map(|serial| printable(&serial)),
-            Meta::Md { .. } | Meta::Ddf { .. } | Meta::Bios(..) => None,
+            _ => None,
         }
     }
 
@@ -355,7 +355,7 @@ fn first_order(lists: &[Vec<Serial>], taken: &mut Vec<Serial>) -> Option<Vec<Ser
 fn of(member: &Found) -> Option<&Imsm> {
     match &member.meta {
         Meta::Imsm(imsm) => Some(imsm),
-        Meta::Md { .. } | Meta::Ddf { .. } | Meta::Bios(..) => None,
+        _ => None,
     }
 }
 
