@@ -92,7 +92,7 @@ pub(super) const MUTANTS: [Mutant; 21] = [
     mutant(
         "no-wait-for-first-batch",
         "raid-core/src/stripe/advance.rs",
-        "if self.regions.state(region).in_doubt() && self.log_durable < Ticket::FIRST {",
+        "if self.regions.state(region) != region::State::Clean && self.log_durable < Ticket::FIRST {",
         "if false {",
         Open,
     ),
