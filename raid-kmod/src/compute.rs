@@ -57,6 +57,8 @@ impl<B: Bytes> Desk<'_, B> {
     /// Does it. False if the slot, the request or the stripe is not there: then nothing was done.
     pub(crate) fn work(&self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) -> bool {
         match work {
+            // No message begins a check yet.
+            Work::Check { .. } | Work::Vote { .. } => false,
             Work::Take { column, request } => {
                 self.band(slot, column, band).is_some_and(|row| self.bytes.copy(request, row, false))
             }

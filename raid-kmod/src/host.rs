@@ -4,6 +4,7 @@
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, new_spinlock, Mutex, SpinLock};
 use raid_core::action::{Action, Buf, SlotId, Token, Way};
+use raid_core::check::Checking;
 use raid_core::engine::{self, Host};
 use raid_core::flush::{Flushes, FLUSHES_MAX};
 use raid_core::health::Health;
@@ -100,6 +101,7 @@ pub(crate) struct Array {
     members: Locked<Members<Kernel>>,
     flushes: Locked<Flushes>,
     recovery: Locked<Recovery>,
+    check: Locked<Checking>,
     gate: Locked<Gate>,
     clock: Locked<Clock>,
     rates: Rates,
@@ -150,6 +152,7 @@ impl Array {
             members: locked!(Ok(members), "raid_members")?,
             flushes: locked!(Ok(Flushes::new(view)), "raid_flushes")?,
             recovery: locked!(Ok(Recovery::new(view, &limits, count, doubt.then_some(RowNo(0)))), "raid_recovery")?,
+            check: locked!(Ok(Checking::new(limits.heal_window)), "raid_check")?,
             gate: locked!(Ok(Gate::New), "raid_gate")?,
             clock: locked!(Ok(Clock { swept_ms: 0, ticked_ms: 0, asked: 0 }), "raid_clock")?,
             rates,
@@ -441,10 +444,16 @@ impl Host for Array {
         f(&mut self.recovery.lock())
     }
 
+    fn with_check<R>(&self, f: impl FnOnce(&mut Checking) -> R) -> R {
+        f(&mut self.check.lock())
+    }
+
     fn perform(&self, action: Action) {
         match action {
             Action::Io { token, way, member, at, len, buf } => self.io(token, way, member, at, len, buf),
             Action::Flush { token, member } => self.flush(token, member),
+            // No message begins a check yet, so none finds anything.
+            Action::Found(_) => {}
             Action::WriteLog { token, .. } | Action::WriteHealth { token, .. } => self.answer(token),
             Action::Compute { token, slot, stripe, first, len, work } => {
                 let stripe = self.rows.geometry().stripe(stripe);

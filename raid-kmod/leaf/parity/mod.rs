@@ -7,6 +7,8 @@ pub mod gf;
 mod kernel;
 #[path = "../../../raid-core/src/parity/lanes.rs"]
 mod lanes;
+#[path = "../../../raid-core/src/parity/loops.rs"]
+mod loops;
 mod x86;
 
 use kernel::Kernels;

@@ -144,20 +144,7 @@ impl fmt::Display for Warning {
                 write!(f, "{member}: slot {slot} was being rebuilt; only its first {mark_sectors} sectors are trusted")
             }
             Self::Dirty => f.write_str("not stopped cleanly: parity or copies may disagree; data are read as they are"),
-            Self::DirtyDegraded { doubted, believed } => {
-                f.write_str("not stopped cleanly and degraded: ")?;
-                match doubted {
-                    None => f.write_str("no log says which rows are in doubt, so all are")?,
-                    Some(runs) => {
-                        let sectors: u64 = runs.iter().map(|run| run.len.0).sum();
-                        write!(f, "{sectors} sectors a member are in doubt")?;
-                    }
-                }
-                f.write_str(match (*believed, doubted) {
-                    (true, _) => "; believed on your word",
-                    (false, _) => "; what parity would have to recover there gives read errors",
-                })
-            }
+            Self::DirtyDegraded { doubted, believed } => dirty_degraded(f, doubted.as_deref(), *believed),
             Self::JournalNotReplayed => f.write_str(
                 "the journal holds writes that did not reach the members; \
                  read without them, recent data are missing or torn",
@@ -201,6 +188,21 @@ impl fmt::Display for Warning {
             }
         }
     }
+}
+
+fn dirty_degraded(f: &mut fmt::Formatter<'_>, doubted: Option<&[Extent]>, believed: bool) -> fmt::Result {
+    f.write_str("not stopped cleanly and degraded: ")?;
+    match doubted {
+        None => f.write_str("no log says which rows are in doubt, so all are")?,
+        Some(runs) => {
+            let sectors: u64 = runs.iter().map(|run| run.len.0).sum();
+            write!(f, "{sectors} sectors a member are in doubt")?;
+        }
+    }
+    f.write_str(match believed {
+        true => "; believed on your word",
+        false => "; what parity would have to recover there gives read errors",
+    })
 }
 
 /// `slot 3` or `slots 0, 3`.

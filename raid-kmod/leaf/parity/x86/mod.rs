@@ -9,6 +9,8 @@ mod avx2_gfni;
 mod avx512;
 #[path = "../../../../raid-core/src/parity/x86/avx512_gfni.rs"]
 mod avx512_gfni;
+#[path = "../../../../raid-core/src/parity/x86/cache.rs"]
+mod cache;
 #[path = "../../../../raid-core/src/parity/x86/ssse3.rs"]
 mod ssse3;
 
