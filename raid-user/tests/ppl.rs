@@ -214,7 +214,7 @@ fn an_imsm_volume_is_replayed_by_the_same_code() {
         let replayed = |warning: &Warning| matches!(warning, Warning::PplReplayed { damaged: 0, .. });
         assert!(array.warnings().iter().any(replayed), "{:?}", array.warnings());
         let bytes = content(&array).unwrap();
-        // Where the missing member alone was written, parity stays as it is: here spoiled, after a real cut old or new. Elsewhere it is right.
+        // Where the missing member alone was written, parity stays as it is: here spoiled, after a real cut old or new.
         let geometry = array.layouts().geometry(raid_core::reshape::Side::Old);
         let holds = |entry: &Entry| Some(usize::from(geometry.map(entry.at).unwrap().member.0));
         let kept = |sector: u64| {

@@ -178,13 +178,7 @@ impl fmt::Display for Warning {
                  the parity of their stripes is stale"
                 )
             }
-            Self::PplReplayed { entries, damaged } => {
-                write!(f, "not stopped cleanly: {entries} partial-parity entries were replayed in memory")?;
-                match damaged {
-                    0 => Ok(()),
-                    damaged => write!(f, "; {damaged} more are damaged, and the parity of their stripes is in doubt"),
-                }
-            }
+            Self::PplReplayed { entries, damaged } => f.write_str(&replayed(*entries, *damaged)),
             Self::Reshaping { position } => {
                 write!(f, "caught in a reshape at array sector {position}; both sides are read where they are")
             }
@@ -200,6 +194,14 @@ impl fmt::Display for Warning {
                 )
             }
         }
+    }
+}
+
+fn replayed(entries: u64, damaged: u64) -> String {
+    let said = format!("not stopped cleanly: {entries} partial-parity entries were replayed in memory");
+    match damaged {
+        0 => said,
+        damaged => format!("{said}; {damaged} more are damaged, and the parity of their stripes is in doubt"),
     }
 }
 
