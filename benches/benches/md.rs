@@ -52,7 +52,7 @@ fn main() -> Result<()> {
     if ["fio", "nbdkit", "linux.uml", "mdadm"].iter().any(|tool| raid_testkit::tool(tool).is_none()) {
         return if full { Err("a peer is missing".into()) } else { Ok(()) };
     }
-    let (rounds, seconds, levels) = if full { (5, 3, &LEVELS[..]) } else { (1, 1, &LEVELS[1..2]) };
+    let (rounds, seconds, levels) = if full { (3, 2, &LEVELS[..]) } else { (1, 1, &LEVELS[1..2]) };
     for (level, members) in levels {
         for load in &LOADS {
             measure(&raid, level, *members, load, rounds, seconds)?;
@@ -95,20 +95,23 @@ fn measure(raid: &Path, level: &str, members: usize, load: &Load, rounds: usize,
 
 /// New members of an array in memory.
 struct Members {
+    /// For sockets and the guest's script, which a guest does not find in the host's /dev.
     folder: tempfile::TempDir,
+    #[expect(dead_code, reason = "the disks lie in it")]
+    memory: tempfile::TempDir,
     disks: Vec<PathBuf>,
 }
 
 impl Members {
     fn new(raid: &str, level: &str, count: usize) -> Result<Self> {
-        let folder = tempfile::tempdir_in("/dev/shm")?;
-        let disks: Vec<PathBuf> = (0..count).map(|slot| folder.path().join(format!("d{slot}"))).collect();
+        let (folder, memory) = (tempfile::tempdir()?, tempfile::tempdir_in("/dev/shm")?);
+        let disks: Vec<PathBuf> = (0..count).map(|slot| memory.path().join(format!("d{slot}"))).collect();
         for disk in &disks {
             File::create(disk)?.set_len(MEMBER_BYTES)?;
         }
         let create = ["create", "--assume-clean", "--chunk", "64K", "--level", level];
         let made = raid_in(raid, folder.path()).args(create).args(&disks).stdout(Stdio::null()).status()?;
-        if made.success() { Ok(Self { folder, disks }) } else { Err("no array was made".into()) }
+        if made.success() { Ok(Self { folder, memory, disks }) } else { Err("no array was made".into()) }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::action::{Action, Buf, Token, Way};
 use crate::broadcast::Outcome;
 use crate::flush::{FlushStep, Flushes, Purpose};
 use crate::health::{Epoch, HealthError};
-use crate::members::Members;
+use crate::members::{Away, Members, Unknown};
 use crate::memory::Memory;
 use crate::plan::{self, How};
 use crate::recovery::{Rates, Recovery, RecoveryStep};
@@ -282,6 +282,20 @@ pub fn add<H: Host>(host: &H, member: Member) -> Result<(), HealthError> {
     Ok(())
 }
 
+/// A member that was away takes its slot again, and is filled only where the log has bits: those that were set since it left are
+/// all there, because none is taken back while a slot is empty. `away` is what its metadata say; nothing was written to it since. As
+/// for [`add`], its medium must be in place before.
+///
+/// # Errors
+/// [`Unknown`] if it cannot be known what it lacks; it can be added as a new member.
+pub fn readd<H: Host>(host: &H, member: Member, away: Away) -> Result<(), Unknown> {
+    let cleared = host.with_log(|log| log.cleared());
+    host.pause();
+    host.with_members(|members| members.readd(member, away, cleared))?;
+    drive_members(host);
+    Ok(())
+}
+
 /// Throws a member out, as if it had failed.
 pub fn fail<H: Host>(host: &H, member: Member) {
     let _ = outcome(host, member, Way::Write { fua: false }, Epoch(u64::MAX), false);
@@ -335,18 +349,18 @@ pub fn sweep<H: Host>(host: &H, budget: usize) {
     if found && host.with_flushes(|flushes| flushes.start(Purpose::Sweep)) {
         drive_flushes(host);
     } else {
-        swept(host, false);
+        swept(host, None);
     }
 }
 
-/// The flush of a sweep is done.
-fn swept<H: Host>(host: &H, whole: bool) {
+/// The flush of a sweep is done; by all members of the epoch, if there is one.
+fn swept<H: Host>(host: &H, vouched: Option<Epoch>) {
     for shard in 0..host.limits().shards.max(1) {
         host.pause();
-        host.with_shard(shard, |machine| machine.flushed(whole));
+        host.with_shard(shard, |machine| machine.flushed(vouched.is_some()));
         while let Some(region) = host.with_shard(shard, Shard::next_clear) {
             host.pause();
-            host.with_log(|log| log.clear(region));
+            host.with_log(|log| log.clear(region, vouched.unwrap_or_default()));
             host.pause();
             host.with_shard(shard, |machine| machine.cleared(region));
         }
@@ -419,12 +433,12 @@ fn drive_flushes<H: Host>(host: &H) {
             Some(FlushStep::Flush { flush, member, seen }) => {
                 host.perform(Action::Flush { token: Token::Flush { flush, member, seen }, member });
             }
-            Some(FlushStep::Done { purpose, whole, broken }) => match purpose {
+            Some(FlushStep::Done { purpose, whole, broken, seen }) => match purpose {
                 Purpose::Request(request) => {
                     let result = if broken { Err(Error::Broken) } else { Ok(()) };
                     host.perform(Action::Complete { request, result });
                 }
-                Purpose::Sweep => swept(host, whole && !broken),
+                Purpose::Sweep => swept(host, (whole && !broken).then_some(seen)),
                 Purpose::Marks => {
                     host.with_recovery(|recovery| recovery.flushed(!broken));
                     drive_recovery(host);
@@ -443,7 +457,9 @@ fn drive_recovery<H: Host>(host: &H) {
                 let shard = shard_of_region(host, region);
                 let doubt = whole && host.with_shard(shard, |shard| shard.begin_recovery(region));
                 host.pause();
-                host.with_recovery(|recovery| recovery.visited(doubt));
+                let marked = host.with_log(|log| log.is_set(region));
+                host.pause();
+                host.with_recovery(|recovery| recovery.visited(doubt, marked));
             }
             RecoveryStep::Heal(row) => {
                 let piece = Piece { row, band: host.rows().whole(row), column: Member(0) };

@@ -42,6 +42,8 @@ pub enum FlushStep {
         whole: bool,
         /// The array broke: nothing is promised.
         broken: bool,
+        /// The epoch whose members took it.
+        seen: Epoch,
     },
 }
 
@@ -103,9 +105,9 @@ impl Flushes {
                 return Some(FlushStep::Flush { flush: number, member, seen: flush.seen });
             }
             if flush.round.answered() && (flush.round.needs <= self.view.durable || self.view.broken) {
-                let (purpose, whole) = (flush.purpose, flush.whole && !flush.round.failed);
+                let (purpose, whole, seen) = (flush.purpose, flush.whole && !flush.round.failed, flush.seen);
                 *entry = None;
-                return Some(FlushStep::Done { purpose, whole, broken: self.view.broken });
+                return Some(FlushStep::Done { purpose, whole, broken: self.view.broken, seen });
             }
         }
         None

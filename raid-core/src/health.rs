@@ -7,7 +7,7 @@
 //! ```text
 //!                        Advance: forwards only
 //!                              .--.
-//!             Rebuild          |  v
+//!         Rebuild, CatchUp     |  v
 //!    Missing ----------------> Rebuilding
 //!     |   ^ ^-------- Fail -----'  |
 //!     |   '-- Fail --.             | Finish
@@ -52,6 +52,8 @@ pub struct Filling {
     pub mark: Sector,
     /// The epoch in which it came.
     pub since: Epoch,
+    /// It was a member before, and lacks only what the region log has bits for.
+    pub by_log: bool,
 }
 
 /// What can happen to a member.
@@ -62,6 +64,11 @@ pub enum Event {
     /// It takes a missing one's slot, and is good below the mark.
     Rebuild {
         /// Where to go on; zero for a fresh member.
+        mark: Sector,
+    },
+    /// It comes back, and is caught up by the region log; it is good below the mark. How it is trusted is the same: above the mark, not.
+    CatchUp {
+        /// Where to go on; zero for one that just came.
         mark: Sector,
     },
     /// Its data below the new mark are durable.
@@ -213,13 +220,13 @@ impl Health {
         let state = self.state(member).ok_or(HealthError::NoSuchMember { member, members: self.members })?;
         let next = match (state, event) {
             (State::Missing, Event::Admit) | (State::Rebuilding { .. }, Event::Finish) => State::InSync,
-            (State::Missing, Event::Rebuild { mark }) => State::Rebuilding { mark },
+            (State::Missing, Event::Rebuild { mark } | Event::CatchUp { mark }) => State::Rebuilding { mark },
             (State::Rebuilding { mark: old }, Event::Advance { mark }) if old <= mark => State::Rebuilding { mark },
             (_, Event::Fail) => State::Missing,
             _ => return Err(HealthError::OutOfOrder { member, state, event }),
         };
         if next != state {
-            self.set(member, next)?;
+            self.set(member, next, matches!(event, Event::CatchUp { .. }))?;
             self.next_epoch();
         }
         Ok(self.epoch)
@@ -240,15 +247,15 @@ impl Health {
         Ok(self.epoch)
     }
 
-    fn set(&mut self, member: Member, state: State) -> Result<(), HealthError> {
+    fn set(&mut self, member: Member, state: State, by_log: bool) -> Result<(), HealthError> {
         let held = self.filling.iter().position(|entry| entry.is_some_and(|other| other.member == member));
         let place = held.or_else(|| self.filling.iter().position(Option::is_none));
         let next = Epoch(self.epoch.0.saturating_add(1));
         let entry = place.and_then(|place| self.filling.get_mut(place));
         match (state, entry) {
             (State::Rebuilding { mark }, Some(entry)) => {
-                let since = entry.map_or(next, |filling| filling.since);
-                *entry = Some(Filling { member, mark, since });
+                let new = Filling { member, mark, since: next, by_log };
+                *entry = Some(entry.map_or(new, |filling| Filling { mark, ..filling }));
             }
             (State::Rebuilding { .. }, None) => return Err(HealthError::TooManyRebuilding { member }),
             // Its own entry, or a free one: empty from now on in either case.

@@ -10,11 +10,67 @@
 //!                                        '----' somebody failed: a newer epoch, once more
 //! ```
 
+use core::fmt;
+
 use crate::broadcast::{Broadcast, Outcome, Verdict, View};
 use crate::geometry::Geometry;
-use crate::health::{Epoch, Event, Health, HealthError, State};
+use crate::health::{Epoch, Event, Filling, Health, HealthError, State};
 use crate::memory::{Memory, OutOfMemory};
 use crate::units::{Columns, Member, Sector};
+
+/// A member that was away, by its own word: what its metadata say, which nobody has written to since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Away {
+    /// The newest epoch that it knows of, in which it was in sync or being caught up by the log.
+    pub knew: Epoch,
+    /// Who was missing then.
+    pub missing: Columns,
+}
+
+impl Away {
+    /// What a member's metadata say of it; `None` if it held nothing then that could be built on.
+    #[must_use]
+    pub fn new(member: Member, found: &Health) -> Option<Self> {
+        let catching_up = |filling: Filling| filling.member == member && filling.by_log;
+        let good = found.in_sync().contains(member) || found.filling().any(catching_up);
+        good.then(|| Self { knew: found.epoch(), missing: found.missing() })
+    }
+}
+
+/// Why a member that was away cannot be caught up. It can be added as a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// The slot cannot be had.
+    Slot(HealthError),
+    /// Bits were taken back since it left: what it lacks is not known.
+    Cleared {
+        /// What it knew.
+        knew: Epoch,
+        /// When bits were taken back last.
+        cleared: Epoch,
+    },
+    /// It knows of an epoch that the array has not seen, or has missed a member that is good: it may have been written to without
+    /// the others.
+    Diverged,
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Slot(error) => error.fmt(f),
+            Self::Cleared { knew, cleared } => {
+                write!(
+                    f,
+                    "it left in epoch {}, and the log forgot in epoch {} what was written before",
+                    knew.0, cleared.0
+                )
+            }
+            Self::Diverged => f.write_str("it may have been written to without the others"),
+        }
+    }
+}
+
+impl core::error::Error for Unknown {}
 
 /// The machine.
 pub struct Members<M: Memory> {
@@ -96,7 +152,27 @@ impl<M: Memory> Members<M> {
     /// # Errors
     /// [`HealthError`] if the slot is taken, or too many others are being rebuilt.
     pub fn add(&mut self, member: Member) -> Result<(), HealthError> {
-        let epoch = self.change(member, Event::Rebuild { mark: Sector(0) })?;
+        self.join(member, Event::Rebuild { mark: Sector(0) })
+    }
+
+    /// A member that was away takes its slot again: it lacks what the log has bits for. `cleared` is the epoch in which a bit
+    /// was taken back last; bits are not taken back while a slot is empty.
+    ///
+    /// # Errors
+    /// [`Unknown`]; nothing has changed then.
+    pub fn readd(&mut self, member: Member, away: Away, cleared: Epoch) -> Result<(), Unknown> {
+        if away.knew < cleared {
+            return Err(Unknown::Cleared { knew: away.knew, cleared });
+        }
+        let spared = away.missing.intersection(self.view.health.in_sync());
+        if away.knew > self.view.health.epoch() || !spared.is_empty() {
+            return Err(Unknown::Diverged);
+        }
+        self.join(member, Event::CatchUp { mark: Sector(0) }).map_err(Unknown::Slot)
+    }
+
+    fn join(&mut self, member: Member, event: Event) -> Result<(), HealthError> {
+        let epoch = self.change(member, event)?;
         let slot = usize::from(member.0);
         if let (Some(joined), Some(errors)) = (self.joined.get_mut(slot), self.read_errors.get_mut(slot)) {
             (*joined, *errors) = (epoch, 0);

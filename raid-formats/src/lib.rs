@@ -11,9 +11,11 @@
 pub mod assemble;
 pub mod bios;
 pub mod ddf;
+pub mod dm;
 pub mod dump;
 pub mod fault;
 pub mod imsm;
+pub mod lvm;
 pub mod md;
 pub mod record;
 pub mod source;

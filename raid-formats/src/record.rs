@@ -42,6 +42,10 @@ pub enum Format {
     Ddf,
     /// SNIA DDF with every number in the wrong byte order, as some firmware writes it.
     DdfSwapped,
+    /// Linux dm-raid, as LVM and `dmsetup` use it.
+    DmRaid,
+    /// LVM2's text: volumes that keep no records of their own.
+    Lvm2,
     /// Intel's firmware RAID (IMSM).
     Imsm,
 }
@@ -67,6 +71,8 @@ impl Format {
             Self::Via => "via",
             Self::Ddf => "ddf",
             Self::DdfSwapped => "ddf (little-endian)",
+            Self::DmRaid => "dm-raid",
+            Self::Lvm2 => "lvm2",
             Self::Imsm => "imsm",
         }
     }

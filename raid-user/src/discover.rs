@@ -3,6 +3,7 @@
 //! Nothing is judged here beyond one medium: which record of a medium is the likeliest is said by `raid_formats::md::probe`,
 //! who of an array's members is current by `raid_formats::assemble`.
 
+mod dm;
 mod identity;
 
 use std::ffi::OsStr;
@@ -20,6 +21,7 @@ use raid_formats::md::{self, ProbeBuffer, Refusal, Superblock, Version, ppl};
 use raid_formats::record::{Format, Record, Role};
 use raid_formats::source::Source;
 
+use crate::lvm::Physical;
 use crate::media::{self, Media, MediaSpec, Note, OpenError, Options, SharedMedia};
 
 use identity::Imsm;
@@ -68,6 +70,10 @@ enum Meta {
     Ddf { set: Arc<[u8]>, place: ddf::Place, guid: ddf::Guid },
     /// A record of a BIOS RAID.
     Bios(bios::Kind, Box<bios::Member>),
+    /// A superblock of dm-raid, which lies on a medium of its own, and with it the bitmap.
+    Dm { block: Box<[u8; 4096]>, beside: SharedMedia },
+    /// None: something else said what it is. What may differ from the first member is not read from it.
+    Told { doubted: Vec<Extent> },
     /// A record of IMSM, which of its volumes is meant, and which of its disks this is.
     Imsm(Imsm),
 }
@@ -92,6 +98,13 @@ pub struct NoMember {
 }
 
 impl NoMember {
+    /// The same, with damage that another format left.
+    fn also(mut self, format: &'static str, damage: String) -> Self {
+        self.places.insert(0, (format, damage));
+        self.damaged = true;
+        self
+    }
+
     /// The place that says most: where a magic number stood, if anywhere.
     #[must_use]
     pub fn worst(&self) -> String {
@@ -135,7 +148,7 @@ impl Found {
         let metas = match &self.meta {
             Meta::Ddf { set, place, .. } => ddf_volumes(set, place),
             Meta::Imsm(imsm) => imsm.volumes(),
-            Meta::Md { .. } | Meta::Bios(..) => return vec![self],
+            _ => return vec![self],
         };
         let mut volumes: Vec<Self> = metas
             .into_iter()
@@ -187,7 +200,7 @@ impl Found {
     pub const fn bios(&self) -> Option<(bios::Kind, &bios::Member)> {
         match &self.meta {
             Meta::Bios(kind, member) => Some((*kind, member)),
-            Meta::Md { .. } | Meta::Ddf { .. } | Meta::Imsm(_) => None,
+            _ => None,
         }
     }
 
@@ -196,7 +209,7 @@ impl Found {
     pub fn ddf(&self) -> Option<(&[u8], &ddf::Place)> {
         match &self.meta {
             Meta::Ddf { set, place, .. } => Some((set, place)),
-            Meta::Md { .. } | Meta::Bios(..) | Meta::Imsm(_) => None,
+            _ => None,
         }
     }
 
@@ -205,7 +218,7 @@ impl Found {
     pub fn imsm(&self) -> Option<(&[u8], &imsm::Place)> {
         match &self.meta {
             Meta::Imsm(imsm) => Some((imsm.bytes(), imsm.place())),
-            Meta::Md { .. } | Meta::Ddf { .. } | Meta::Bios(..) => None,
+            _ => None,
         }
     }
 
@@ -222,7 +235,7 @@ impl Found {
     pub(crate) fn bad_blocks(&self) -> Vec<Extent> {
         match &self.meta {
             Meta::Imsm(imsm) => imsm.with(|volume| volume.bad_blocks().collect()).unwrap_or_default(),
-            Meta::Md { .. } | Meta::Ddf { .. } | Meta::Bios(..) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -242,6 +255,12 @@ impl Claimant for Found {
         match &self.meta {
             Meta::Bios(_, member) => member.role_of(number),
             Meta::Ddf { .. } => self.with_ddf(|volume| volume.role_of(number)).unwrap_or(Role::Faulty),
+            Meta::Dm { block, .. } => {
+                let data = Sectors::from_bytes_floor(self.media.size_bytes());
+                let parsed = raid_formats::dm::Superblock::parse(block.as_slice(), data);
+                parsed.map_or(Role::Faulty, |superblock| superblock.role_of(number))
+            }
+            Meta::Told { .. } => u16::try_from(number).map_or(Role::Faulty, Role::Slot),
             Meta::Imsm(imsm) => imsm.with(|volume| volume.role_of(number)).unwrap_or(Role::Faulty),
             Meta::Md { .. } => match self.superblock() {
                 Some(Ok(superblock)) => superblock.role_of(number),
@@ -344,6 +363,8 @@ fn ddf_volumes(set: &Arc<[u8]>, place: &ddf::Place) -> Vec<(Meta, Record)> {
 pub enum Outcome {
     /// A member.
     Member(Box<Found>),
+    /// A physical volume of LVM.
+    Physical(Box<Physical>),
     /// A readable medium without a superblock.
     NotAMember(NoMember),
     /// Something that could not be opened.
@@ -377,7 +398,11 @@ fn open_path(name: &str, path: &OsStr, options: &Options) -> (Outcome, Option<Sh
             found.identify_by_place(path);
             Outcome::Member(Box::new(found))
         }
-        Err(reason) => Outcome::NotAMember(reason),
+        Err(reason) => match Physical::inspect(name, opened.media.clone()) {
+            Ok(Some(physical)) => Outcome::Physical(Box::new(physical)),
+            Ok(None) => Outcome::NotAMember(reason),
+            Err(damage) => Outcome::NotAMember(reason.also(Format::Lvm2.name(), damage)),
+        },
     };
     (outcome, Some(opened.media))
 }

@@ -10,6 +10,8 @@ pub mod draw;
 #[doc(hidden)]
 pub mod fuzz_bodies;
 pub mod host;
+pub mod layers;
+pub mod lvm;
 pub mod make;
 pub mod media;
 pub mod nbd;

@@ -99,6 +99,7 @@ fn found(level: Level, media: &[SharedMediaMut], health: Health, notes: &Remembe
         region_rows: 16,
         log_page_words: 1,
         doubt: Vec::<RegionNo>::new(),
+        marked: Vec::new(),
         doubt_from: RowNo(0),
         store: Box::new(notes.clone()),
     }

@@ -12,7 +12,7 @@ use raid_core::health::{Event, Health};
 use raid_core::members::Members;
 use raid_core::memory::{Memory, OutOfMemory};
 use raid_core::recovery::Recovery;
-use raid_core::region::RegionLog;
+use raid_core::region::{Found, RegionLog};
 use raid_core::reshape::Layouts;
 use raid_core::rows::{RowNo, Rows};
 use raid_core::stripe::{Limits, Shard};
@@ -63,15 +63,16 @@ impl<W: Fn(&Action)> NullHost<W> {
     /// # Panics
     /// If there is no such array.
     pub fn found(geometry: Geometry, limits: Limits, health: Health, doubt: Option<RowNo>, watch: W) -> Self {
+        let found = if doubt.is_some() { Found::InDoubt } else { Found::Clean };
         let members: Members<Heap> = Members::new(health, limits.read_errors_max).expect("memory is plenty");
         let view = members.view();
         let rows = Rows::new(geometry.clone()).expect("no historic far sets here");
         let count = rows.count();
-        let shard = |number| Shard::new(number, &limits, count, view, |_| doubt.is_some()).expect("memory is plenty");
+        let shard = |number| Shard::new(number, &limits, count, view, |_| found).expect("memory is plenty");
         let regions = count.div_ceil(limits.region_rows);
         let host = Self {
             shards: (0..limits.shards).map(shard).map(RefCell::new).collect(),
-            log: RegionLog::new(regions, limits.log_page_words, view, |_| doubt.is_some())
+            log: RegionLog::new(regions, limits.log_page_words, view, health.epoch(), |_| doubt.is_some())
                 .expect("memory is plenty")
                 .into(),
             members: RefCell::new(members),

@@ -25,7 +25,7 @@ pub use state::{Event, State};
 /// What recovery wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecoveryStep {
-    /// Begin with a region; [`Recovery::visited`] is told whether it is in doubt.
+    /// Begin with a region; [`Recovery::visited`] is told whether it is in doubt, and whether the log has its bit.
     Visit {
         /// The region.
         region: RegionNo,
@@ -270,13 +270,14 @@ impl Recovery {
         }
     }
 
-    /// Whether the region that was to be visited is in doubt.
-    pub fn visited(&mut self, doubt: bool) {
+    /// Whether the region that was to be visited is in doubt, and whether the log has its bit. Without one, members that are caught up by
+    /// the log lack nothing there.
+    pub fn visited(&mut self, doubt: bool, marked: bool) {
         let number = self.cursor / self.region_rows;
         let end = number.saturating_add(1).saturating_mul(self.region_rows).min(self.rows);
         if core::mem::take(&mut self.stale) {
             self.go(Event::Again);
-        } else if doubt || self.active().any(|target| target.lap.next(self.cursor).is_some_and(|row| row < end)) {
+        } else if doubt || self.active().any(|target| wants(target, self.cursor, end, marked)) {
             self.region = Some(Region { number: RegionNo(number), end, doubt, failed: false });
             self.go(Event::Visited);
         } else {
@@ -471,6 +472,12 @@ impl Recovery {
         }
         self.going(Event::Moved)
     }
+}
+
+/// True if the rows before `end` are to be healed for a member. For one that is caught up by the log, the bit was asked for when all
+/// shards knew of it: a write that spared it had set its bit by then.
+fn wants(target: &Target, cursor: u64, end: u64, marked: bool) -> bool {
+    (marked || !target.filling.by_log) && target.lap.next(cursor).is_some_and(|row| row < end)
 }
 
 /// One and the same, however far it is.

@@ -67,11 +67,14 @@ pub struct RegionLog<M: Memory> {
     /// The batch that has, with those before it, all pages for whoever joined up to `view.added`; and up to whom that is so already.
     whole_with: Ticket,
     whole_for: Epoch,
+    /// The newest epoch whose members vouched for bits that were taken back.
+    cleared: Epoch,
 }
 
 impl<M: Memory> RegionLog<M> {
-    /// A log of `regions` bits, `set` as they were found, in pages of `page_words` words of 64. The first batch, [`Ticket::FIRST`],
-    /// writes it all: a bit that was found may stand on one member only, and that one may be the next to fail.
+    /// A log of `regions` bits, `set` as they were found, in pages of `page_words` words of 64; `cleared` as [`cleared`](Self::cleared)
+    /// said when they were written. The first batch, [`Ticket::FIRST`], writes it all: a bit that was found may stand on one member
+    /// only, and that one may be the next to fail.
     ///
     /// # Errors
     /// [`OutOfMemory`].
@@ -79,6 +82,7 @@ impl<M: Memory> RegionLog<M> {
         regions: u64,
         page_words: usize,
         view: View,
+        cleared: Epoch,
         set: impl Fn(RegionNo) -> bool,
     ) -> Result<Self, OutOfMemory> {
         let words = usize::try_from(regions.div_ceil(64)).map_err(|_| OutOfMemory)?;
@@ -99,6 +103,7 @@ impl<M: Memory> RegionLog<M> {
             sweeping: false,
             whole_with: Ticket::FIRST,
             whole_for: Epoch(0),
+            cleared,
         })
     }
 
@@ -135,8 +140,17 @@ impl<M: Memory> RegionLog<M> {
         }
     }
 
-    /// Takes a region's bit back. Nobody waits for that to be durable: a bit too many costs time, never data.
-    pub fn clear(&mut self, region: RegionNo) {
+    /// The newest epoch whose members vouched for bits that were taken back. To be written with every page: of a member that knows
+    /// nothing newer than an earlier epoch nobody can say what it lacks.
+    #[must_use]
+    pub const fn cleared(&self) -> Epoch {
+        self.cleared
+    }
+
+    /// Takes a region's bit back, which the members of epoch `seen` vouched for. Nobody waits for that to be durable: a bit too
+    /// many costs time, never data.
+    pub fn clear(&mut self, region: RegionNo, seen: Epoch) {
+        self.cleared = self.cleared.max(seen);
         if let Some((word, bit, page)) = self.place(region) {
             self.words[word] &= !bit;
             self.dirty[page] = true;

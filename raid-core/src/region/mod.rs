@@ -9,4 +9,4 @@ mod log;
 mod state;
 
 pub use log::{LogStep, RegionLog, RegionNo, Ticket};
-pub use state::{Event, State};
+pub use state::{Event, Found, State};

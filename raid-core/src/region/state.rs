@@ -36,6 +36,18 @@ pub enum State {
     Recovering,
 }
 
+/// How a region was found at the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Found {
+    /// Its bit is not set.
+    #[default]
+    Clean,
+    /// Its bit is set because a member is missing that may lack something there; redundancy is in order.
+    Marked,
+    /// Its bit is set, and redundancy must be put in order.
+    InDoubt,
+}
+
 /// What happens to a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {

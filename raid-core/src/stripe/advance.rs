@@ -43,7 +43,7 @@ impl<M: Memory> Shard<M> {
         let mut job = Job { class: class(first.what), band: first.piece.band, ..Job::default() };
         if job.class == Class::Write && !self.view.broken {
             let region = self.region_of(self.slots[slot].row);
-            if self.regions.state(region).in_doubt() && self.log_durable < Ticket::FIRST {
+            if self.regions.state(region) != region::State::Clean && self.log_durable < Ticket::FIRST {
                 // The bit was found, which does not mean that every member has it.
                 self.set(slot, Event::Wait);
                 self.slots[slot].wait = Wait::Ticket(Ticket::FIRST);

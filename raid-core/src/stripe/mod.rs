@@ -119,7 +119,7 @@ pub struct Shard<M: Memory> {
 }
 
 impl<M: Memory> Shard<M> {
-    /// Shard `number` of an array of `rows` rows. Regions that `in_doubt` names have redundancy that must be healed.
+    /// Shard `number` of an array of `rows` rows, whose regions were `found` with a bit or without.
     ///
     /// # Errors
     /// [`OutOfMemory`].
@@ -128,7 +128,7 @@ impl<M: Memory> Shard<M> {
         limits: &Limits,
         rows: u64,
         view: View,
-        in_doubt: impl Fn(RegionNo) -> bool,
+        found: impl Fn(RegionNo) -> region::Found,
     ) -> Result<Self, OutOfMemory> {
         let slots = usize::from(limits.slots.max(1));
         let region_rows = limits.region_rows.max(1);
@@ -138,7 +138,7 @@ impl<M: Memory> Shard<M> {
             region_rows,
             view,
             log_durable: Ticket(0),
-            regions: Regions::new(number, limits.shards, rows.div_ceil(region_rows), in_doubt)?,
+            regions: Regions::new(number, limits.shards, rows.div_ceil(region_rows), found)?,
             slots: M::array(slots, |_| Slot::free())?,
             index: M::array(slots, |_| None)?,
             ready: M::array(slots, |_| 0)?,

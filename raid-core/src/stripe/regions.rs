@@ -1,7 +1,7 @@
 //! The regions of a shard: their states, and the writes under way in each.
 
 use crate::memory::{Memory, OutOfMemory};
-use crate::region::{Event, RegionNo, State};
+use crate::region::{Event, Found, RegionNo, State};
 
 /// Regions that one sweep takes back from one shard at most.
 const SWEEP_MAX: usize = 64;
@@ -27,13 +27,17 @@ impl<M: Memory> Regions<M> {
         shard: u16,
         shards: u16,
         regions: u64,
-        in_doubt: impl Fn(RegionNo) -> bool,
+        found: impl Fn(RegionNo) -> Found,
     ) -> Result<Self, OutOfMemory> {
         let (shard, shards) = (u64::from(shard), u64::from(shards.max(1)));
         let count = usize::try_from(regions.saturating_sub(shard).div_ceil(shards)).map_err(|_| OutOfMemory)?;
         let state = |index: usize| {
             let region = RegionNo(index as u64 * shards + shard);
-            if in_doubt(region) { State::NoSync } else { State::Clean }
+            match found(region) {
+                Found::Clean => State::Clean,
+                Found::Marked => State::Idle,
+                Found::InDoubt => State::NoSync,
+            }
         };
         Ok(Self {
             regions: M::array(count, |index| Region { state: state(index), writes: 0, old: false })?,

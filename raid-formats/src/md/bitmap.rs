@@ -211,18 +211,30 @@ pub fn read_bitmap<S: Source>(
 ) -> Result<Option<BitmapSummary>, Fault<S::Error>> {
     let record = superblock.record();
     let WriteLog::Bitmap(at) = record.log else { return Ok(None) };
+    read_bitmap_at(source, at, (superblock.bitmap_uuid(), record.events), buf, &mut dirty).map(Some)
+}
+
+/// Reads the whole bitmap at `at` of `source`, which must have that identity and be of an array with so many events. See [`read_bitmap`];
+/// dm-raid, whose bitmaps have no identity, has them on a device of their own.
+///
+/// # Errors
+/// As [`read_bitmap`].
+pub fn read_bitmap_at<S: Source>(
+    source: &S,
+    at: Sector,
+    (identity, array_events): ([u8; 16], u64),
+    buf: &mut [u8],
+    mut dirty: impl FnMut(u64),
+) -> Result<BitmapSummary, Fault<S::Error>> {
+    let medium = Sectors::from_bytes_floor(source.size_bytes());
     let mut header = [0; HEADER_BYTES];
     fault::read(source, at, &mut header)?;
     let bitmap = Bitmap::parse(&header)?;
-    check_identity(&bitmap, superblock)?;
-    let outside = Refusal::Outside {
-        what: "bitmap",
-        at: i128::from(at.0),
-        len_sectors: u64::MAX,
-        medium_sectors: superblock.medium().0,
-    };
+    check_identity(&bitmap, identity)?;
+    let outside =
+        Refusal::Outside { what: "bitmap", at: i128::from(at.0), len_sectors: u64::MAX, medium_sectors: medium.0 };
     let (_, total) = bitmap.node_stride().ok_or(outside)?;
-    beside("bitmap", at, 0, Sectors(total.div_ceil(SECTOR_BYTES)), superblock.medium())?;
+    beside("bitmap", at, 0, Sectors(total.div_ceil(SECTOR_BYTES)), medium)?;
 
     let mut count: u64 = 0;
     scan(source, at, &bitmap, buf, |chunk| {
@@ -230,15 +242,15 @@ pub fn read_bitmap<S: Source>(
         dirty(chunk);
     })?;
     let events = bitmap.raw.events.get();
-    Ok(Some(BitmapSummary {
+    Ok(BitmapSummary {
         version: bitmap.raw.version.get(),
         events,
         events_cleared: bitmap.raw.events_cleared.get(),
         chunk: bitmap.chunk,
         chunks: bitmap.chunks(),
         dirty: count,
-        stale: events < record.events || bitmap.state().contains(BitmapState::STALE),
-    }))
+        stale: events < array_events || bitmap.state().contains(BitmapState::STALE),
+    })
 }
 
 /// What the bitmap that belongs to `superblock` says in short; `None` if there is none. See [`read_bitmap`].
@@ -253,10 +265,10 @@ pub fn bitmap_summary<S: Source>(
     read_bitmap(source, superblock, buf, |_| ())
 }
 
-fn check_identity(bitmap: &Bitmap, superblock: &Superblock) -> Result<(), Refusal> {
-    let [a, b, c, d, ..] = superblock.bitmap_uuid();
+fn check_identity(bitmap: &Bitmap, identity: [u8; 16]) -> Result<(), Refusal> {
+    let [a, b, c, d, ..] = identity;
     let [e, f, g, h, ..] = bitmap.raw.uuid;
-    if bitmap.raw.uuid == superblock.bitmap_uuid() {
+    if bitmap.raw.uuid == identity {
         return Ok(());
     }
     let (found, expected) = (u32::from_le_bytes([e, f, g, h]), u32::from_le_bytes([a, b, c, d]));

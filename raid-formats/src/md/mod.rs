@@ -25,7 +25,7 @@ mod v1;
 mod version;
 
 pub use bad_blocks::read_bad_blocks;
-pub use bitmap::{Bitmap, BitmapSummary, bitmap_summary, read_bitmap};
+pub use bitmap::{Bitmap, BitmapSummary, bitmap_summary, read_bitmap, read_bitmap_at};
 pub use create::{BitmapParams, CreateParams, create};
 pub use join::{Joined, join};
 pub use journal::{JournalBlock, JournalState, ReplayStep, journal_state, replay_journal};

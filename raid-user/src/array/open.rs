@@ -252,7 +252,15 @@ impl Judged {
         let summary = with_superblock(found, |source, superblock| {
             md::read_bitmap(source, superblock, &mut [0; LOG_BUFFER_BYTES], |chunk| chunks.push(chunk))
         })?;
-        let Some(summary) = summary.flatten().filter(|summary| !summary.stale) else {
+        let summary = match (summary.flatten(), found.beside(), found.record().log) {
+            (None, Some(beside), WriteLog::Bitmap(at)) => {
+                let log = ([0; 16], found.record().events);
+                let read = |chunk| chunks.push(chunk);
+                md::read_bitmap_at(&MediaSource(beside.as_ref()), at, log, &mut [0; LOG_BUFFER_BYTES], read).ok()
+            }
+            (summary, ..) => summary,
+        };
+        let Some(summary) = summary.filter(|summary| !summary.stale) else {
             return Ok(DirtyRows::From(from));
         };
         let len = summary.chunk;
@@ -274,6 +282,7 @@ impl Slot {
             let sectors = bad.iter().map(|run| run.len.0).sum();
             warnings.push(Warning::BadBlocks { member: found.name().to_owned(), sectors });
         }
+        let bad = found.doubted().iter().copied().fold(bad, with_run);
         Ok(Self {
             name: found.name().to_owned(),
             media: found.media().clone(),

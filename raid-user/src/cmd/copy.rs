@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
@@ -84,10 +83,11 @@ pub(super) struct CompareArgs {
 /// # Errors
 /// As opening and copying.
 pub(super) fn copy(args: &CopyArgs, output: &Output) -> Result<Exit, Failure> {
-    let members = args.open.members(output)?;
+    let given = args.open.given(output)?;
     // All that were named, in use or not: a stale member may be somebody's last copy.
-    let forbidden = members.iter().filter_map(|member| member.media().identity()).collect();
-    let array = args.open.assemble(members, output)?;
+    let forbidden = given.media_ids();
+    let volume = args.open.assemble(given, output)?;
+    let array = &volume.media;
     let options = CopyOptions {
         block_bytes: args.block_kib as usize * 1024,
         threads: args.threads.into(),
@@ -101,9 +101,8 @@ pub(super) fn copy(args: &CopyArgs, output: &Output) -> Result<Exit, Failure> {
         verify: args.verify,
         forbidden,
     };
-    let identity = format!("array {} at {} events", array.uuid(), array.record().events);
     let mut bar = Bar::new(array.size_bytes(), Show::of(output.quiet, args.progress));
-    let copied = transfer::copy(&array, &identity, &args.out, &options, &mut |done| bar.show(done));
+    let copied = transfer::copy(array, &volume.identity, &args.out, &options, &mut |done| bar.show(done));
     drop(bar);
     let copied = copied.map_err(|error| Failure::new(exit(&error), error))?;
     output.print("raid.copy/1", json!({ "out": args.out, "copied": &copied }), || told(&args.out, &copied))?;
@@ -147,7 +146,7 @@ fn told(path: &Path, copied: &Copied) -> String {
 /// # Errors
 /// As opening; a range outside the array; a read that fails.
 pub(super) fn cat(args: &CatArgs, output: &Output) -> Result<Exit, Failure> {
-    let array = args.open.open(output)?;
+    let array = args.open.open(output)?.media;
     let size = array.size_bytes();
     let end = args.length.map_or(Some(size), |length| args.offset.checked_add(length));
     let Some(end) = end.filter(|end| args.offset <= *end && *end <= size) else {
@@ -176,13 +175,13 @@ pub(super) fn cat(args: &CatArgs, output: &Output) -> Result<Exit, Failure> {
 /// # Errors
 /// As opening either side; a read that fails.
 pub(super) fn compare(args: &CompareArgs, output: &Output) -> Result<Exit, Failure> {
-    let array = args.open.open(output)?;
+    let array = args.open.open(output)?.media;
     let other: SharedMedia = match &args.with[..] {
         [one] if !Path::new(one).is_dir() => {
             let spec = MediaSpec::parse(one.as_ref()).map_err(unopened)?;
             open(&spec, &media_options(args.open.follow_references)).map_err(unopened)?.media
         }
-        members => Arc::new(OpenArgs::plain(members, args.open.follow_references).open(output)?),
+        members => OpenArgs::plain(members, args.open.follow_references).open(output)?.media,
     };
     let mut bar = Bar::new(array.size_bytes().min(other.size_bytes()), Show::of(output.quiet, args.progress));
     let found = transfer::compare(&array, other.as_ref(), &mut |done| bar.show(done))?;

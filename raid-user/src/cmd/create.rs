@@ -197,7 +197,7 @@ impl CreateArgs {
 }
 
 /// Bytes of a size as people write it: a number with K, M, G or T, powers of 1024.
-fn size(word: &str) -> Result<u64, String> {
+pub(super) fn size(word: &str) -> Result<u64, String> {
     let digits = word.trim_end_matches(|end: char| end.is_ascii_alphabetic());
     let unit = match word[digits.len()..].to_ascii_uppercase().trim_end_matches("IB") {
         "" => 1,

@@ -9,8 +9,9 @@ use raid_formats::assemble::Claimant;
 use raid_formats::ddf;
 use raid_formats::dump::{Field, Value};
 use raid_formats::imsm;
+use raid_formats::lvm;
 use raid_formats::md::{self, Refusal, Version};
-use raid_formats::record::{Role, WriteLog};
+use raid_formats::record::{Format, Role, WriteLog};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
@@ -19,6 +20,7 @@ use super::open::{media_options, unopened};
 use super::output::{Output, complain};
 use super::text;
 use crate::discover::{Found, MediaSource, Outcome, open_member};
+use crate::lvm::Physical;
 use crate::media::Media;
 
 /// Tells every field with its offset and meaning.
@@ -69,6 +71,9 @@ struct FieldOut {
     hex: Option<String>,
 }
 
+/// The same of LVM's records.
+type LvmDump<'a> = &'a dyn Fn(&[u8], &mut dyn FnMut(Field)) -> Result<(), lvm::Refusal>;
+
 /// A dump of `raid_formats`: calls back with each field of some bytes.
 type Dump<'a> = &'a dyn Fn(&[u8], &mut dyn FnMut(Field)) -> Result<(), Refusal>;
 
@@ -110,6 +115,7 @@ struct Look {
 fn examine_all(args: &ExamineArgs, look: Look) -> Vec<Result<Examined, Failure>> {
     let one = |name: &String| match open_member(name, &media_options(args.follow_references)) {
         Outcome::Member(found) => Ok(examine(&found, look)),
+        Outcome::Physical(one) => Ok(physical(&one, look)),
         Outcome::NotAMember(reason) => Err(Failure::new(Exit::BadInput, reason)),
         Outcome::Unopened { error, .. } => Err(unopened(error)),
     };
@@ -191,6 +197,39 @@ fn examine(found: &Found, look: Look) -> Examined {
         });
     }
     let (member, format) = (found.name().to_owned(), record.format.name());
+    let mut examined = Examined { member, format, records, notes, human: String::new() };
+    if !look.json {
+        examined.human = human(&examined);
+    }
+    examined
+}
+
+/// A physical volume: its label, the headers of its metadata areas, and whose text it carries.
+fn physical(one: &Physical, look: Look) -> Examined {
+    let mut records = Vec::new();
+    let mut notes: Vec<String> = one.notes().to_vec();
+    let mut tell = |name, at: u64, dump: LvmDump<'_>| {
+        let mut bytes = [0; lvm::AREA_HEADER_BYTES];
+        match one.media().read_at(at, &mut bytes) {
+            Ok(()) => push(&mut records, &mut notes, name, Sector(at / SECTOR_BYTES), &bytes, look, |bytes, visit| {
+                dump(bytes, visit)
+            }),
+            Err(error) => notes.push(format!("{name}: {error}")),
+        }
+    };
+    let label = one.label();
+    // It passed its checks once, so it names its own sector.
+    let parsed = (0..4).find_map(|sector| lvm::Label::parse(label, sector).ok());
+    let at = parsed.as_ref().map_or(0, |label| label.at().0);
+    tell("label", at * SECTOR_BYTES, &|bytes, visit| lvm::dump::label(bytes, visit));
+    for place in parsed.iter().flat_map(lvm::Label::areas) {
+        tell("metadata area", place.offset.get(), &|bytes, visit| lvm::dump::area(bytes, visit));
+    }
+    if let Some(group) = one.text().and_then(|text| lvm::Group::parse(text).ok()) {
+        let (name, seqno) = (group.name().escape_ascii(), group.seqno());
+        notes.push(format!("Its text is of group {name} ({}), number {seqno}.", group.id()));
+    }
+    let (member, format) = (one.name().to_owned(), Format::Lvm2.name());
     let mut examined = Examined { member, format, records, notes, human: String::new() };
     if !look.json {
         examined.human = human(&examined);

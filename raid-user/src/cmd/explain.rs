@@ -5,13 +5,16 @@ use std::fmt::Write as _;
 use raid_core::Raid0Layout;
 use raid_formats::assemble::{Assembly, Claimant, Refusal, Verdict};
 use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use super::exit::{Exit, Failure};
-use super::open::{IGNORE_JOURNAL, OpenArgs};
+use super::open::{Given, IGNORE_JOURNAL, OpenArgs, no_volume};
 use super::output::Output;
 use super::text;
+use super::tree;
 use crate::array::{Array, OpenError, OpenOptions, Warning, because, slots, verdicts};
 use crate::discover::Found;
+use crate::layers::{Layers, NoVolume};
 use crate::media::Media;
 
 #[derive(Serialize)]
@@ -60,7 +63,11 @@ fn one_line<S: Serializer>(words: &[String], serializer: S) -> Result<S::Ok, S::
 /// # Errors
 /// As opening members; an array that does not open is a result here.
 pub(super) fn run(args: &OpenArgs, output: &Output) -> Result<Exit, Failure> {
-    let found = args.group(output)?;
+    let given = args.given(output)?;
+    if args.is_layered(&given) {
+        return layered(args, given, output);
+    }
+    let found = args.chosen(given.found)?;
     let options = args.options();
     let judged = verdicts(&found, &options);
     let opened = Array::open(found.clone(), &options);
@@ -72,6 +79,31 @@ pub(super) fn run(args: &OpenArgs, output: &Output) -> Result<Exit, Failure> {
     let explained = explain(&found, judged.as_ref().ok(), &opened, &stale, next);
     output.print("raid.explain/1", &explained, || human(&explained))?;
     Ok(if explained.opens { Exit::Ok } else { Exit::Refused })
+}
+
+/// A volume and all that it stands on: what each lacks, and whether it opens.
+fn layered(args: &OpenArgs, given: Given, output: &Output) -> Result<Exit, Failure> {
+    let layers = Layers::on(given.found, given.physical, &args.options());
+    let (lines, opens) = match layers.choose(args.volume.as_deref()) {
+        Ok(node) => (layers.below(node).into_iter().map(|node| tree::line(&layers, node)).collect(), true),
+        // What is not opened, or not named, is shown with everything beside it.
+        Err(NoVolume::NotOpened { .. } | NoVolume::Several(_)) => (tree::lines(&layers), false),
+        Err(error) => return Err(no_volume(&error)),
+    };
+    let refusal = layers.choose(args.volume.as_deref()).err().map(|error| error.to_string());
+    let document = json!({ "opens": opens, "refusal": refusal, "layers": lines, "notes": layers.notes() });
+    output.print("raid.explain/1", document, || {
+        let mut out = tree::human(&layers);
+        for note in layers.notes() {
+            out += &(text::wrap("note: ", note) + "\n");
+        }
+        out += &match &refusal {
+            None => text::wrap("", "It opens as it is."),
+            Some(refusal) => text::wrap("It does not open: ", refusal),
+        };
+        out + "\n"
+    })?;
+    Ok(if opens { Exit::Ok } else { Exit::Refused })
 }
 
 fn explain(

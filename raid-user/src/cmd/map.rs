@@ -9,9 +9,10 @@ use raid_core::geometry::Part;
 use raid_core::reshape::Side;
 use raid_core::{Member, SECTOR_BYTES, Sector, StripeNo};
 use serde::Serialize;
+use serde_json::json;
 
 use super::exit::{Exit, Failure};
-use super::open::OpenArgs;
+use super::open::{OpenArgs, Volume};
 use super::output::Output;
 use super::text;
 use crate::array::Array;
@@ -72,8 +73,9 @@ struct PlaceOut {
 /// # Errors
 /// As opening; a sector past the end; a drawing that cannot be written.
 pub(super) fn run(args: &MapArgs, output: &Output) -> Result<Exit, Failure> {
-    let array = args.open.open(output)?;
-    let sector = args.sector.map(|sector| locate(&array, Sector(sector))).transpose()?;
+    let volume = args.open.open(output)?;
+    let Some(array) = &volume.array else { return runs(args, &volume, output) };
+    let sector = args.sector.map(|sector| locate(array, Sector(sector))).transpose()?;
     let record = array.record();
     // Both sides of a reshape are drawn, or the one that a sector is asked for in.
     let sides = match args.sector {
@@ -82,7 +84,7 @@ pub(super) fn run(args: &MapArgs, output: &Output) -> Result<Exit, Failure> {
         None => vec![Side::Old],
     };
     let drawn: Vec<(String, StripeTable)> =
-        sides.iter().map(|side| (title(&array, *side), table(&array, *side, args))).collect();
+        sides.iter().map(|side| (title(array, *side), table(array, *side, args))).collect();
     let map = MapOut {
         uuid: record.array.to_string(),
         description: text::shape(&record.shape),
@@ -102,6 +104,36 @@ pub(super) fn run(args: &MapArgs, output: &Output) -> Result<Exit, Failure> {
             out += &format!("{}\n{drawing}", text::wrap("", title));
         }
         out + &map.sector.as_ref().map(human).unwrap_or_default()
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// The map of a volume that is no array: the runs that it is put together of.
+fn runs(args: &MapArgs, volume: &Volume, output: &Output) -> Result<Exit, Failure> {
+    if args.svg.is_some() {
+        return Err(Failure::new(Exit::Usage, format!("{}: it has no stripes to draw", volume.name)));
+    }
+    let size = volume.media.size_bytes();
+    let whole = [(0, size, volume.media.describe())];
+    let all = if volume.runs.is_empty() { whole.as_slice() } else { &volume.runs };
+    let wanted = args.sector.map(|sector| sector.saturating_mul(SECTOR_BYTES));
+    let runs: Vec<&(u64, u64, String)> =
+        all.iter().filter(|(at, len, _)| wanted.is_none_or(|byte| byte >= *at && byte - *at < *len)).collect();
+    if let (Some(sector), true) = (args.sector, runs.is_empty()) {
+        let why = format!("sector {sector}: {} has {} sectors", volume.name, size / SECTOR_BYTES);
+        return Err(Failure::new(Exit::Usage, why));
+    }
+    let run = |(at, len, what): &&(u64, u64, String)| json!({ "at_bytes": at, "len_bytes": len, "what": what });
+    let document = json!({
+        "volume": volume.name, "size_sectors": size / SECTOR_BYTES, "runs": runs.iter().map(run).collect::<Vec<_>>(),
+    });
+    output.print("raid.map/1", document, || {
+        let title = format!("{}, {}", volume.name, text::size(size));
+        let line = |(at, len, what): &&(u64, u64, String)| {
+            text::wrap(&format!("  {:>10}  {:>10}  ", at / SECTOR_BYTES, len / SECTOR_BYTES), what) + "\n"
+        };
+        let head = "      sector     sectors  what\n";
+        format!("{}\n{head}{}", text::wrap("", &title), runs.iter().map(line).collect::<String>())
     })?;
     Ok(Exit::Ok)
 }

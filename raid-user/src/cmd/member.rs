@@ -148,6 +148,10 @@ fn finish(mut handle: Handle, wait: &WaitArgs, output: &Output) -> Result<Exit, 
     let in_order = handle.close()?;
     let (through, status) = (through?, status?);
     tell(&status, output)?;
+    if !through && status.pass.as_ref().is_some_and(|pass| pass.paused) {
+        output.warn("the work in the background rests: `raid resume` lets it go on");
+        return Ok(Exit::No);
+    }
     if !through {
         let goes_on = if own { "the next start goes on where this stopped" } else { "the server goes on with it" };
         output.warn(&format!("stopped waiting: {goes_on}"));

@@ -11,6 +11,7 @@ mod member;
 mod open;
 mod output;
 mod pages;
+mod pass;
 mod run;
 mod scan;
 mod serve;
@@ -18,6 +19,7 @@ mod sim;
 mod status;
 mod target;
 mod text;
+mod tree;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -83,6 +85,12 @@ enum Verb {
     Remove(member::RemoveArgs),
     /// Put an array in order: resync, fill members in the making
     Rebuild(member::RebuildArgs),
+    /// Let the work in the background of a running array rest
+    Pause(pass::PassArgs),
+    /// Let it go on
+    Resume(pass::PassArgs),
+    /// Say how fast it may go
+    Limit(pass::LimitArgs),
     /// Copy the whole array into a file or device
     Copy(copy::CopyArgs),
     /// Write the whole array to stdout
@@ -157,6 +165,9 @@ fn run(verb: &Verb, output: &Output) -> Result<Exit, Failure> {
         Verb::Fail(args) => member::fail(args, output),
         Verb::Remove(args) => member::remove(args, output),
         Verb::Rebuild(args) => member::rebuild(args, output),
+        Verb::Pause(args) => pass::pause(args, output),
+        Verb::Resume(args) => pass::resume(args, output),
+        Verb::Limit(args) => pass::limit(args, output),
         Verb::Copy(args) => copy::copy(args, output),
         Verb::Cat(args) => copy::cat(args, output),
         Verb::Compare(args) => copy::compare(args, output),

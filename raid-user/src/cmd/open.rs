@@ -1,6 +1,7 @@
 //! From a command line to members and an array: the flags that all verbs share, each with the risk that it takes.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use raid_core::Raid0Layout;
@@ -10,7 +11,9 @@ use super::exit::{Exit, Failure};
 use super::output::Output;
 use crate::array::{Array, OpenError, OpenOptions};
 use crate::discover::{Found, Outcome, Serials, group, search};
-use crate::media::{OpenError as MediaError, Options};
+use crate::layers::{Layers, NoVolume};
+use crate::lvm::Physical;
+use crate::media::{Media, MediaId, OpenError as MediaError, Options, SharedMedia};
 use crate::nbd::Client;
 
 /// As [`OpenError::NotReplayed`] names it.
@@ -25,6 +28,9 @@ pub(super) struct OpenArgs {
     /// Which array, by name or UUID, where members of several are given
     #[arg(long, value_name = "NAME|UUID")]
     pub(super) array: Option<String>,
+    /// Which array, volume or partition, to whatever depth: a name as scan prints it, for LVM group/volume
+    #[arg(long, value_name = "NAME", conflicts_with = "array")]
+    pub(super) volume: Option<String>,
     /// Which disk a member is, by its drive's serial number, where the format (IMSM) knows disks by nothing else; several times.
     /// A file MEMBER.serial says the same
     #[arg(long, value_name = "MEMBER=SERIAL")]
@@ -100,6 +106,7 @@ impl OpenArgs {
         Self {
             members: members.to_vec(),
             array: None,
+            volume: None,
             serial: Vec::new(),
             strict: false,
             use_stale: Vec::new(),
@@ -113,46 +120,143 @@ impl OpenArgs {
         }
     }
 
-    /// All members under the names given, of whatever array. What else stands in a directory is passed over, but told if
-    /// it could have been a member.
+    /// All members and physical volumes under the names given. What else stands in a directory is passed over, but told if it could have
+    /// been a member.
     ///
     /// # Errors
-    /// A name that is no member, a medium given twice.
-    pub(super) fn members(&self, output: &Output) -> Result<Vec<Found>, Failure> {
-        let mut found = members(&self.members, self.follow_references, output)?;
-        let serials = Serials::parse(&self.serial).and_then(|serials| serials.tell(&mut found));
+    /// A name that is neither, a medium given twice.
+    pub(super) fn given(&self, output: &Output) -> Result<Given, Failure> {
+        let mut given = given(&self.members, self.follow_references, output)?;
+        let serials = Serials::parse(&self.serial).and_then(|serials| serials.tell(&mut given.found));
         serials.map_err(|error| Failure::new(Exit::Usage, error))?;
-        Ok(found)
+        Ok(given)
     }
 
-    /// The members of the one array that is meant.
+    /// The members of the one array that is meant, for verbs that know arrays alone.
     ///
     /// # Errors
-    /// As [`members`](Self::members); several arrays and none chosen.
+    /// Several arrays and none chosen; none at all; something that stands on layers is meant.
     pub(super) fn group(&self, output: &Output) -> Result<Vec<Found>, Failure> {
-        choose(group(self.members(output)?), self.array.as_deref())
+        let given = self.given(output)?;
+        if self.is_layered(&given) {
+            let why = "a volume that stands on others is read, and not yet written to or administered";
+            return Err(Failure::new(Exit::Refused, why));
+        }
+        self.chosen(given.found)
     }
 
-    /// Opens the array among these members that is meant; its warnings go to stderr.
+    /// The members of the one array that is meant among these.
     ///
     /// # Errors
-    /// Several arrays and none chosen; why the array is not opened.
-    pub(super) fn assemble(&self, members: Vec<Found>, output: &Output) -> Result<Array, Failure> {
-        let found = choose(group(members), self.array.as_deref())?;
+    /// Several arrays and none chosen; none at all.
+    pub(super) fn chosen(&self, found: Vec<Found>) -> Result<Vec<Found>, Failure> {
+        choose(group(found), self.array.as_deref())
+    }
+
+    /// True if what is meant stands on layers: it is named as such, or it is a volume of LVM.
+    pub(super) fn is_layered(&self, given: &Given) -> bool {
+        self.volume.is_some() || (self.array.is_none() && !given.physical.is_empty())
+    }
+
+    /// Opens what is meant among these; its warnings go to stderr.
+    ///
+    /// # Errors
+    /// Several could be meant and none is named; why it is not opened.
+    pub(super) fn assemble(&self, given: Given, output: &Output) -> Result<Volume, Failure> {
+        if self.is_layered(&given) {
+            return self.layered(given, output);
+        }
+        let found = self.chosen(given.found)?;
         let array = Array::open(found, &self.options()).map_err(refused)?;
         for warning in array.warnings() {
             output.warn(&warning.to_string());
         }
-        Ok(array)
+        let identity = format!("array {} at {} events", array.uuid(), array.record().events);
+        let array = Arc::new(array);
+        Ok(Volume { name: String::new(), media: array.clone(), array: Some(array), identity, runs: Vec::new() })
     }
 
-    /// Opens the array; its warnings go to stderr.
+    fn layered(&self, given: Given, output: &Output) -> Result<Volume, Failure> {
+        let layers = Layers::on(given.found, given.physical, &self.options());
+        layers.notes().iter().for_each(|note| output.warn(note));
+        let node = layers.choose(self.volume.as_deref()).map_err(|error| no_volume(&error))?;
+        for below in layers.below(node) {
+            below.warnings.iter().for_each(|warning| output.warn(&format!("{}: {warning}", below.name)));
+        }
+        if self.strict && layers.below(node).iter().any(|below| below.degraded) {
+            return Err(Failure::new(Exit::Refused, format!("{}: degraded, and --strict was given", node.name)));
+        }
+        let media = node.media.clone().ok_or_else(|| Failure::new(Exit::Refused, "it has no content"))?;
+        let identity = format!("{} {}", node.name, node.identity);
+        let (name, array, runs) = (node.name.clone(), node.array.clone(), node.runs.clone());
+        Ok(Volume { name, media, array, identity, runs })
+    }
+
+    /// Opens what is meant; its warnings go to stderr.
     ///
     /// # Errors
-    /// As [`members`](Self::members) and [`assemble`](Self::assemble).
-    pub(super) fn open(&self, output: &Output) -> Result<Array, Failure> {
-        self.assemble(self.members(output)?, output)
+    /// As [`given`](Self::given) and [`assemble`](Self::assemble).
+    pub(super) fn open(&self, output: &Output) -> Result<Volume, Failure> {
+        self.assemble(self.given(output)?, output)
     }
+}
+
+/// What was found under the names that were given.
+#[derive(Default)]
+pub(super) struct Given {
+    /// Members of arrays.
+    pub(super) found: Vec<Found>,
+    /// Physical volumes of LVM.
+    pub(super) physical: Vec<Physical>,
+}
+
+impl Given {
+    /// Names and media of all of them.
+    fn media(&self) -> impl Iterator<Item = (&str, &SharedMedia)> {
+        let found = self.found.iter().map(|found| (found.name(), found.media()));
+        found.chain(self.physical.iter().map(|one| (one.name(), one.media())))
+    }
+
+    /// Identities of the media.
+    pub(super) fn media_ids(&self) -> Vec<MediaId> {
+        self.media().filter_map(|(_, media)| media.identity()).collect()
+    }
+
+    /// Refuses a medium that is here under another name.
+    fn check_twin(&self, name: &str, media: &SharedMedia) -> Result<(), Failure> {
+        let same =
+            |other: &SharedMedia| media.identity().zip(other.identity()).is_some_and(|(one, two)| one.overlaps(&two));
+        match self.media().find(|(_, other)| same(other)) {
+            None => Ok(()),
+            Some((twin, _)) => {
+                let why = format!("{name}: the same medium as {twin}; give each member once");
+                Err(Failure::new(Exit::BadInput, why))
+            }
+        }
+    }
+}
+
+/// What was opened: an array, or what stands on one.
+pub(super) struct Volume {
+    /// Its name; empty for the one array of the members given.
+    pub(super) name: String,
+    /// Its content.
+    pub(super) media: SharedMedia,
+    /// The array that it is.
+    pub(super) array: Option<Arc<Array>>,
+    /// What tells it from any other, and from its own earlier states as far as the metadata do.
+    pub(super) identity: String,
+    /// Its runs, if it is put together of several: first byte, bytes, what they are.
+    pub(super) runs: Vec<(u64, u64, String)>,
+}
+
+/// The failure for a volume that cannot be chosen.
+pub(super) fn no_volume(error: &NoVolume) -> Failure {
+    let exit = match error {
+        NoVolume::Unknown { .. } | NoVolume::Several(_) => Exit::Usage,
+        NoVolume::NotOpened { .. } => Exit::Refused,
+    };
+    Failure::new(exit, error)
 }
 
 /// The flags that make these options, as words of a command line.
@@ -212,19 +316,20 @@ pub(super) fn unopened(error: MediaError) -> Failure {
 }
 
 /// Opens every name. What was named itself must be a member; what a directory or a disk holds may be anything.
-fn members(names: &[String], follow_references: bool, output: &Output) -> Result<Vec<Found>, Failure> {
-    let mut found: Vec<Found> = Vec::new();
+fn given(names: &[String], follow_references: bool, output: &Output) -> Result<Given, Failure> {
+    let mut given = Given::default();
     for outcome in search(names, &media_options(follow_references)) {
         match outcome {
             Outcome::Member(member) => {
                 for note in member.notes() {
                     output.warn(&format!("{}: {note}", member.name()));
                 }
-                if let Some(twin) = found.iter().find(|other| same_medium(&member, other)) {
-                    let why = format!("{}: the same medium as {}; give each member once", member.name(), twin.name());
-                    return Err(Failure::new(Exit::BadInput, why));
-                }
-                found.extend(member.volumes());
+                given.check_twin(member.name(), member.media())?;
+                given.found.extend(member.volumes());
+            }
+            Outcome::Physical(one) => {
+                given.check_twin(one.name(), one.media())?;
+                given.physical.push(*one);
             }
             Outcome::NotAMember(reason) if names.contains(&reason.name) => {
                 return Err(Failure::new(Exit::BadInput, reason));
@@ -239,15 +344,10 @@ fn members(names: &[String], follow_references: bool, output: &Output) -> Result
             Outcome::Unopened { error, .. } => output.warn(&format!("left out: {error}")),
         }
     }
-    match names.iter().find(|name| !found.iter().any(|member| lies_in(member.name(), name))) {
-        None => Ok(found),
+    match names.iter().find(|name| !given.media().any(|(member, _)| lies_in(member, name))) {
+        None => Ok(given),
         Some(name) => Err(Failure::new(Exit::BadInput, format!("{name}: no RAID superblock in there"))),
     }
-}
-
-fn same_medium(one: &Found, other: &Found) -> bool {
-    let (one, other) = (one.media().identity(), other.media().identity());
-    one.zip(other).is_some_and(|(one, other)| one.overlaps(&other))
 }
 
 /// True if the member is what was named, a partition of it, or stands in that directory.

@@ -10,8 +10,10 @@ use super::exit::{Exit, Failure};
 use super::open::media_options;
 use super::output::Output;
 use super::text;
+use super::tree::{self, TreeLine};
 use crate::array::{Array, OpenOptions, because, verdicts};
 use crate::discover::{Found, Outcome, Serials, group, search};
+use crate::layers::Layers;
 use crate::media::Media;
 
 /// Why most files are no members.
@@ -31,11 +33,17 @@ pub(super) struct ScanArgs {
     follow_references: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Scan {
     arrays: Vec<ArrayLine>,
     not_members: Vec<Named>,
     unopened: Vec<Named>,
+    /// All that can be named, whatever it stands on.
+    layers: Vec<TreeLine>,
+    /// What belongs to no single thing.
+    notes: Vec<String>,
+    #[serde(skip)]
+    tree: String,
 }
 
 #[derive(Serialize)]
@@ -71,11 +79,12 @@ struct SlotLine {
 /// # Errors
 /// Only output's; what is not a member is a result here.
 pub(super) fn run(args: &ScanArgs, output: &Output) -> Result<Exit, Failure> {
-    let mut scan = Scan { arrays: Vec::new(), not_members: Vec::new(), unopened: Vec::new() };
-    let mut found = Vec::new();
+    let mut scan = Scan::default();
+    let (mut found, mut physical) = (Vec::new(), Vec::new());
     for outcome in search(&args.paths, &media_options(args.follow_references)) {
         match outcome {
             Outcome::Member(member) => found.extend(member.volumes()),
+            Outcome::Physical(one) => physical.push(*one),
             Outcome::NotAMember(reason) => {
                 let why = if reason.damaged { reason.worst() } else { PLAIN.into() };
                 scan.not_members.push(Named { name: reason.name, reason: why });
@@ -85,8 +94,14 @@ pub(super) fn run(args: &ScanArgs, output: &Output) -> Result<Exit, Failure> {
     }
     let serials = Serials::parse(&args.serial).and_then(|serials| serials.tell(&mut found));
     serials.map_err(|error| Failure::new(Exit::Usage, error))?;
+    let layers = Layers::on(found.clone(), physical, &OpenOptions::default());
     scan.arrays = group(found).into_iter().map(describe).collect();
-    let exit = if scan.arrays.is_empty() { Exit::No } else { Exit::Ok };
+    scan.layers = tree::lines(&layers);
+    scan.notes = layers.notes().to_vec();
+    if tree::is_layered(&scan.layers) {
+        scan.tree = tree::human(&layers);
+    }
+    let exit = if scan.layers.is_empty() { Exit::No } else { Exit::Ok };
     for named in scan.not_members.iter().filter(|named| named.reason == PLAIN) {
         output.remark(&format!("{}: {PLAIN}", named.name));
     }
@@ -170,6 +185,12 @@ fn human(scan: &Scan) -> String {
         if let Some(refusal) = &array.refusal {
             let _ = writeln!(out, "{}", text::wrap("  refused: ", refusal));
         }
+    }
+    if !scan.tree.is_empty() {
+        let _ = write!(out, "What stands on what:\n{}", scan.tree);
+    }
+    for note in &scan.notes {
+        let _ = writeln!(out, "{}", text::wrap("note: ", note));
     }
     let damaged = scan.not_members.iter().filter(|named| named.reason != PLAIN);
     for named in damaged.chain(&scan.unopened) {

@@ -74,9 +74,9 @@ impl ServeArgs {
 }
 
 fn read_only(args: &ServeArgs, output: &Output) -> Result<Exit, Failure> {
-    let array = args.open.open(output)?;
+    let array = args.open.open(output)?.media;
     let (size_bytes, description) = (array.size_bytes(), array.describe());
-    let server = start(Target::ReadOnly(Arc::new(array)), args.options(description))?;
+    let server = start(Target::ReadOnly(array), args.options(description))?;
     let uri = server.uri();
     let document = json!({ "uri": uri, "size_bytes": size_bytes, "read_only": true, "control": null });
     output.print("raid.serve/1", document, || human(&uri, None))?;

@@ -88,9 +88,16 @@ fn human(status: &Status) -> String {
                 let left = humantime::format_duration(Duration::from_secs(left));
                 let _ = write!(line, "  {}/s  {left} left", text::size(rate));
             }
+            _ if pass.paused => line += "  paused; `raid resume` goes on",
             _ => line += "  time left not known yet",
         }
         let _ = writeln!(out, "{}", text::wrap(&format!("{:<11}", pass.kind.word()), &line));
+    }
+    let limits = status.pass.as_ref().map_or((None, None), |pass| (pass.busy_bytes_per_s, pass.max_bytes_per_s));
+    for (what, limit) in [("while clients are at work", limits.0), ("at most", limits.1)] {
+        if let Some(limit) = limit {
+            let _ = writeln!(out, "{}", text::wrap("limit      ", &format!("{}/s {what}", text::size(limit))));
+        }
     }
     if status.unhealed_rows > 0 {
         let line = format!("{} rows could not be put in order", status.unhealed_rows);

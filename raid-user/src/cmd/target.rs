@@ -121,7 +121,7 @@ impl Handle {
         matches!(self, Self::Own(_))
     }
 
-    /// Waits until nothing goes on in the background, with a bar. False if a signal came first.
+    /// Waits until nothing goes on in the background, with a bar. False if a signal came first, or it is paused.
     ///
     /// # Errors
     /// The server went away.
@@ -134,7 +134,7 @@ impl Handle {
         loop {
             let status = self.ask(&Ask::Status)?;
             let Some(pass) = status.pass else { return Ok(true) };
-            if interrupted.load(Ordering::SeqCst) {
+            if interrupted.load(Ordering::SeqCst) || pass.paused {
                 return Ok(false);
             }
             let show = Show::of(output.quiet, progress);

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use raid_core::health::{Health, State};
+use raid_core::recovery::Rates;
 use raid_core::{Member, SECTOR_BYTES};
 use raid_formats::record::Uuid;
 
@@ -73,6 +74,9 @@ struct Inside {
     meter: Meter,
     /// The most that was left of the pass under way.
     total_bytes: u64,
+    paused: bool,
+    /// While clients are at work, and at most.
+    limits: (Option<u64>, Option<u64>),
 }
 
 impl Desk {
@@ -81,7 +85,7 @@ impl Desk {
     /// # Errors
     /// No thread.
     pub fn new(running: Arc<Running>, about: About, held: Vec<Option<Held>>) -> std::io::Result<Self> {
-        let mut inside = Inside { held, meter: Meter::default(), total_bytes: 0 };
+        let mut inside = Inside { held, meter: Meter::default(), total_bytes: 0, paused: false, limits: (None, None) };
         inside.look(&running);
         let inside = Arc::new(Mutex::new(inside));
         let (stop, stopped) = channel();
@@ -113,6 +117,23 @@ impl Desk {
             Ask::Fail { slot } => self.fail(Member(*slot)),
             Ask::Remove { slot } => self.remove(Member(*slot)),
             Ask::Add { member, slot, force } => self.add(member, *slot, *force),
+            Ask::Pause => {
+                self.inside().paused = true;
+                self.running.pause();
+                Ok(())
+            }
+            Ask::Resume => {
+                self.inside().paused = false;
+                self.running.resume();
+                Ok(())
+            }
+            Ask::Limit { busy_bytes_per_s, max_bytes_per_s } => {
+                let rows = |bytes: &Option<u64>| bytes.map_or(u64::MAX, |bytes| self.running.rows_in(bytes));
+                self.inside().limits = (*busy_bytes_per_s, *max_bytes_per_s);
+                let (floor_rows_s, ceiling_rows_s) = (rows(busy_bytes_per_s), rows(max_bytes_per_s));
+                self.running.set_rates(Rates { floor_rows_s, ceiling_rows_s });
+                Ok(())
+            }
         }
     }
 
@@ -259,6 +280,7 @@ fn slot_status(health: &Health, slot: u8, held: &Option<Held>) -> SlotStatus {
 impl Inside {
     fn look(&mut self, running: &Running) {
         match running.left_bytes() {
+            Some(_) if self.paused => self.meter.rest(),
             Some(left) => {
                 self.total_bytes = self.total_bytes.max(left);
                 self.meter.look(Instant::now(), left);
@@ -279,6 +301,9 @@ impl Inside {
             total_bytes: self.total_bytes,
             bytes_per_s: self.meter.rate(),
             left_s: self.meter.left_s(),
+            paused: self.paused,
+            busy_bytes_per_s: self.limits.0,
+            max_bytes_per_s: self.limits.1,
         })
     }
 }

@@ -60,6 +60,17 @@ pub enum Ask {
         #[serde(default)]
         force: bool,
     },
+    /// Let the work in the background rest, with what it has done durable.
+    Pause,
+    /// Let it go on.
+    Resume,
+    /// How fast it may go, in bytes of each member a second; no limit if absent.
+    Limit {
+        /// While clients are at work.
+        busy_bytes_per_s: Option<u64>,
+        /// At most.
+        max_bytes_per_s: Option<u64>,
+    },
 }
 
 /// What a server says.
@@ -173,6 +184,12 @@ pub struct Pass {
     pub bytes_per_s: Option<u64>,
     /// Time left at that rate.
     pub left_s: Option<u64>,
+    /// It rests because somebody said so.
+    pub paused: bool,
+    /// Its limit while clients are at work.
+    pub busy_bytes_per_s: Option<u64>,
+    /// Its limit.
+    pub max_bytes_per_s: Option<u64>,
 }
 
 /// What is being done.

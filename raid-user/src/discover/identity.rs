@@ -200,7 +200,7 @@ impl Found {
     pub fn identity(&self) -> Option<Identity> {
         match &self.meta {
             Meta::Imsm(imsm) => Some(imsm.identity),
-            Meta::Md { .. } | Meta::Ddf { .. } | Meta::Bios(..) => None,
+            _ => None,
         }
     }
 
@@ -209,7 +209,7 @@ impl Found {
     pub fn serial(&self) -> Option<String> {
         match &self.meta {
             Meta::Imsm(imsm) => imsm.serial().map(|serial| printable(&serial)),
-            Meta::Md { .. } | Meta::Ddf { .. } | Meta::Bios(..) => None,
+            _ => None,
         }
     }
 
@@ -375,7 +375,7 @@ fn logged_by(source: &MediaSource<'_>, volume: &Volume<'_>) -> Option<u8> {
 fn of(member: &Found) -> Option<&Imsm> {
     match &member.meta {
         Meta::Imsm(imsm) => Some(imsm),
-        Meta::Md { .. } | Meta::Ddf { .. } | Meta::Bios(..) => None,
+        _ => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The host of the engine: machines behind locks that never nest, and hands.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,7 @@ use raid_core::members::Members;
 use raid_core::memory::OutOfMemory;
 use raid_core::parity::Ops;
 use raid_core::recovery::Recovery;
-use raid_core::region::RegionLog;
+use raid_core::region::{Found, RegionLog, RegionNo};
 use raid_core::reshape::Layouts;
 use raid_core::rows::{ROW_LEN, Rows};
 use raid_core::stripe::{Limits, Shard};
@@ -57,11 +58,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Inner {
     pub(super) fn new(start: Start, limits: Limits, calls: u32) -> Result<Self, OutOfMemory> {
-        let Start { rows, health, slots, store, doubt, doubt_from, .. } = start;
+        let Start { rows, health, slots, store, doubt, marked, doubt_from, .. } = start;
         let members = Members::new(health, limits.read_errors_max)?;
         let (view, count, width) = (members.view(), rows.count(), health.members());
-        let in_doubt = |region| doubt.contains(&region);
-        let shard = |number| Shard::new(number, &limits, count, view, in_doubt).map(Mutex::new);
+        let found: HashMap<RegionNo, Found> = marked
+            .iter()
+            .map(|region| (*region, Found::Marked))
+            .chain(doubt.iter().map(|region| (*region, Found::InDoubt)))
+            .collect();
+        let found = |region| found.get(&region).copied().unwrap_or_default();
+        let shard = |number| Shard::new(number, &limits, count, view, found).map(Mutex::new);
         let regions = count.div_ceil(limits.region_rows.max(1));
         let page = |_| Mutex::new(Vec::with_capacity(limits.log_page_words));
         // Each slot has a computation or as many I/Os as members out; flushes, pages and states come beside them.
@@ -69,7 +75,9 @@ impl Inner {
         let capacity = (slots_all + 20) * usize::from(width) + usize::from(limits.shards) + calls as usize;
         Ok(Self {
             shards: (0..limits.shards).map(shard).collect::<Result<_, _>>()?,
-            log: Mutex::new(RegionLog::new(regions, limits.log_page_words, view, in_doubt)?),
+            log: Mutex::new(RegionLog::new(regions, limits.log_page_words, view, view.health.epoch(), |region| {
+                found(region) != Found::Clean
+            })?),
             members: Mutex::new(members),
             flushes: Mutex::new(Flushes::new(view)),
             recovery: Mutex::new(Recovery::new(view, &limits, count, (!doubt.is_empty()).then_some(doubt_from))),

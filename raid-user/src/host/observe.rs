@@ -4,7 +4,7 @@ use raid_core::Member;
 use raid_core::engine::Host as _;
 use raid_core::health::State;
 use raid_core::region::{self, RegionNo};
-use raid_core::rows::{ROW_SECTORS, RowKind};
+use raid_core::rows::RowKind;
 use raid_core::{Columns, SECTOR_BYTES, Sectors};
 
 use super::running::Running;
@@ -45,8 +45,23 @@ impl Running {
     /// What a region stands for on each member, in bytes.
     #[must_use]
     pub fn region_bytes(&self) -> u64 {
-        let rows = self.inner.limits().region_rows.min(self.inner.rows().count());
-        rows.saturating_mul(ROW_SECTORS).saturating_mul(SECTOR_BYTES)
+        self.bytes_of(self.inner.limits().region_rows)
+    }
+
+    /// What so many rows have of each member, in bytes. A row of copies does not touch every member.
+    #[must_use]
+    pub fn bytes_of(&self, rows: u64) -> u64 {
+        let (count, member) = (self.inner.rows().count(), self.member_sectors().0.saturating_mul(SECTOR_BYTES));
+        let bytes = u128::from(rows.min(count)) * u128::from(member) / u128::from(count.max(1));
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
+    /// The rows that have so much of each member, at least one.
+    #[must_use]
+    pub fn rows_in(&self, bytes: u64) -> u64 {
+        let (count, member) = (self.inner.rows().count(), self.member_sectors().0.saturating_mul(SECTOR_BYTES));
+        let rows = u128::from(bytes) * u128::from(count) / u128::from(member.max(1));
+        u64::try_from(rows).unwrap_or(u64::MAX).max(1)
     }
 
     /// What the array uses of each member; of the largest, where they differ.
@@ -83,7 +98,7 @@ impl Running {
         let doubt = self.regions().in_doubt.saturating_mul(self.inner.limits().region_rows);
         let resync = resync.map(|share| share.total.saturating_sub(share.done).min(doubt));
         let rows = to_fill.max(resync).unwrap_or(0);
-        Some(rows.saturating_mul(ROW_SECTORS).saturating_mul(SECTOR_BYTES))
+        Some(self.bytes_of(rows))
     }
 
     /// True if the array keeps all its data without this member too.

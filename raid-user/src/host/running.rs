@@ -146,6 +146,20 @@ impl Running {
         engine::add(&*self.inner, member).map_err(io::Error::other)
     }
 
+    /// Gives a missing member's slot to a medium that had it before, and fills only what it lacks by the region log.
+    ///
+    /// # Errors
+    /// The slot is taken; the medium was no member in sync; or it cannot be known what it lacks. It can be [added](Self::add) then.
+    pub fn readd(&self, member: Member, media: SharedMediaMut) -> io::Result<()> {
+        let health = self.health();
+        if health.state(member) != Some(State::Missing) {
+            return Err(io::Error::other(format!("slot {member} is not empty")));
+        }
+        let (slot, away) = self.inner.store.readmit(member, media)?;
+        self.inner.seats.give(member, slot, health.epoch());
+        engine::readd(&*self.inner, member, away).map_err(io::Error::other)
+    }
+
     /// Stops recovery in moments, with its marks durable; it goes on with [`resume`](Self::resume), or with the next start.
     pub fn pause(&self) {
         engine::pause(&*self.inner);

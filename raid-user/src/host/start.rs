@@ -4,6 +4,7 @@
 use std::io;
 
 use raid_core::health::Health;
+use raid_core::members::Away;
 use raid_core::region::RegionNo;
 use raid_core::rows::{RowNo, Rows};
 use raid_core::{Member, Sector};
@@ -33,6 +34,8 @@ pub struct Start {
     pub log_page_words: usize,
     /// Regions whose redundancy is in doubt.
     pub doubt: Vec<RegionNo>,
+    /// Regions whose bit is set, in doubt or not: a member that is missing, or is being caught up, may lack something there.
+    pub marked: Vec<RegionNo>,
     /// Rows before this one are in order all the same: a resync was stopped there. Counts with one region only.
     pub doubt_from: RowNo,
     /// Who writes the log and the members' states down.
@@ -74,6 +77,17 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// What the medium is too small for, or its own errors.
     fn admit(&self, member: Member, media: SharedMediaMut) -> io::Result<Slot>;
+
+    /// Gives a medium that was a member of this array its slot again, with what it holds: where its data lie, and what it knew when
+    /// it left, in epochs of this run (the first one for all that was before and counts). The store must not write to it before the
+    /// next `write_health`.
+    ///
+    /// # Errors
+    /// The medium is no such member, its metadata say that it was not in sync, or its own errors.
+    fn readmit(&self, member: Member, media: SharedMediaMut) -> io::Result<(Slot, Away)> {
+        let _ = (member, media);
+        Err(io::Error::new(io::ErrorKind::Unsupported, "the format does not say what a member knew when it left"))
+    }
 
     /// Lets go of the medium of a member that is out. False, and nothing is done, as long as the store has not heard that it is.
     fn release(&self, member: Member) -> bool;

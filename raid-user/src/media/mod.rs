@@ -24,6 +24,7 @@ mod error;
 mod faulty;
 mod id;
 mod image;
+mod joined;
 mod mem;
 pub mod nbd;
 mod open;
@@ -32,6 +33,7 @@ pub mod partition;
 mod qcow2;
 mod raw;
 mod runs;
+mod snapshot;
 mod spec;
 
 use std::io;
@@ -40,11 +42,13 @@ use std::sync::Arc;
 pub use error::OpenError;
 pub use faulty::FaultyMedia;
 pub use id::MediaId;
+pub use joined::{Joined, Piece};
 pub use mem::MemMedia;
 pub use open::{Note, Opened, Options, open, open_mut};
 pub use overlay::Overlay;
 pub use partition::{Part, Partition, Table, partitions};
 pub use raw::{RawFile, ReadOnly, Writable};
+pub use snapshot::Snapshot;
 pub use spec::{Format, Location, MediaSpec};
 
 /// Something that reads at byte offsets, from many threads at once.

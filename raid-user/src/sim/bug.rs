@@ -34,6 +34,10 @@ pub enum Bug {
     SkipResync,
     /// A member that comes back is taken for good.
     StaleReturn,
+    /// A member that is added again counts as good at once: the bits are not looked at.
+    StaleReadd,
+    /// A member that is added again is believed to know everything, whatever bits were taken back since it left.
+    ForgetCleared,
     /// A failed write counts as done.
     IgnoreWriteError,
     /// A failed read counts as done.

@@ -69,6 +69,7 @@ impl Inside {
                     disk.log.resize(disk.log.len().max(at + 1), Vec::new());
                     disk.log[at].clear();
                     disk.log[at].extend_from_slice(world.log.borrow().page(page));
+                    disk.cleared = world.log.borrow().cleared();
                 }
                 (token, disk.present)
             }

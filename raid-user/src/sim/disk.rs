@@ -26,6 +26,8 @@ pub(super) struct Disk {
     clock: u64,
     pub(super) unreadable: BTreeSet<usize>,
     pub(super) log: Vec<Vec<u64>>,
+    /// What the log said of itself: since when its bits are whole.
+    pub(super) cleared: Epoch,
     pub(super) health: Option<Health>,
     pub(super) present: bool,
     /// Fails the next write, once, and changes nothing.
@@ -64,6 +66,7 @@ impl Disk {
             clock: 0,
             unreadable: BTreeSet::new(),
             log: Vec::new(),
+            cleared: Epoch(0),
             health: None,
             present: true,
             refuses: false,

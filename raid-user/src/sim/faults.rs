@@ -4,13 +4,42 @@
 
 use raid_core::engine::{self, Host};
 use raid_core::health::State;
+use raid_core::members::Away;
 use raid_core::plan::{self, How};
 use raid_core::{Columns, Member, Sector, Sectors};
 
-use super::disk::{Disk, Guilt};
+use super::Bug;
+use super::disk::{Chance, Disk, Guilt};
 use super::life::Life;
 use super::model::Value;
-use super::story::Fact;
+use super::story::{Fact, Which};
+use super::world::Outside;
+
+/// Disks that wait on the shelf at most.
+const SHELF_MAX: usize = 4;
+
+impl Outside {
+    /// Puts a disk into a slot: the one that is there, one that was there before, or a new one.
+    fn other_disk(&mut self, member: Member) -> Which {
+        let disk = &mut self.disks[usize::from(member.0)];
+        if disk.present && self.dice.coin() {
+            return Which::Own;
+        }
+        let kept = self.shelf.iter().position(|(slot, _)| *slot == member).filter(|_| self.dice.coin());
+        if let Some(place) = kept {
+            std::mem::swap(disk, &mut self.shelf[place].1);
+            return Which::Earlier;
+        }
+        let content = Value::from(self.dice.below(u32::MAX)) << 32;
+        let new = Disk::new(disk.len(), |at| content | at as u64);
+        let mut old = std::mem::replace(disk, new);
+        if old.health.is_some() && self.shelf.len() < SHELF_MAX {
+            old.power_cut(&mut self.dice, Chance::Half);
+            self.shelf.push((member, old));
+        }
+        Which::New
+    }
+}
 
 impl Life<'_> {
     /// Members that are not as good as new, known or not.
@@ -61,28 +90,70 @@ impl Life<'_> {
         }
     }
 
-    /// Missing members get another disk, or their own again.
+    /// Missing members get another disk, or their own again, or one that had their slot before.
     pub(super) fn replace(&mut self) {
         let health = self.world.view().health;
         let Some(member) = health.missing().iter().next() else { return };
+        let which = self.world.outside(|out| out.other_disk(member));
+        self.seat(member, which);
+    }
+
+    /// One that was replaced comes back when nobody expects it any more: all is good, and no bit tells what it lacks.
+    pub(super) fn earlier_returns(&mut self) -> Result<(), String> {
+        let member = self.world.outside(|out| out.shelf.first().map(|(member, _)| *member));
+        let Some(member) = member else { return Ok(()) };
+        self.miss(member);
+        self.drain()?;
         self.world.outside(|out| {
-            let disk = &mut out.disks[usize::from(member.0)];
-            let own = disk.present && out.dice.coin();
-            if !own {
-                let content = Value::from(out.dice.below(u32::MAX)) << 32;
-                *disk = Disk::new(disk.len(), |at| content | at as u64);
+            if let Some((_, disk)) = out.shelf.first_mut() {
+                std::mem::swap(disk, &mut out.disks[usize::from(member.0)]);
             }
+        });
+        self.seat(member, Which::Earlier);
+        self.drain()?;
+        self.must_be_whole()?;
+        self.read_all()
+    }
+
+    /// The disk that is in the slot now is made a member.
+    fn seat(&mut self, member: Member, which: Which) {
+        let since = self.world.view().health.epoch();
+        let away = self.world.outside(|out| {
+            let disk = &mut out.disks[usize::from(member.0)];
+            disk.present = true;
             disk.refuses = false;
             disk.unreadable.clear();
-            disk.since = health.epoch();
+            disk.since = since;
             disk.guilt = Guilt::default();
-            out.story.note(Fact::Added { member, own });
+            out.story.note(Fact::Added { member, which });
+            let away = disk.health.as_ref().and_then(|found| Away::new(member, found));
+            away.filter(|_| !out.dice.one_in(4))
         });
         self.totals.added += 1;
         self.out.remove(member);
         self.world.arm();
         // Refused if the failure is not yet known to everybody: it is tried again.
-        let _ = engine::add(&self.world, member);
+        if !away.is_some_and(|away| self.readd(member, away)) {
+            let _ = engine::add(&self.world, member);
+        }
+    }
+
+    /// A disk that was a member comes back. False if it is not known what it lacks.
+    fn readd(&mut self, member: Member, mut away: Away) -> bool {
+        let bug = self.world.outside(|out| out.bug);
+        if bug == Some(Bug::ForgetCleared) {
+            away.knew = self.world.view().health.epoch();
+        }
+        let taken = engine::readd(&self.world, member, away);
+        if taken.is_ok() && bug == Some(Bug::StaleReadd) {
+            self.world.with_members(|members| {
+                let came = members.view().health.filling().find(|filling| filling.member == member);
+                let _ = came.map(|filling| members.trust(member, None, filling.since));
+            });
+        }
+        self.tell(Fact::Returned { member, taken: taken.is_ok() });
+        self.totals.returned += u64::from(taken.is_ok());
+        taken.is_ok()
     }
 
     /// Throws out a member that was not there at power on.

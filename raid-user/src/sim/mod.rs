@@ -59,6 +59,8 @@ pub struct Totals {
     pub faults: u64,
     /// Members added.
     pub added: u64,
+    /// Those of them that had been away, and were caught up by the log.
+    pub returned: u64,
     /// Power cuts.
     pub cuts: u64,
     /// Requests that were refused rather than guessed, and rightly so.
@@ -76,6 +78,7 @@ impl AddAssign for Totals {
         self.actions += other.actions;
         self.faults += other.faults;
         self.added += other.added;
+        self.returned += other.returned;
         self.cuts += other.cuts;
         self.doubted += other.doubted;
         self.whole += other.whole;
@@ -84,11 +87,11 @@ impl AddAssign for Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seeds, writes, reads, flushes, actions, faults, added, cuts, doubted, whole } = self;
+        let Self { seeds, writes, reads, flushes, actions, faults, added, returned, cuts, doubted, whole } = self;
         write!(
             f,
             "{seeds} seeds ({whole} whole in the end): {writes} writes, {reads} reads, {flushes} flushes, {actions} actions, \
-             {faults} faults, {added} members added, {cuts} power cuts, {doubted} refused in doubt"
+             {faults} faults, {added} members added ({returned} by the log), {cuts} power cuts, {doubted} refused in doubt"
         )
     }
 }
@@ -154,7 +157,7 @@ fn play(setup: &Setup, dice: Dice, story: Story, bug: Option<Bug>) -> Result<Tot
     let mut disk = Disk::new(setup.sectors, |_| model::NOTHING);
     disk.health = Some(health);
     let disks = vec![disk; usize::from(members)];
-    let outside = Outside { dice, disks, bug, story, actions: 0 };
+    let outside = Outside { dice, disks, shelf: Vec::new(), bug, story, actions: 0 };
     let mut history = History { model: model_of(setup), totals: Totals { seeds: 1, ..Totals::default() }, next_id: 0 };
     match history.lives(setup, outside) {
         Ok(()) => Ok(history.totals),
@@ -292,11 +295,10 @@ fn last_look(life: &mut Life<'_>) -> Result<(), String> {
         return Ok(());
     }
     life.must_be_whole()?;
-    // Two looks and one to act; a sweep takes back a limited number of bits.
-    for _ in 0..3 + regions(life.setup) / 64 {
-        life.world.sweep();
-        life.drain()?;
-    }
+    sweep_all(life)?;
+    life.must_be_clean()?;
+    life.earlier_returns()?;
+    sweep_all(life)?;
     life.must_be_clean()?;
     for _ in 0..life.setup.redundancy {
         let members = life.setup.rows.geometry().members();
@@ -306,5 +308,15 @@ fn last_look(life: &mut Life<'_>) -> Result<(), String> {
         life.read_all()?;
     }
     life.totals.whole += 1;
+    Ok(())
+}
+
+/// Takes back all bits.
+fn sweep_all(life: &mut Life<'_>) -> Result<(), String> {
+    // Two looks and one to act; a sweep takes back a limited number of bits.
+    for _ in 0..3 + regions(life.setup) / 64 {
+        life.world.sweep();
+        life.drain()?;
+    }
     Ok(())
 }

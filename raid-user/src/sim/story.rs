@@ -19,6 +19,15 @@ pub(super) enum Steer {
     Free,
 }
 
+/// Which disk gets a slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Which {
+    Own,
+    /// It had the slot before.
+    Earlier,
+    New,
+}
+
 /// Something that happened.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fact {
@@ -31,7 +40,8 @@ pub(super) enum Fact {
     ThrownOut { member: Member },
     WillFailWrite { member: Member },
     Unreadable { member: Member, at: usize },
-    Added { member: Member, own: bool },
+    Added { member: Member, which: Which },
+    Returned { member: Member, taken: bool },
     Absent { member: Member },
     Swept,
     Steered(Steer),
@@ -53,8 +63,9 @@ impl fmt::Display for Fact {
             Self::ThrownOut { member } => write!(f, "member {member} is thrown out"),
             Self::WillFailWrite { member } => write!(f, "member {member} will fail a write"),
             Self::Unreadable { member, at } => write!(f, "member {member}: sector {at} becomes unreadable"),
-            Self::Added { member, own: true } => write!(f, "member {member}: its own disk is added"),
-            Self::Added { member, own: false } => write!(f, "member {member}: another disk is added"),
+            Self::Added { member, which } => write!(f, "member {member} gets a disk: {which:?}"),
+            Self::Returned { member, taken: true } => write!(f, "member {member} is caught up by the log"),
+            Self::Returned { member, taken: false } => write!(f, "what member {member} lacks is not known"),
             Self::Absent { member } => write!(f, "member {member} is not there"),
             Self::Swept => f.write_str("sweep of idle regions"),
             Self::Steered(steer) => write!(f, "recovery: {steer:?}"),

@@ -14,7 +14,14 @@ fn no_seed_breaks_a_promise() {
             Err(violation) => panic!("{violation}"),
         }
     }
-    assert!(totals.writes > 10_000 && totals.cuts > 300 && totals.faults > 300 && totals.added > 300, "{totals}");
+    assert!(
+        totals.writes > 10_000
+            && totals.cuts > 300
+            && totals.faults > 300
+            && totals.added > 300
+            && totals.returned > 100,
+        "{totals}"
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use raid_core::flush::Flushes;
 use raid_core::members::Members;
 use raid_core::memory::OutOfMemory;
 use raid_core::recovery::Recovery;
-use raid_core::region::{RegionLog, RegionNo};
+use raid_core::region::{Found, RegionLog, RegionNo};
 use raid_core::request::{Error, RequestId};
 use raid_core::reshape::Layouts;
 use raid_core::rows::{ROW_LEN, RowNo, Rows};
@@ -45,6 +45,8 @@ const NO_FLUSH: u64 = u64::MAX;
 pub(super) struct Outside {
     pub(super) dice: Dice,
     pub(super) disks: Vec<Disk>,
+    /// Disks that another has replaced, each with its slot. They can come back.
+    pub(super) shelf: Vec<(Member, Disk)>,
     pub(super) bug: Option<Bug>,
     pub(super) story: Story,
     /// Actions done in all.
@@ -122,7 +124,10 @@ impl World {
         let (rows, limits) = (&setup.rows, setup.limits);
         let (view, count) = (members.view(), rows.count());
         let regions = count.div_ceil(limits.region_rows);
-        let shards = (0..limits.shards).map(|number| Shard::new(number, &limits, count, view, doubt).map(RefCell::new));
+        let cleared = out.disks.iter().filter(|disk| disk.is_member()).map(|disk| disk.cleared).max();
+        let cleared = cleared.unwrap_or_default();
+        let found = |region| if doubt(region) { Found::InDoubt } else { Found::Clean };
+        let shards = (0..limits.shards).map(|number| Shard::new(number, &limits, count, view, found).map(RefCell::new));
         let any_doubt = (0..regions).any(|region| doubt(RegionNo(region))).then_some(RowNo(0));
         Ok(Self {
             rows: rows.clone(),
@@ -131,7 +136,7 @@ impl World {
             haste: setup.haste,
             interrupts: setup.interrupts,
             shards: shards.collect::<Result<_, _>>()?,
-            log: RefCell::new(RegionLog::new(regions, limits.log_page_words, view, doubt)?),
+            log: RefCell::new(RegionLog::new(regions, limits.log_page_words, view, cleared, doubt)?),
             members: RefCell::new(members),
             flushes: RefCell::new(Flushes::new(view)),
             recovery: RefCell::new(Recovery::new(view, &limits, count, any_doubt)),

@@ -82,8 +82,8 @@ fn every_verb_has_help_that_fits() {
     let help = folder.raid(&["--help"]);
     assert_eq!(help.code, 0);
     assert!(help.stdout.contains("Exit codes:"));
-    let verbs =
-        "scan examine explain map create serve status add fail remove rebuild copy cat compare demo completions man";
+    let verbs = "scan examine explain map create serve status \
+                 add fail remove rebuild pause resume limit copy cat compare demo completions man";
     for verb in verbs.split(' ') {
         assert!(help.stdout.contains(verb), "{verb}");
         assert_eq!(folder.raid(&[verb, "--help"]).code, 0);

@@ -177,6 +177,34 @@ fn what_cannot_be_kept_right_is_refused_with_the_way_out_and_not_written_to() {
 }
 
 #[test]
+fn the_work_in_the_background_rests_goes_on_and_keeps_to_its_limit() {
+    let folder = array("--level 1 --assume-clean", 2);
+    folder.file("new", &vec![0xEE; BYTES]);
+    assert_eq!(raid(&folder, "pause d0").code, 1, "nobody runs it");
+    let served = serve(&folder, "d0 d1").unwrap();
+    assert_eq!(raid(&folder, "fail --slot 1 d0").code, 0);
+    assert_eq!(raid(&folder, "limit --max 512K --busy 256K d0").code, 0);
+    let added = raid(&folder, "add --no-wait --new new d0");
+    assert!(added.stdout.contains("being filled") && added.stdout.contains("512.00 KiB/s at most"), "{}", added.stdout);
+    let paused = raid(&folder, "pause d0");
+    assert!(paused.stdout.contains("paused"), "{}", paused.stdout);
+    let status = |what: &str| -> serde_json::Value {
+        let status: serde_json::Value = serde_json::from_str(&raid(&folder, "status --json d0").stdout).unwrap();
+        status["pass"][what].clone()
+    };
+    assert_eq!((status("paused"), status("busy_bytes_per_s")), (true.into(), (256 << 10).into()));
+    let before = status("done_bytes");
+    let waited = raid(&folder, "rebuild d0");
+    assert!(waited.code == 1 && waited.stderr.contains("raid resume"), "{}", waited.stderr);
+    assert_eq!(status("done_bytes"), before, "it rests");
+    assert_eq!(raid(&folder, "limit d0").code, 0, "none any more");
+    assert_eq!(raid(&folder, "resume d0").code, 0);
+    let rebuilt = raid(&folder, "rebuild d0");
+    assert!(rebuilt.code == 0 && rebuilt.stdout.contains("healthy"), "{}{}", rebuilt.stdout, rebuilt.stderr);
+    assert_eq!(served.stop().0, 0);
+}
+
+#[test]
 fn the_control_socket_is_private_and_answers_nonsense_with_a_refusal() {
     let folder = array("--level 1 --assume-clean", 2);
     let _served = serve(&folder, "--control c d0 d1").unwrap();

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use libtest_mimic::{Arguments, Trial};
 use raid_testkit::known::Known;
 use raid_testkit::served::raid_in;
-use raid_testkit::{pattern, uml};
+use raid_testkit::{mdadm, pattern, uml};
 use raid_user::media::{Media as _, MediaMut as _};
 use sha2::{Digest, Sha256};
 
@@ -86,10 +86,14 @@ impl Disks {
         uml::run(self.folder(), script, &self.paths())
     }
 
+    /// As the guest calls them.
+    fn devices(&self) -> String {
+        ('b'..).zip(&self.names).map(|(letter, _)| format!(" /dev/ubd{letter}")).collect()
+    }
+
     /// The script's line that has Linux assemble them.
     fn assemble(&self) -> String {
-        let devices: String = ('b'..).zip(&self.names).map(|(letter, _)| format!(" /dev/ubd{letter}")).collect();
-        format!("mdadm --assemble /dev/md0 --run{devices} 2>&1")
+        format!("mdadm --assemble /dev/md0 --run{} 2>&1", self.devices())
     }
 }
 
@@ -137,7 +141,7 @@ impl Case {
         let lose =
             "echo faulty > /sys/block/md0/md/dev-ubdc/state; sleep 0.2; echo remove > /sys/block/md0/md/dev-ubdc/state";
         let script = format!(
-            "mdadm --examine /dev/ubdb /dev/ubdc; {}\nmdadm --detail /dev/md0; echo STATE $(cat /sys/block/md0/md/array_state)
+            "mdadm --examine{}; echo EXAMINED; {}\necho DETAIL; mdadm --detail /dev/md0; echo STATE $(cat /sys/block/md0/md/array_state)
 echo SYNC $(cat /sys/block/md0/md/sync_action 2>/dev/null || echo idle)
 {CHECK}
 dd if=$(command -v mdadm) of=/dev/md0 bs=1000 count=300 seek=777 conv=notrunc,fsync 2>/dev/null
@@ -145,10 +149,12 @@ dd if=$(command -v mdadm) of=/dev/md0 bs=1000 count=300 seek=777 conv=notrunc,fs
 dd if=$(command -v mdadm) of=/dev/md0 bs=1000 count=300 seek=1500 conv=notrunc,fsync 2>/dev/null
 echo AFTER $(sha256sum < /dev/md0 | cut -d' ' -f1)
 mdadm --stop /dev/md0 2>&1",
+            disks.devices(),
             disks.assemble(),
             if self.redundant() { lose } else { ":" }
         );
         let Some(guest) = disks.uml(&script) else { return };
+        self.mdadm_agrees(&guest);
         assert!(["clean", "read-auto", "active"].contains(&said(&guest, "STATE")), "{guest}");
         assert_eq!(said(&guest, "SYNC"), "idle", "nothing is left to synchronise: {guest}");
         assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "MEMBERS")), ("0", &*self.all_up()), "{guest}");
@@ -168,6 +174,57 @@ mdadm --stop /dev/md0 2>&1",
         let Some(guest) = disks.uml(&script) else { return };
         assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "MEMBERS")), ("0", &*self.all_up()), "{guest}");
         assert_eq!(said(&guest, "CONTENT"), hash(&theirs), "{guest}");
+    }
+
+    /// What mdadm says of an array that we stopped: clean, whole, all members of one mind.
+    fn mdadm_agrees(self, guest: &str) {
+        let (text, rest) = guest.split_once("EXAMINED").unwrap();
+        let members = mdadm::examined(text);
+        assert_eq!(members.len(), self.members, "{guest}");
+        for member in &members {
+            assert!(member.field("State").starts_with("clean"), "{guest}");
+            assert!(member.field("Checksum").ends_with("correct"), "{guest}");
+            assert_eq!(member.number("Events"), members[0].number("Events"), "{guest}");
+            let array = member.field("Array State");
+            assert!(self.version == "0.90" || array.starts_with(&"A".repeat(self.members)), "{array}: {guest}");
+            for offset in ["Recovery Offset", "Resync Offset"] {
+                assert_eq!(member.field(offset), "", "{guest}");
+            }
+        }
+        let (_, detail) = rest.split_once("DETAIL").unwrap();
+        let detail = mdadm::examined(detail);
+        let active = Some(self.members as u64);
+        assert_eq!(detail.last().and_then(|array| array.number("Active Devices")), active, "{guest}");
+        assert_eq!(detail.last().and_then(|array| array.number("Failed Devices")), Some(0), "{guest}");
+    }
+
+    /// A member that we filled half-way is filled by Linux from there on.
+    fn filled_half_way(self) {
+        let mut disks = Disks::new(self, true);
+        disks.raid("rebuild", &disks.names());
+        let before = disks.content();
+        disks.raid("fail --slot 1", &disks.names());
+        std::fs::write(disks.folder().join("fresh"), pattern::sectors(900_000, MEMBER_SECTORS)).unwrap();
+        let left: Vec<&str> = disks.names().into_iter().filter(|name| *name != "d1").collect();
+        let served = serve(disks.folder(), &left);
+        disks.raid("limit --max 1M", &["d0"]);
+        disks.raid("add --no-wait --new fresh", &["d0"]);
+        let done = |status: &[u8]| {
+            let status: serde_json::Value = serde_json::from_slice(status).unwrap();
+            status["pass"]["done_bytes"].as_u64().unwrap()
+        };
+        while done(&disks.raid("status --json", &["d0"])) < 1 << 20 {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert_eq!(served.stop().0, 0);
+        disks.names[1] = "fresh".into();
+        let script =
+            format!("mdadm --examine /dev/ubdc; {}\nsettle\n{CHECK}\nmdadm --stop /dev/md0 2>&1", disks.assemble());
+        let Some(guest) = disks.uml(&script) else { return };
+        let offset = guest.lines().find_map(|line| line.trim().strip_prefix("Recovery Offset : ")?.split(' ').next());
+        assert!(offset.is_some_and(|sectors| sectors.parse::<u64>().unwrap() >= 2048), "{guest}");
+        assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "MEMBERS")), ("0", &*self.all_up()), "{guest}");
+        assert!(disks.content() == before, "{guest}");
     }
 
     /// Ours is killed in the middle of writes; Linux synchronises, by our bits if there are any, and what was flushed is there.
@@ -250,6 +307,10 @@ fn main() {
                 if case.redundant() {
                     trials.push(trial("ours_killed", case, Case::ours_killed));
                     trials.push(trial("linux_killed", case, Case::linux_killed));
+                    // Version 0.90 has no place for how far a member is filled.
+                    if version != "0.90" {
+                        trials.push(trial("filled_half_way", case, Case::filled_half_way));
+                    }
                 }
             }
         }

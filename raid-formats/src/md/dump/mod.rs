@@ -25,7 +25,7 @@ pub fn superblock(bytes: &[u8], version: Version, mut visit: impl FnMut(Field)) 
 }
 
 /// MD's level numbers by name.
-fn level(number: i32) -> Value<'static> {
+pub(crate) fn level(number: i32) -> Value<'static> {
     let name = match number {
         -4 => "multipath",
         -1 => "linear",
@@ -41,7 +41,7 @@ fn level(number: i32) -> Value<'static> {
 }
 
 /// MD's layout words by name, for the level they belong to. RAID 10's is a set of numbers and has none.
-fn layout(level: i32, number: u32) -> Value<'static> {
+pub(crate) fn layout(level: i32, number: u32) -> Value<'static> {
     let name = match (level, number) {
         (0, 0) => "unstated",
         (0, 1) => "original",

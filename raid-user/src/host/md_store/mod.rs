@@ -10,7 +10,8 @@
 //! The superblock says "dirty" before the first bit is set: Linux does not look at the bits of a clean array that is whole
 //! (kernel `md-bitmap.c`, `md_bitmap_load`).
 //!
-//! Bits that were set when a degraded array was started stay until it is whole: they tell Linux what a member that comes back has missed.
+//! Bits that were set when a degraded array was started stay until it is whole, in the engine's log: they tell, Linux too, what a member
+//! that comes back has missed.
 //!
 //! It refuses to run what it cannot keep right: see [`StartError`]. It decides nothing about data.
 
@@ -19,7 +20,6 @@ mod said;
 mod start;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -47,9 +47,6 @@ pub struct MdStore {
     disks: Vec<Mutex<Option<Disk>>>,
     /// How regions lie on the bitmap; `None` if there is no bitmap, but one dirty flag.
     regions: Option<RegionBits>,
-    /// Bits found at the start that a missing member may need, by regions, and whether they still count.
-    kept: Vec<u64>,
-    keep: AtomicBool,
 }
 
 struct Shared {
@@ -112,10 +109,7 @@ impl MdStore {
     fn put(&self, disk: &mut Disk, page: u32, words: &[u64]) -> std::ops::Range<usize> {
         let (Some(regions), Some(bitmap)) = (&self.regions, &mut disk.bitmap) else { return 0..0 };
         let first_word = (page as usize).saturating_mul(PAGE_WORDS);
-        let kept = self.kept.iter().filter(|_| self.keep.load(Ordering::Relaxed)).skip(first_word);
-        let words: Vec<u64> =
-            words.iter().zip(kept.copied().chain(std::iter::repeat(0))).map(|(word, kept)| word | kept).collect();
-        regions.put(&mut bitmap.bytes, (first_word as u64).saturating_mul(64), &words)
+        regions.put(&mut bitmap.bytes, (first_word as u64).saturating_mul(64), words)
     }
 
     /// A number that no member of the array has.
@@ -163,9 +157,6 @@ impl Store for MdStore {
                 said.health = *health;
             }
         });
-        if !said.degraded() {
-            self.keep.store(false, Ordering::Relaxed);
-        }
         if said.lives(member) { self.tell(member, &said) } else { Err(absent(member)) }
     }
 

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
 
 use raid_core::health::{Event, Health};
 use raid_core::region::RegionNo;
@@ -130,7 +129,10 @@ pub fn md_start_on(members: Vec<(Found, SharedMediaMut)>, options: &OpenOptions)
         true => found.marked.iter().map(|region| RegionNo(*region)).collect(),
         false => Vec::new(),
     };
-    let kept = if degraded && found.regions.is_some() { found.words() } else { Vec::new() };
+    let marked = match degraded && found.regions.is_some() {
+        true => found.marked.iter().map(|region| RegionNo(*region)).collect(),
+        false => Vec::new(),
+    };
     let data_at = judged.lead().data.at;
     let slots = seats.iter().map(|seat| Slot {
         media: seat.as_ref().map(|seat| seat.media.clone()),
@@ -146,15 +148,13 @@ pub fn md_start_on(members: Vec<(Found, SharedMediaMut)>, options: &OpenOptions)
         shared: Mutex::new(Shared { coming: vec![None; disks.len()], said, begun: false }),
         disks: disks.into_iter().map(Mutex::new).collect(),
         regions,
-        keep: AtomicBool::new(!kept.is_empty()),
-        kept,
     };
     let doubt_from = match sync {
         Sync::DirtyFrom(from) if store.regions.is_none() => RowNo(from.0 / ROW_SECTORS),
         Sync::DirtyFrom(_) | Sync::Clean => RowNo(0),
     };
     let log_page_words = PAGE_WORDS;
-    Ok(Start { rows, health, slots, region_rows, log_page_words, doubt, doubt_from, store: Box::new(store) })
+    Ok(Start { rows, health, slots, region_rows, log_page_words, doubt, marked, doubt_from, store: Box::new(store) })
 }
 
 /// A member in its slot.

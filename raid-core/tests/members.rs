@@ -1,0 +1,207 @@
+//! Members that were away: what they lack is filled, and nothing is believed that is not known.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::rc::Rc;
+
+use raid_core::action::{Action, Way};
+use raid_core::engine::Host as _;
+use raid_core::geometry::Geometry;
+use raid_core::health::{Epoch, Health, State};
+use raid_core::members::{Away, Unknown};
+use raid_core::region::RegionNo;
+use raid_core::request::{Kind, Request, RequestId};
+use raid_core::stripe::Limits;
+use raid_core::{ArrayConfig, Columns, Level, Member, Raid5Layout, Raid6Layout, Sector, Sectors, Sizes, engine};
+use raid_testkit::null_host::{NullHost, receipt};
+
+/// Eight regions of four rows.
+const LIMITS: Limits = Limits {
+    shards: 2,
+    slots: 8,
+    requests: 64,
+    region_rows: 4,
+    log_page_words: 1,
+    read_errors_max: 10,
+    heal_window: 2,
+    checkpoint_rows: 4,
+};
+
+type Watch = Box<dyn Fn(&Action)>;
+
+struct Array {
+    host: NullHost<Watch>,
+    seen: Rc<RefCell<Vec<Action>>>,
+}
+
+impl Deref for Array {
+    type Target = NullHost<Watch>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.host
+    }
+}
+
+fn geometry(level: Level, members: u16) -> Geometry {
+    let chunk = if level == Level::Raid1 { Sectors(0) } else { Sectors(16) };
+    let config = ArrayConfig { level, members, chunk, sizes: Sizes::Same(Sectors(256)), array_size: None };
+    Geometry::new(&config).unwrap()
+}
+
+impl Array {
+    fn new(level: Level, members: u16, doubt: bool) -> Self {
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let notes = Rc::clone(&seen);
+        let watch: Watch = Box::new(move |action| notes.borrow_mut().push(*action));
+        Self { host: NullHost::new(geometry(level, members), LIMITS, doubt, watch), seen }
+    }
+
+    fn turn(&self) -> bool {
+        let more = self.run(100);
+        let Some(action) = self.next() else { return more };
+        if let Some((token, _)) = receipt(&action) {
+            engine::complete(&self.host, token, true);
+        }
+        true
+    }
+
+    fn drain(&self) {
+        while self.turn() {}
+    }
+
+    /// Writes the first row of a region.
+    fn write(&self, region: u64) {
+        let columns = self.rows().geometry().array_size().0 / 256;
+        let at = Sector(region * 32 * columns);
+        let request = Request { id: RequestId(region), kind: Kind::Write { fua: false }, at, len: Sectors(8) };
+        engine::submit(&self.host, request).unwrap();
+        self.drain();
+    }
+
+    fn health(&self) -> Health {
+        self.members.borrow().view().health
+    }
+
+    fn state(&self, member: u8) -> State {
+        self.health().state(Member(member)).unwrap()
+    }
+
+    /// A member fails. What it knew.
+    fn fail(&self, member: u8) -> Away {
+        let away = Away::new(Member(member), &self.health()).unwrap();
+        engine::fail(&self.host, Member(member));
+        self.drain();
+        away
+    }
+
+    fn sweep(&self) {
+        for _ in 0..3 {
+            engine::sweep(&self.host, 100);
+            self.drain();
+        }
+    }
+
+    /// The regions in which a member was written to since the last look.
+    fn filled(&self, member: u8) -> Vec<u64> {
+        let region = |action: &Action| match action {
+            Action::Io { way: Way::Write { .. }, member: to, at, .. } if to.0 == member => Some(at.0 / 32),
+            _ => None,
+        };
+        let mut regions: Vec<u64> = self.seen.take().iter().filter_map(region).collect();
+        regions.dedup();
+        regions
+    }
+}
+
+const RAID5: Level = Level::Raid5(Raid5Layout::LeftSymmetric);
+const RAID6: Level = Level::Raid6(Raid6Layout::LeftSymmetric);
+
+#[test]
+fn a_member_that_comes_back_is_filled_where_it_missed_something_and_nowhere_else() {
+    for (level, members) in [(Level::Raid1, 2), (RAID5, 4), (RAID6, 5)] {
+        let array = Array::new(level, members, false);
+        array.write(1);
+        array.sweep();
+        array.write(2);
+        let away = array.fail(1);
+        array.write(5);
+        array.seen.take();
+        engine::readd(&array.host, Member(1), away).unwrap();
+        array.drain();
+        assert_eq!((array.state(1), array.filled(1)), (State::InSync, vec![2, 5]), "{level:?}");
+        array.sweep();
+        assert!((0..8).all(|region| !array.log.borrow().is_set(RegionNo(region))), "{level:?}");
+    }
+}
+
+#[test]
+fn whoever_left_before_bits_were_taken_back_is_refused() {
+    let array = Array::new(Level::Raid1, 2, false);
+    let away = array.fail(1);
+    array.write(3);
+    engine::add(&array.host, Member(1)).unwrap();
+    array.drain();
+    // Nothing was forgotten yet: the bits of what the first one missed are still there.
+    let second = array.fail(1);
+    engine::readd(&array.host, Member(1), away).unwrap();
+    array.drain();
+    array.sweep();
+    array.fail(1);
+    assert!(matches!(engine::readd(&array.host, Member(1), second), Err(Unknown::Cleared { .. })));
+    assert_eq!(array.state(1), State::Missing);
+}
+
+#[test]
+fn whoever_may_have_been_written_to_without_the_others_is_refused() {
+    let array = Array::new(Level::Raid1, 3, false);
+    let away = array.fail(1);
+    let ahead = Away { knew: Epoch(away.knew.0 + 7), ..away };
+    let alone = Away { missing: Columns::one(Member(0)), ..away };
+    for claim in [ahead, alone] {
+        assert_eq!(engine::readd(&array.host, Member(1), claim), Err(Unknown::Diverged));
+    }
+    engine::readd(&array.host, Member(1), away).unwrap();
+    assert!(matches!(engine::readd(&array.host, Member(1), away), Err(Unknown::Slot(_))));
+}
+
+#[test]
+fn two_that_left_one_after_the_other_are_each_filled_with_what_both_missed() {
+    let array = Array::new(RAID6, 5, false);
+    let first = array.fail(1);
+    array.write(0);
+    let second = array.fail(3);
+    array.write(6);
+    engine::readd(&array.host, Member(3), second).unwrap();
+    array.drain();
+    assert_eq!(array.state(3), State::InSync);
+    engine::readd(&array.host, Member(1), first).unwrap();
+    array.seen.take();
+    array.drain();
+    assert_eq!((array.state(1), array.filled(1)), (State::InSync, vec![0, 6]));
+}
+
+#[test]
+fn a_new_member_beside_one_that_comes_back_gets_every_row() {
+    let array = Array::new(RAID6, 5, false);
+    let away = array.fail(1);
+    array.fail(3);
+    array.write(6);
+    array.seen.take();
+    engine::readd(&array.host, Member(1), away).unwrap();
+    engine::add(&array.host, Member(3)).unwrap();
+    array.drain();
+    assert_eq!((array.state(1), array.state(3)), (State::InSync, State::InSync));
+    assert_eq!(array.filled(3).len(), 8);
+}
+
+#[test]
+fn who_was_being_filled_from_the_start_when_it_left_is_nobody_to_build_on() {
+    let array = Array::new(Level::Raid1, 2, false);
+    array.fail(1);
+    engine::add(&array.host, Member(1)).unwrap();
+    let new = array.health();
+    assert!(matches!(new.state(Member(1)), Some(State::Rebuilding { .. })));
+    assert_eq!(Away::new(Member(1), &new), None);
+    assert!(Away::new(Member(0), &new).is_some());
+}

@@ -1,0 +1,129 @@
+//! dm-mirror's disk log: which regions of a mirror agree.
+//!
+//! Source: kernel `drivers/md/dm-log.c` (`struct log_header_disk`, `disk_resume`). A header, and at byte 1024 one bit for each region, the
+//! lowest first; a set bit says that all legs agree there. The size of a region stands in the table, not here. What a region
+//! whose bit is clear holds is known on the first leg only: the others are copied from it when the mirror starts.
+
+use crate::{fault, md::Refusal, source::Source};
+use core::mem::size_of;
+use raid_core::{Extent, SECTOR_BYTES, Sector, Sectors};
+use static_assertions::const_assert_eq;
+use zerocopy::{
+    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
+    byteorder::little_endian::{U32, U64},
+};
+
+/// "MiRr" as a number; the bytes lie the other way round.
+pub const MAGIC: u32 = 0x4D69_5272;
+/// Version that is written; 1 differs from it on big-endian machines only.
+const VERSION: u32 = 2;
+/// Where the bits start.
+pub const BITS_AT_BYTES: u64 = 1024;
+/// Bytes of bits that are read at a time.
+const PIECE_BYTES: usize = 512;
+
+/// The header's bytes.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+#[expect(missing_docs, reason = "the names are the kernel's; docs/formats/dm.md explains each")]
+pub struct RawMirrorLog {
+    pub magic: U32,
+    pub version: U32,
+    pub nr_regions: U64,
+}
+
+const_assert_eq!(size_of::<RawMirrorLog>(), 16);
+
+/// A header that passed the checks.
+#[derive(Clone, Copy, Debug)]
+pub struct MirrorLog<'a> {
+    raw: &'a RawMirrorLog,
+}
+
+impl<'a> MirrorLog<'a> {
+    /// Reads the header at the start of `bytes`.
+    ///
+    /// # Errors
+    /// The first [`Refusal`].
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Refusal> {
+        let expected = size_of::<RawMirrorLog>();
+        let (raw, _) =
+            RawMirrorLog::ref_from_prefix(bytes).map_err(|_| Refusal::Truncated { found: bytes.len(), expected })?;
+        if raw.magic.get() != MAGIC {
+            return Err(Refusal::NoMagic { offset: 0, found: raw.magic.get(), expected: MAGIC });
+        }
+        let version = raw.version.get();
+        if !(1..=VERSION).contains(&version) {
+            return Err(Refusal::range("version", 4, version, 1, u64::from(VERSION)));
+        }
+        Ok(Self { raw })
+    }
+
+    /// The header's bytes as they are.
+    #[must_use]
+    pub fn emit(&self) -> &'a [u8; size_of::<RawMirrorLog>()] {
+        zerocopy::transmute_ref!(self.raw)
+    }
+
+    /// Regions that the log has a bit for.
+    #[must_use]
+    pub const fn regions(&self) -> u64 {
+        self.raw.nr_regions.get()
+    }
+}
+
+/// Tells `visit` every run of a mirror of `len` sectors whose legs may disagree, in regions of `region` sectors, ascending. Regions that
+/// the log has no bit for may disagree, as on the kernel's start.
+///
+/// # Errors
+/// The medium's; a header that is refused; a region of no sectors.
+pub fn read_unsynced<S: Source>(
+    source: &S,
+    region: Sectors,
+    len: Sectors,
+    mut visit: impl FnMut(Extent),
+) -> Result<(), super::Fault<S::Error>> {
+    let mut header = [0; size_of::<RawMirrorLog>()];
+    fault::read(source, Sector(0), &mut header)?;
+    let known = MirrorLog::parse(&header)?.regions();
+    let count = len.0.checked_add(region.0.saturating_sub(1)).and_then(|sum| sum.checked_div(region.0));
+    let count = count.ok_or_else(|| Refusal::range("region_size", 0, region.0, 1, u64::MAX))?;
+    let mut tell = |number: u64, until: u64| {
+        let at = number.saturating_mul(region.0);
+        let end = until.saturating_mul(region.0).min(len.0);
+        visit(Extent { at: Sector(at), len: Sectors(end.saturating_sub(at)) });
+    };
+    let with_bits = count.min(known);
+    let mut piece = [0; PIECE_BYTES];
+    let mut first: u64 = 0;
+    while first < with_bits {
+        let bytes = with_bits.saturating_sub(first).div_ceil(8).min(PIECE_BYTES as u64);
+        let (buf, _) = fault::part(&mut piece, usize::try_from(bytes).unwrap_or(PIECE_BYTES))?;
+        let at = BITS_AT_BYTES.saturating_add(first / 8);
+        source.read_at(at, buf).map_err(|error| fault::Fault::Read { at: Sector(at / SECTOR_BYTES), error })?;
+        for (byte, start) in buf.iter().zip((first..).step_by(8)) {
+            for bit in (0..8_u64).filter(|bit| byte >> bit & 1 == 0) {
+                let number = start.saturating_add(bit);
+                if number < with_bits {
+                    tell(number, number.saturating_add(1));
+                }
+            }
+        }
+        first = first.saturating_add(bytes.saturating_mul(8));
+    }
+    if known < count {
+        tell(known, count);
+    }
+    Ok(())
+}
+
+/// A log's bits under a running mirror: region `number` agrees, or may not. The byte that changed, and where it lies: cleared
+/// durably before a write to the region, set again after it.
+///
+/// `byte` is what stands there. `None` for a region that the log has no bit for.
+#[must_use]
+pub fn update(log: &MirrorLog, number: u64, in_sync: bool, byte: u8) -> Option<(u64, u8)> {
+    let bit = 1_u8 << (number % 8);
+    let new = if in_sync { byte | bit } else { byte & !bit };
+    (number < log.regions()).then_some((BITS_AT_BYTES.saturating_add(number / 8), new))
+}
