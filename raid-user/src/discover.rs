@@ -227,7 +227,7 @@ impl Found {
         match &self.meta {
             Meta::Md { .. } => ppl::Log::of(&self.record),
             Meta::Imsm(imsm) => imsm.with(|volume| volume.ppl()).flatten(),
-            Meta::Ddf { .. } | Meta::Bios(..) => None,
+            _ => None,
         }
     }
 
