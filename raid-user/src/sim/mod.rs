@@ -357,7 +357,13 @@ fn last_look(life: &mut Life<'_>) -> Result<(), String> {
         }
         life.flush()?;
         life.read_all()?;
-        life.world.outside(|out| out.disks.iter_mut().for_each(|disk| disk.unreadable.clear()));
+        life.world.outside(|out| {
+            for disk in &mut out.disks {
+                disk.unreadable.clear();
+                // Seed 186: a disk kept the write that it was to fail for the scrub's repair, which said so, and was blamed for it.
+                disk.refuses = false;
+            }
+        });
     }
     let in_doubt = life.world_failures() > 0;
     if in_doubt {
