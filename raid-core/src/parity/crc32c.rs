@@ -26,6 +26,7 @@ const fn step(register: u32) -> u32 {
 }
 
 /// x to the power of `exponent`, modulo the polynomial, reflected in 64 bits: bit 63 stands for x⁰.
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only the instruction sets of x86 ask for it"))]
 pub(super) const fn power_reflected(exponent: u32) -> u64 {
     let mut register = 1 << 31;
     let mut left = exponent;

@@ -118,6 +118,7 @@ const fn matrix(factor: u8) -> u64 {
 }
 
 /// What doubling a byte takes back when its top bit falls out: the polynomial without its top bit.
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only the instruction sets of x86 ask for it"))]
 pub(super) const REDUCE: i8 = 0x1D;
 
 /// Makes doubling cheaper where a byte shuffle is the only look-up. For bytes, `2·q` is `q + q` without the bit that falls out, ⊕
@@ -126,6 +127,7 @@ pub(super) const REDUCE: i8 = 0x1D;
 /// So `2·q = (q + q) ⊕ s ⊕ REDUCE`. The constant need not be added at each step: carry `q ⊕ BIAS` in place of `q`, where
 /// `BIAS = (BIAS + BIAS) ⊕ REDUCE` and its top bit is clear. Then `(q ⊕ BIAS) + (q ⊕ BIAS)` is `(q + q) ⊕ BIAS ⊕ REDUCE`, the
 /// shuffle gives the same `s`, and their sum is `2·q ⊕ BIAS`: the constant has paid for itself.
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only the instruction sets of x86 ask for it"))]
 pub(super) const BIAS: i8 = 0x0B;
 
 #[cfg(test)]

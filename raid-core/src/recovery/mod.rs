@@ -3,7 +3,7 @@
 //! One pass goes up through the rows, round and round. In each region it has every row healed that anybody wants, a window of
 //! them at a time, by tasks like any other: it moves no data itself. A row's heal does whatever the row needs, so one pass serves a
 //! resync and any number of members being filled. Who joins in the middle is served from the next row on, and the pass goes once
-//! around for him ([`lap`]). Marks are made durable every so many rows, and when the host wants a pause.
+//! around for him (`lap`). Marks are made durable every so many rows, and when the host wants a pause.
 
 mod lap;
 mod pace;
