@@ -422,6 +422,8 @@ impl JournalState {
         self.blocks = self.blocks.saturating_add(1);
         for payload in meta.payloads() {
             let counter = match payload {
+                // A size of 0 is sound and names no page: nothing to replay (fuzzing, corpus entry `data-of-no-pages`).
+                Payload::Data { checksums: [], .. } | Payload::Parity { checksums: [], .. } => continue,
                 Payload::Data { .. } => &mut self.data,
                 Payload::Parity { .. } => &mut self.parity,
                 Payload::Flush { .. } => &mut self.flush,
