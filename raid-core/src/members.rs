@@ -11,6 +11,7 @@
 //! ```
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 use crate::broadcast::{Broadcast, Outcome, Verdict, View};
 use crate::geometry::Geometry;
@@ -81,6 +82,15 @@ pub struct Members<M: Memory> {
     read_errors_max: u32,
     writing: Option<(Health, Broadcast)>,
     changed: bool,
+}
+
+impl<M: Memory> Hash for Members<M> {
+    fn hash<H: Hasher>(&self, into: &mut H) {
+        let Self { view, joined, read_errors, read_errors_max: _, writing, changed } = self;
+        joined.hash(into);
+        read_errors.hash(into);
+        (view, writing, changed).hash(into);
+    }
 }
 
 impl<M: Memory> Members<M> {

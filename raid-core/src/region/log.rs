@@ -8,6 +8,8 @@
 //! All marks since a batch began share the next one: that is group commit, and a [`Ticket`] is the number of a batch. A page goes
 //! to all members that take writes; whoever fails is thrown out, and the batch counts when that is durable.
 
+use core::hash::{Hash, Hasher};
+
 use crate::broadcast::{Broadcast, Outcome, View};
 use crate::health::Epoch;
 use crate::memory::{Memory, OutOfMemory};
@@ -47,7 +49,7 @@ pub enum LogStep {
     },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 enum State {
     Quiet,
     Writing { ticket: Ticket, page: usize, round: Broadcast, seen: Epoch },
@@ -69,6 +71,28 @@ pub struct RegionLog<M: Memory> {
     whole_for: Epoch,
     /// The newest epoch whose members vouched for bits that were taken back.
     cleared: Epoch,
+}
+
+impl<M: Memory> Hash for RegionLog<M> {
+    fn hash<H: Hasher>(&self, into: &mut H) {
+        let Self {
+            words,
+            dirty,
+            page_words: _,
+            next,
+            durable,
+            state,
+            view,
+            sweeping,
+            whole_with,
+            whole_for,
+            cleared,
+        } = self;
+        words.hash(into);
+        dirty.hash(into);
+        (next, durable, state, view).hash(into);
+        (sweeping, whole_with, whole_for, cleared).hash(into);
+    }
 }
 
 impl<M: Memory> RegionLog<M> {

@@ -6,7 +6,7 @@ use crate::request::RequestId;
 use crate::rows::Piece;
 
 /// What is to be done with a piece of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Task {
     /// Where.
     pub piece: Piece,
@@ -15,7 +15,7 @@ pub struct Task {
 }
 
 /// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum What {
     /// Recover what a direct read could not have.
     Read(RequestId),

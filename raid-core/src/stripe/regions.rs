@@ -1,12 +1,14 @@
 //! The regions of a shard: their states, and the writes under way in each.
 
+use core::hash::{Hash, Hasher};
+
 use crate::memory::{Memory, OutOfMemory};
 use crate::region::{Event, Found, RegionNo, State};
 
 /// Regions that one sweep takes back from one shard at most.
 const SWEEP_MAX: usize = 64;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Region {
     state: State,
     writes: u16,
@@ -20,6 +22,14 @@ pub(super) struct Regions<M: Memory> {
     shards: u64,
     sweep_from: usize,
     swept: [Option<RegionNo>; SWEEP_MAX],
+}
+
+impl<M: Memory> Hash for Regions<M> {
+    fn hash<H: Hasher>(&self, into: &mut H) {
+        let Self { regions, shard: _, shards: _, sweep_from, swept } = self;
+        regions.hash(into);
+        (sweep_from, swept).hash(into);
+    }
 }
 
 impl<M: Memory> Regions<M> {

@@ -1,5 +1,7 @@
 //! One life of the array: requests, faults, and answers held against the model.
 
+use std::hash::Hash;
+
 use raid_core::engine::{self, Host};
 use raid_core::health::Epoch;
 use raid_core::recovery::Rates;
@@ -9,9 +11,11 @@ use raid_core::rows::{ROW_LEN, ROW_SECTORS, RowKind};
 use raid_core::{Columns, Sector, Sectors};
 
 use super::Totals;
+use super::assembly::Found;
 use super::check;
 use super::compute::Own;
 use super::model::{Model, Then, Value, Written};
+use super::same::{Mark, Sum};
 use super::setup::{Moment, Setup};
 use super::story::{Fact, Steer};
 use super::world::World;
@@ -23,7 +27,7 @@ const DRAIN_TURNS_MAX: u32 = 2_000_000;
 const MENDING_TURNS_MAX: u32 = 2_000;
 
 /// A request under way, and what the model must hear when it is done.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 enum Asked {
     Write { written: Written, fua: bool, at: usize, sick: bool },
     Read { then: Then, at: usize, len: usize, sick: bool, epoch: Epoch },
@@ -36,8 +40,8 @@ pub(super) struct Life<'a> {
     pub(super) world: World,
     pub(super) model: &'a mut Model,
     pub(super) totals: &'a mut Totals,
-    /// Regions whose bit was found set at power on.
-    pub(super) doubt: &'a dyn Fn(RegionNo) -> bool,
+    /// What stood on the disks at power on.
+    pub(super) found: &'a Found,
     pub(super) next_id: &'a mut u64,
     asked: Vec<(RequestId, Asked)>,
     /// Answers that were not heard yet.
@@ -58,7 +62,7 @@ impl<'a> Life<'a> {
         world: World,
         model: &'a mut Model,
         totals: &'a mut Totals,
-        doubt: &'a dyn Fn(RegionNo) -> bool,
+        found: &'a Found,
         next_id: &'a mut u64,
     ) -> Self {
         let out = world.view().health.missing();
@@ -68,7 +72,7 @@ impl<'a> Life<'a> {
             world,
             model,
             totals,
-            doubt,
+            found,
             next_id,
             asked,
             done,
@@ -180,19 +184,34 @@ impl<'a> Life<'a> {
             let turned = self.world.turn();
             self.hear()?;
             if !turned {
-                let resting = self.world.with_recovery(|recovery| recovery.is_resting());
-                let checking = self.world.with_check(|check| check.state());
-                return match self.asked.first() {
-                    Some((id, asked)) => Err(format!("all is quiet, but request {} waits: {asked:?}", id.0)),
-                    None if !resting => Err("all is quiet, but recovery has work".to_owned()),
-                    None if checking != raid_core::check::State::Resting => {
-                        Err(format!("all is quiet, but a check is {checking:?}"))
-                    }
-                    None => Ok(()),
-                };
+                return self.must_rest();
             }
         }
         Err(format!("still busy after {DRAIN_TURNS_MAX} turns"))
+    }
+
+    /// Nothing can happen any more: then nobody may wait.
+    pub(super) fn must_rest(&self) -> Result<(), String> {
+        let resting = self.world.with_recovery(|recovery| recovery.is_resting());
+        let checking = self.world.with_check(|check| check.state());
+        match self.asked.first() {
+            Some((id, asked)) => Err(format!("all is quiet, but request {} waits: {asked:?}", id.0)),
+            None if !resting => Err("all is quiet, but recovery has work".to_owned()),
+            None if checking != raid_core::check::State::Resting => {
+                Err(format!("all is quiet, but a check is {checking:?}"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What goes on from here depends on nothing else.
+    pub(super) fn mark(&self, into: &mut Mark) {
+        self.world.mark(into);
+        self.model.hash(into);
+        let mut sum = Sum::default();
+        self.asked.iter().for_each(|asked| sum.add(asked));
+        sum.hash(into);
+        (*self.next_id, self.fault_at, self.out).hash(into);
     }
 
     fn ask(&mut self) {
@@ -221,7 +240,7 @@ impl<'a> Life<'a> {
     }
 
     /// Submits as much of a request as one piece takes.
-    fn submit(&mut self, kind: Kind, at: usize, len: usize) -> bool {
+    pub(super) fn submit(&mut self, kind: Kind, at: usize, len: usize) -> bool {
         let (sector, wanted) = (Sector(at as u64), Sectors(len as u64));
         let len = match (kind, self.setup.rows.piece(sector, wanted)) {
             (Kind::Flush, _) => 0,
@@ -345,7 +364,7 @@ impl<'a> Life<'a> {
     fn may_doubt(&self, at: usize, sick: bool) -> bool {
         let Some((piece, _)) = self.setup.rows.piece(Sector(at as u64), Sectors(1)) else { return false };
         let region = RegionNo(piece.row.0 / self.setup.limits.region_rows);
-        self.setup.rows.kind() == RowKind::Parity && (self.doubt)(region) && (sick || !self.impaired().is_empty())
+        self.setup.rows.kind() == RowKind::Parity && self.found.in_doubt(region) && (sick || !self.impaired().is_empty())
     }
 
     /// Reads everything. What is read is so from now on.

@@ -12,7 +12,7 @@ pub type Value = u64;
 /// What a sector holds before anything is written.
 pub const NOTHING: Value = 0;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Sector {
     values: Vec<Value>,
     /// Place of the newest acknowledged value.
@@ -28,20 +28,20 @@ struct Sector {
 }
 
 /// The model of an array.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Model {
     sectors: Vec<Sector>,
 }
 
 /// Where a write's values stand in their sectors' lists.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Written {
     from: usize,
     places: Vec<usize>,
 }
 
 /// What was acknowledged when something was submitted, from one sector on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Then {
     from: usize,
     acknowledged: Vec<usize>,
