@@ -58,7 +58,7 @@ struct Flush {
 }
 
 /// The flushes under way.
-#[derive(Debug, Hash)]
+#[derive(Clone, Debug, Hash)]
 pub struct Flushes {
     flushes: [Option<Flush>; FLUSHES_MAX as usize],
     view: View,

@@ -92,7 +92,7 @@ pub(crate) enum CheckStep {
 }
 
 /// The machine. It rests until it gets an order.
-#[derive(Debug, Hash)]
+#[derive(Clone, Debug, Hash)]
 pub struct Checking {
     state: State,
     next: u64,

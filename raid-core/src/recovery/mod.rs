@@ -117,7 +117,7 @@ struct Region {
 }
 
 /// The machine.
-#[derive(Debug, Hash)]
+#[derive(Clone, Debug, Hash)]
 pub struct Recovery {
     view: View,
     rows: u64,

@@ -62,6 +62,13 @@ impl<M: Memory> Pool<M> {
         })
     }
 
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        let Self { entries, free, free_count } = other;
+        self.entries.copy_from_slice(entries);
+        self.free.copy_from_slice(free);
+        self.free_count = *free_count;
+    }
+
     /// Entries that are not taken.
     pub(super) fn free(&self) -> usize {
         self.free_count

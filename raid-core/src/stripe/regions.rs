@@ -28,11 +28,18 @@ impl<M: Memory> Hash for Regions<M> {
     fn hash<H: Hasher>(&self, into: &mut H) {
         let Self { regions, shard: _, shards: _, sweep_from, swept } = self;
         regions.hash(into);
-        (sweep_from, swept).hash(into);
+        sweep_from.hash(into);
+        swept.iter().flatten().for_each(|region| region.hash(into));
     }
 }
 
 impl<M: Memory> Regions<M> {
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        let Self { regions, shard: _, shards: _, sweep_from, swept } = other;
+        self.regions.copy_from_slice(regions);
+        (self.sweep_from, self.swept) = (*sweep_from, *swept);
+    }
+
     pub(super) fn new(
         shard: u16,
         shards: u16,

@@ -1,4 +1,5 @@
-//! When two shards are the same: for hosts that try every order of events and want to see each state once.
+//! When two shards are the same, and how one becomes what another is: for hosts that try every order of events and want to see each
+//! state once.
 //!
 //! What is hashed is what a shard will do. Where a task lies in the table and how slots are chained are history, and left out.
 
@@ -44,6 +45,34 @@ impl<M: Memory> Hash for Shard<M> {
 }
 
 impl<M: Memory> Shard<M> {
+    /// Becomes what `other` is: a host that tries everything goes on from it twice. Both were made alike.
+    pub fn copy_from(&mut self, other: &Self) {
+        let Self {
+            number: _,
+            region_rows: _,
+            view,
+            log_durable,
+            regions,
+            slots,
+            looks,
+            index,
+            ready,
+            ready_from,
+            ready_len,
+            pool,
+            reserved: _,
+            queue,
+        } = other;
+        self.regions.copy_from(regions);
+        self.slots.copy_from_slice(slots);
+        self.looks.copy_from_slice(looks);
+        self.index.copy_from_slice(index);
+        self.ready.copy_from_slice(ready);
+        self.pool.copy_from(pool);
+        (self.view, self.log_durable, self.queue) = (*view, *log_durable, *queue);
+        (self.ready_from, self.ready_len) = (*ready_from, *ready_len);
+    }
+
     fn hash_slot<H: Hasher>(&self, slot: &Slot, into: &mut H) {
         let Slot { state, row, chain: _, ready, waiting, wait, batch, job } = slot;
         (state, ready).hash(into);

@@ -76,6 +76,12 @@ impl Buffers {
         self.slots[slot * self.members..(slot + 1) * self.members].fill([POISON; ROW_LEN]);
     }
 
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        self.slots.copy_from_slice(&other.slots);
+        self.used.copy_from_slice(&other.used);
+        self.requests.clone_from(&other.requests);
+    }
+
     /// What stands in buffers that somebody has a right to.
     pub(super) fn mark(&self, into: &mut Mark) {
         for (slot, columns) in self.slots.chunks(self.members).enumerate().filter(|(slot, _)| self.used[*slot]) {

@@ -143,10 +143,38 @@ impl Disk {
         self.now.clone_from(&self.durable);
     }
 
-    /// What it will do is the same for equal marks. `flushes` are those under way, by what they must cover.
-    pub(super) fn mark(&self, flushes: &[u64]) -> u64 {
+    /// Becomes what `other` is, and keeps its own memory.
+    pub(super) fn copy_from(&mut self, other: &Self) {
         let Self {
             now,
+            durable,
+            through,
+            cache,
+            clock,
+            unreadable,
+            log,
+            cleared,
+            health,
+            present,
+            refuses,
+            since,
+            guilt,
+        } = other;
+        self.now.copy_from_slice(now);
+        self.durable.copy_from_slice(durable);
+        self.through.copy_from_slice(through);
+        self.cache.clone_from(cache);
+        self.unreadable.clone_from(unreadable);
+        self.log.clone_from(log);
+        (self.clock, self.cleared, self.health) = (*clock, *cleared, *health);
+        (self.present, self.refuses, self.since, self.guilt) = (*present, *refuses, *since, *guilt);
+    }
+
+    /// What it will do is the same for equal marks. `flushes` are those under way, by what they must cover.
+    pub(super) fn mark(&self, flushes: &[u64]) -> u64 {
+        // What a read finds is what is durable, and the cache over it.
+        let Self {
+            now: _,
             durable,
             through,
             cache,
@@ -161,7 +189,8 @@ impl Disk {
             guilt,
         } = self;
         let mut mark = Mark::default();
-        (now, durable, unreadable, log, cleared).hash(&mut mark);
+        durable.hash(&mut mark);
+        (unreadable, log, cleared).hash(&mut mark);
         (health, present, refuses, since, guilt).hash(&mut mark);
         // Of the times only the order counts: in one sector, and against the flushes.
         let mut sum = Sum::default();

@@ -68,7 +68,7 @@ impl Life<'_> {
     /// Something happens to the members.
     pub(super) fn is_hurt(&mut self) {
         self.totals.faults += 1;
-        self.fault_at = *self.next_id;
+        self.fault_at = self.next_id;
         self.model.unsettle();
     }
 

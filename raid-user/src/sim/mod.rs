@@ -224,7 +224,7 @@ fn play_all(setup: &Setup, dice: Dice, story: Story, bug: Option<Bug>) -> (Resul
     disk.health = Some(health);
     let disks = vec![disk; usize::from(members)];
     let outside = Outside { dice, disks, shelf: Vec::new(), bug, story, actions: 0 };
-    let mut history = History { model: model_of(setup), totals: Totals { seeds: 1, ..Totals::default() }, next_id: 0 };
+    let mut history = History::new(setup);
     match history.lives(setup, outside) {
         Ok(outside) => (Ok(history.totals), Box::new(outside)),
         Err((what, outside)) => (Err(what), outside),
@@ -236,13 +236,10 @@ fn regions(setup: &Setup) -> u64 {
     setup.rows.count().div_ceil(setup.limits.region_rows)
 }
 
-fn model_of(setup: &Setup) -> Model {
-    Model::new(usize::try_from(setup.rows.geometry().array_size().0).expect("small"))
-}
-
 type Told = (String, Box<Outside>);
 
 /// What goes on through all lives.
+#[derive(Debug, Default)]
 struct History {
     model: Model,
     totals: Totals,
@@ -250,6 +247,12 @@ struct History {
 }
 
 impl History {
+    /// Nothing was done yet.
+    fn new(setup: &Setup) -> Self {
+        let sectors = usize::try_from(setup.rows.geometry().array_size().0).expect("small");
+        Self { model: Model::new(sectors), totals: Totals { seeds: 1, ..Totals::default() }, next_id: 0 }
+    }
+
     fn lives(&mut self, setup: &Setup, mut outside: Outside) -> Result<Outside, Told> {
         for life in 0..setup.lives {
             outside.story.note(Fact::PowerOn { life });
@@ -280,13 +283,15 @@ impl History {
             Err(what) => return Err((what, Box::new(outside))),
         };
         let world = found.world(setup, outside);
-        let mut life = Life::new(setup, world, &mut self.model, &mut self.totals, &found, &mut self.next_id);
+        let mut life = Life::new(setup, world, std::mem::take(self), &found);
         life.begin();
         let result = life.live().and_then(|()| {
             life.world.outside(|out| out.dice.next_phase());
             if last { last_look(&mut life) } else { life.mend() }
         });
-        let outside = life.world.power_cut(setup.chance);
+        let (world, history) = life.end();
+        *self = history;
+        let outside = world.power_cut(setup.chance);
         match result {
             Ok(()) => Ok(outside),
             Err(what) => Err((what, Box::new(outside))),

@@ -265,6 +265,19 @@ impl World {
         }
     }
 
+    /// Becomes what `other` is. What the dice would do is not copied, nor the story, nor what lies on the shelf.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        for (shard, other) in self.shards.iter_mut().zip(&other.shards) {
+            shard.get_mut().copy_from(&other.borrow());
+        }
+        self.log.get_mut().copy_from(&other.log.borrow());
+        self.members.get_mut().copy_from(&other.members.borrow());
+        self.flushes.clone_from(&other.flushes);
+        self.recovery.clone_from(&other.recovery);
+        self.check.clone_from(&other.check);
+        self.inside.get_mut().copy_from(&other.inside.borrow());
+    }
+
     /// Equal if the same will follow from the same choices, but for the order in which these are numbered.
     pub(super) fn mark(&self, into: &mut Mark) {
         self.shards.iter().for_each(|shard| shard.borrow().hash(into));
@@ -281,7 +294,8 @@ impl World {
         inside.pending.iter().for_each(|pending| sum.add(&(pending.action, pending.clock == NO_FLUSH)));
         sum.hash(into);
         for (number, disk) in inside.out.disks.iter().enumerate() {
-            let mut flushes: Vec<(u8, u64)> = inside.pending.iter().filter_map(|pending| pending.flushes(number)).collect();
+            let mut flushes: Vec<(u8, u64)> =
+                inside.pending.iter().filter_map(|pending| pending.flushes(number)).collect();
             flushes.sort_unstable();
             let clocks: Vec<u64> = flushes.into_iter().map(|(_, clock)| clock).collect();
             disk.mark(&clocks).hash(into);
@@ -387,6 +401,23 @@ impl World {
 }
 
 impl Inside {
+    fn copy_from(&mut self, other: &Self) {
+        let Self { out, pending, woken, buffers, done, found, nested, countdown, sweeping, states_moved, misfit, last } =
+            other;
+        for (disk, other) in self.out.disks.iter_mut().zip(&out.disks) {
+            disk.copy_from(other);
+        }
+        self.out.actions = out.actions;
+        self.pending.clone_from(pending);
+        self.woken.clone_from(woken);
+        self.buffers.copy_from(buffers);
+        self.done.clone_from(done);
+        self.found.clone_from(found);
+        self.misfit.clone_from(misfit);
+        (self.nested, self.countdown, self.sweeping) = (*nested, *countdown, *sweeping);
+        (self.states_moved, self.last) = (*states_moved, *last);
+    }
+
     /// Which of the woken shards and pending actions goes on: the dice say, and are thrown again for what is slow here.
     fn pick(&mut self, haste: Haste) -> Option<usize> {
         let count = self.woken.len() + self.pending.len();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use raid_core::action::{Action, Way};
 use raid_core::health::{Epoch, Health};
+use raid_core::rows::ROW_LEN;
 
 use super::super::Bug;
 use super::super::assembly::Found;
@@ -16,9 +17,9 @@ use super::super::model::{Model, Value};
 use super::super::same::Mark;
 use super::super::story::{Fact, Story};
 use super::super::world::{Outside, World, index, target};
-use super::super::{Totals, theorem};
+use super::super::{History, Totals, theorem};
 use super::Tried;
-use super::scene::Scene;
+use super::scene::{REACH, Scene};
 use super::search::{Broken, Seen, fits};
 
 /// Requests of the life after a cut have numbers from here on.
@@ -55,14 +56,24 @@ impl Fate {
 /// The fates that one thing may have, the first if nothing arrives.
 struct Open {
     disk: usize,
-    fates: Vec<Fate>,
+    fates: Vec<Vec<Fate>>,
     marks: Vec<u64>,
 }
 
 impl Open {
-    fn new(disk: usize, fates: Vec<Fate>) -> Self {
-        let marks = fates.iter().map(|fate| fate.mark(disk)).collect();
-        Self { disk, fates, marks }
+    fn new(disk: usize, fates: Vec<Vec<Fate>>) -> Self {
+        let mark = |fates: &Vec<Fate>| fates.iter().fold(0, |sum: u64, fate| sum.wrapping_add(fate.mark(disk)));
+        Self { disk, marks: fates.iter().map(mark).collect(), fates }
+    }
+
+    /// Sectors that share their fate: what was written to each, the oldest first.
+    fn sectors(disk: usize, sectors: &[(usize, Vec<Value>)]) -> Self {
+        let ways = sectors.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
+        let fate = |way: usize| {
+            let value = |values: &Vec<Value>| values[way.min(values.len() - 1)];
+            sectors.iter().map(|(at, values)| Fate::Sector(*at, value(values))).collect()
+        };
+        Self::new(disk, (0..ways).map(fate).collect())
     }
 }
 
@@ -87,23 +98,25 @@ impl<'a> Cuts<'a> {
         let mut ways = vec![0; open.len()];
         loop {
             tried.cuts += 1;
-            let mark = open.iter().zip(&ways).fold(nothing, |mark, (open, way)| {
-                mark.wrapping_sub(open.marks[0]).wrapping_add(open.marks[*way])
-            });
+            let mark = open
+                .iter()
+                .zip(&ways)
+                .fold(nothing, |mark, (open, way)| mark.wrapping_sub(open.marks[0]).wrapping_add(open.marks[*way]));
             if self.seen.insert(mark) {
                 tried.crash_states += 1;
                 let left = || {
                     let mut disks = life.world.outside(|out| out.disks.clone());
                     disks.iter_mut().for_each(Disk::forget);
                     for (open, way) in open.iter().zip(&ways) {
-                        open.fates[*way].clone().befall(&mut disks[open.disk]);
+                        open.fates[*way].iter().cloned().for_each(|fate| fate.befall(&mut disks[open.disk]));
                     }
                     disks
                 };
                 if let (Err(what), _) = self.recover(left(), model.clone(), Story::default()) {
                     let (_, story) = self.recover(left(), model, Story::told());
                     let arrived = open.iter().zip(&ways).filter(|(_, way)| **way > 0);
-                    let arrived = arrived.map(|(open, way)| format!("    member {}: {:x?}", open.disk, open.fates[*way]));
+                    let arrived =
+                        arrived.map(|(open, way)| format!("    member {}: {:x?}", open.disk, open.fates[*way]));
                     let after = story.facts().iter().map(Fact::to_string);
                     let more = std::iter::once(Fact::PowerCut.to_string()).chain(arrived).chain(after).collect();
                     return Err(Broken { what, more });
@@ -116,7 +129,7 @@ impl<'a> Cuts<'a> {
     }
 
     /// The next life: redundancy that does not fit has its bit, all of it is brought in order, and every promise is kept.
-    fn recover(&self, disks: Vec<Disk>, mut model: Model, story: Story) -> (Result<(), String>, Story) {
+    fn recover(&self, disks: Vec<Disk>, model: Model, story: Story) -> (Result<(), String>, Story) {
         let setup = &self.scene.setup;
         let dice = Dice::played(Script::default());
         let outside = Outside { dice, disks, shelf: Vec::new(), bug: self.bug, story, actions: 0 };
@@ -124,9 +137,8 @@ impl<'a> Cuts<'a> {
             Ok(found) => found,
             Err(what) => return (Err(what), outside.story),
         };
-        let (mut totals, mut next_id) = (Totals::default(), NEXT_LIFE);
-        let world = found.world(setup, outside);
-        let mut life = Life::new(setup, world, &mut model, &mut totals, &found, &mut next_id);
+        let history = History { model, totals: Totals::default(), next_id: NEXT_LIFE };
+        let mut life = Life::new(setup, found.world(setup, outside), history, &found);
         life.begin();
         let result = life.drain().and_then(|()| fits(self.scene, &life)).and_then(|()| life.read_all());
         (result, life.world.outside(|out| std::mem::take(&mut out.story)))
@@ -162,7 +174,7 @@ fn open(world: &World) -> Vec<Open> {
     let mut sectors: Vec<BTreeMap<usize, Vec<Value>>> = inside.out.disks.iter().map(Disk::fates).collect();
     let mut open: Vec<Open> = Vec::new();
     for (number, disk) in inside.out.disks.iter().enumerate().filter(|(_, disk)| !disk.present) {
-        open.push(Open::new(number, vec![Fate::There(disk.present), Fate::There(true)]));
+        open.push(Open::new(number, vec![vec![Fate::There(disk.present)], vec![Fate::There(true)]]));
     }
     for at in 0..inside.pending.len() {
         let action = inside.pending[at].action;
@@ -175,7 +187,7 @@ fn open(world: &World) -> Vec<Open> {
             let before = &inside.out.disks[number];
             let mut after = before.clone();
             write_down(action, &mut after, world, inside.out.bug);
-            Open::new(number, vec![fate(before), fate(&after)])
+            Open::new(number, vec![vec![fate(before)], vec![fate(&after)]])
         };
         match action {
             Action::Io { way: Way::Write { .. }, at, len, buf, .. } => {
@@ -195,9 +207,13 @@ fn open(world: &World) -> Vec<Open> {
         }
     }
     for (disk, fates) in sectors.into_iter().enumerate() {
-        let several = fates.into_iter().filter(|(_, values)| values.len() > 1);
-        let fates = several.map(|(at, values)| values.into_iter().map(|value| Fate::Sector(at, value)).collect());
-        open.extend(fates.map(|fates| Open::new(disk, fates)));
+        let mut rows: BTreeMap<usize, Vec<(usize, Vec<Value>)>> = BTreeMap::new();
+        for (at, values) in fates.into_iter().filter(|(_, values)| values.len() > 1) {
+            // What requests do not reach is written by the row.
+            let first = if at % ROW_LEN < REACH { at } else { at / ROW_LEN * ROW_LEN + REACH };
+            rows.entry(first).or_default().push((at, values));
+        }
+        open.extend(rows.values().map(|sectors| Open::sectors(disk, sectors)));
     }
     open
 }

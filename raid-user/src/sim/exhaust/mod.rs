@@ -1,13 +1,16 @@
 //! Not dice but everything: each order in which completions can come, each moment at which a member can fail or join or the power
 //! can go, and each subset of what was not flushed then.
 //!
-//! The arrays are as small as they can be: two rows, one shard. A world is its choices, so a state is reached by making the
-//! same choices again, and it is gone on from only if nobody has been there ([`same`](super::same)). What a power cut may
-//! leave is tried out only once for equal disks and equal promises: assembled, recovered, and read.
+//! The arrays are as small as they can be: two rows, one shard. A world is copied where the ways part, and gone on with only if nobody
+//! has been there ([`same`](super::same)). What needs no member (arithmetic, a shard that has work) is done at once: its
+//! orders are the dice's. What a power cut may leave is tried out once for equal disks and equal promises: assembled,
+//! recovered, and read.
 
 mod cut;
 mod scene;
 mod search;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::ops::AddAssign;
@@ -16,6 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use clap::Args;
 
 use super::Bug;
+use super::assembly::Found;
+use super::story::Story;
 use scene::Scene;
 use search::Search;
 
@@ -125,7 +130,9 @@ fn run_all(
         let mut all = Tried::default();
         while !stop.load(Ordering::Relaxed) {
             let Some(scene) = scenes.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-            match Search::new(scene, bounds, bug).run(&stop) {
+            let found =
+                Found::new(&scene.setup, &scene.outside(Story::default(), bug)).expect("the disks were just made");
+            match Search::new(scene, &found, bug).run(bounds, &stop) {
                 Ok(tried) => {
                     done(&scene.name(), &tried);
                     all += tried;

@@ -5,9 +5,7 @@ use raid_core::health::{Event, Health};
 use raid_core::request::Kind;
 use raid_core::rows::{ROW_LEN, Rows};
 use raid_core::stripe::Limits;
-use raid_core::{
-    ArrayConfig, Columns, FarSets, Level, Member, Raid5Layout, Raid6Layout, Raid10Layout, Sectors, Sizes,
-};
+use raid_core::{ArrayConfig, Columns, FarSets, Level, Member, Raid5Layout, Raid6Layout, Raid10Layout, Sectors, Sizes};
 
 use super::super::Bug;
 use super::super::dice::{Dice, Script};
@@ -20,6 +18,9 @@ use super::super::world::{Kind as Sort, Outside};
 
 /// Sectors of each disk: two rows.
 const SECTORS: usize = 2 * ROW_LEN;
+
+/// Sectors of a row that requests reach. Each has a fate of its own when the power goes, the others of the row have one in common.
+pub(super) const REACH: usize = 2;
 
 /// What a disk holds that nobody made a member.
 const FOREIGN: Value = 0xF0E1_6400_0000_0000;
@@ -56,12 +57,12 @@ pub(super) fn all(members_max: u16) -> Vec<Scene> {
         (Level::Raid6(Raid6Layout::LeftSymmetric), 5, 2),
         (Level::Raid6(Raid6Layout::LeftSymmetric), 4, 2),
         (Level::Raid5(Raid5Layout::LeftSymmetric), 4, 1),
-        (Level::Raid5(Raid5Layout::LeftSymmetric), 3, 1),
-        (Level::Raid4, 3, 1),
-        (Level::Raid1, 3, 2),
+        (Level::Raid4, 4, 1),
         (ten(2, 1, false), 4, 1),
+        (ten(1, 2, true), 4, 1),
+        (Level::Raid5(Raid5Layout::LeftSymmetric), 3, 1),
+        (Level::Raid1, 3, 2),
         (ten(1, 2, false), 3, 1),
-        (ten(1, 2, true), 3, 1),
         (Level::Raid1, 2, 1),
     ];
     let fits = arrays.into_iter().filter(|(_, members, _)| *members <= members_max);
@@ -126,13 +127,15 @@ impl Scene {
         Outside { dice, disks, shelf: Vec::new(), bug, story, actions: 0 }
     }
 
-    /// What the host may do: writes that meet in a sector, writes that meet in a row, and one that can be torn.
+    /// What the host may do: writes that meet in a row, and one that can be torn; writes that meet in a sector, and one that is to be
+    /// durable. While a member is missing no bit is taken back, and the rest is left out: a member that joins is enough.
     pub(super) fn deeds(&self) -> impl Iterator<Item = Choice> {
         let write = |at, len, fua| Choice::Ask { kind: Kind::Write { fua }, at, len };
         let read = Choice::Ask { kind: Kind::Read, at: 0, len: 1 };
         let flush = Choice::Ask { kind: Kind::Flush, at: 0, len: 0 };
-        [write(0, 1, false), write(ROW_LEN, 1, false), write(0, 2, false), write(0, 1, true), read, flush, Choice::Sweep]
-            .into_iter()
+        let always = [write(ROW_LEN, 1, false), write(0, REACH, false), flush];
+        let whole = [write(0, 1, false), write(0, 1, true), read, Choice::Sweep];
+        always.into_iter().chain(whole.into_iter().filter(|_| !self.lacks_one))
     }
 
     /// What may happen to the members now.

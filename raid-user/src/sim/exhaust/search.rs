@@ -11,7 +11,7 @@ use super::super::check;
 use super::super::life::Life;
 use super::super::same::Mark;
 use super::super::story::{Fact, Story};
-use super::super::{Bug, Totals, model_of};
+use super::super::{Bug, History};
 use super::cut::Cuts;
 use super::scene::{Choice, Scene};
 use super::{Bounds, Tried, Wrong};
@@ -26,18 +26,28 @@ struct Left {
     events: u8,
 }
 
+/// A place on the way.
+struct Place<'a> {
+    /// `None` when the last choice takes it along.
+    life: Option<Box<Life<'a>>>,
+    left: Left,
+    /// To be made still.
+    choices: Vec<Choice>,
+}
+
 /// One scene, searched.
 pub(super) struct Search<'a> {
     scene: &'a Scene,
-    bounds: Bounds,
+    found: &'a Found,
     bug: Option<Bug>,
     seen: Seen,
     cuts: Cuts<'a>,
     tried: Tried,
     /// Choices made on the way here.
     path: Vec<Choice>,
-    /// For each of them, those that are still to be made instead.
-    others: Vec<Vec<Choice>>,
+    places: Vec<Place<'a>>,
+    /// Lives to be used again.
+    spare: Vec<Box<Life<'a>>>,
 }
 
 /// A promise that was broken, and what is to be told after the way there.
@@ -53,70 +63,75 @@ impl From<String> for Broken {
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(scene: &'a Scene, bounds: Bounds, bug: Option<Bug>) -> Self {
+    /// `found` is what the scene's disks say at the start.
+    pub(super) fn new(scene: &'a Scene, found: &'a Found, bug: Option<Bug>) -> Self {
         Self {
             scene,
-            bounds,
+            found,
             bug,
             seen: Seen::default(),
             cuts: Cuts::new(scene, bug),
             tried: Tried { scenes: 1, ..Tried::default() },
             path: Vec::new(),
-            others: Vec::new(),
+            places: Vec::new(),
+            spare: Vec::new(),
         }
     }
 
     /// Searches all of it, or until somebody says stop.
-    pub(super) fn run(mut self, stop: &AtomicBool) -> Result<Tried, Box<Wrong>> {
-        while !stop.load(Ordering::Relaxed) {
-            let way = self.path.clone();
-            let (result, _) = live(self.scene, self.bug, &way, Story::default(), |life| self.descend(life));
-            if let Err(broken) = result {
-                return Err(Box::new(self.told(broken)));
-            }
-            if !self.turn_back() {
-                break;
-            }
-        }
+    pub(super) fn run(mut self, bounds: Bounds, stop: &AtomicBool) -> Result<Tried, Box<Wrong>> {
+        let left = Left { requests: bounds.requests, events: bounds.events };
+        let first = self.arrive(begun(self.scene, self.found, self.bug, Story::default()), left);
+        let all = first.and_then(|()| {
+            while !stop.load(Ordering::Relaxed) && self.step()? {}
+            Ok(())
+        });
+        all.map_err(|broken| Box::new(self.told(broken)))?;
         Ok(self.tried)
     }
 
-    /// Back to the last place with another choice. False if there is none.
-    fn turn_back(&mut self) -> bool {
-        while let Some(mut others) = self.others.pop() {
+    /// Makes the next choice. False if there is none.
+    fn step(&mut self) -> Result<bool, Broken> {
+        let Some(place) = self.places.last_mut() else { return Ok(false) };
+        let Some(choice) = place.choices.pop() else {
+            self.spare.extend(self.places.pop().and_then(|place| place.life));
             self.path.pop();
-            if let Some(choice) = others.pop() {
-                self.path.push(choice);
-                self.others.push(others);
-                return true;
-            }
-        }
-        false
+            return Ok(true);
+        };
+        let mut left = place.left;
+        left.less(choice);
+        let last = if place.choices.is_empty() { place.life.take() } else { None };
+        let mut life = match (last, &place.life) {
+            (Some(life), _) => life,
+            (None, Some(life)) => copied(self.scene, self.found, self.bug, &mut self.spare, life),
+            (None, None) => return Err(Broken::from("a place has choices and no life".to_owned())),
+        };
+        self.path.push(choice);
+        choice.make(&mut life)?;
+        self.arrive(life, left)?;
+        Ok(true)
     }
 
-    /// Goes on to where somebody has been, or where nothing is left to do.
-    fn descend(&mut self, life: &mut Life<'_>) -> Result<(), Broken> {
-        let mut left = Left { requests: self.bounds.requests, events: self.bounds.events };
-        self.path.iter().for_each(|choice| left.less(*choice));
-        while self.is_new(life, left) {
-            self.cuts.look(life, &mut self.tried)?;
-            let turns = life.world.choices();
-            if turns == 0 {
-                self.must_be_right(life)?;
-            }
-            let mut choices: Vec<Choice> = (0..turns).map(Choice::Turn).collect();
-            if left.requests > 0 {
-                choices.extend(self.scene.deeds());
-            }
-            if left.events > 0 {
-                choices.extend(self.scene.events(life));
-            }
-            let Some(choice) = choices.pop() else { break };
-            self.path.push(choice);
-            self.others.push(choices);
-            left.less(choice);
-            choice.make(life)?;
+    /// Looks around, if nobody has been here.
+    fn arrive(&mut self, life: Box<Life<'a>>, left: Left) -> Result<(), Broken> {
+        if !self.is_new(&life, left) {
+            self.spare.push(life);
+            self.path.pop();
+            return Ok(());
         }
+        self.cuts.look(&life, &mut self.tried)?;
+        let turns = life.world.choices();
+        if turns == 0 {
+            self.must_be_right(&life)?;
+        }
+        let mut choices: Vec<Choice> = (0..turns).map(Choice::Turn).collect();
+        if left.requests > 0 {
+            choices.extend(self.scene.deeds());
+        }
+        if left.events > 0 {
+            choices.extend(self.scene.events(&life));
+        }
+        self.places.push(Place { life: Some(life), left, choices });
         Ok(())
     }
 
@@ -131,15 +146,21 @@ impl<'a> Search<'a> {
     }
 
     /// All is quiet: nobody waits, redundancy fits, and what is read, in another life like this one, is right.
-    fn must_be_right(&self, life: &Life<'_>) -> Result<(), Broken> {
+    fn must_be_right(&mut self, life: &Life<'a>) -> Result<(), Broken> {
         life.must_rest()?;
         fits(self.scene, life)?;
-        live(self.scene, self.bug, &self.path, Story::default(), |life| Ok(life.read_all()?)).0
+        let mut other = copied(self.scene, self.found, self.bug, &mut self.spare, life);
+        let read = other.read_all();
+        self.spare.push(other);
+        Ok(read?)
     }
 
     /// The way here as a story.
     fn told(&self, Broken { what, more }: Broken) -> Wrong {
-        let (_, story) = live(self.scene, self.bug, &self.path, Story::told(), |_| Ok(()));
+        let mut life = begun(self.scene, self.found, self.bug, Story::told());
+        // What is wrong may come to light on the way.
+        let _ = self.path.iter().try_for_each(|choice| choice.make(&mut life));
+        let story = life.world.outside(|out| std::mem::take(&mut out.story));
         let mut story: Vec<String> = story.facts().iter().map(Fact::to_string).collect();
         story.extend(more);
         Wrong { array: self.scene.name(), what, story }
@@ -156,25 +177,26 @@ impl Left {
     }
 }
 
-/// A life from the start, and on at the end of this way.
-fn live(
-    scene: &Scene,
-    bug: Option<Bug>,
-    way: &[Choice],
-    story: Story,
-    on: impl FnOnce(&mut Life<'_>) -> Result<(), Broken>,
-) -> (Result<(), Broken>, Story) {
-    let setup = &scene.setup;
-    let outside = scene.outside(story, bug);
-    let found = Found::new(setup, &outside).expect("the disks were just made");
-    let world = found.world(setup, outside);
-    let (mut model, mut totals, mut next_id) = (model_of(setup), Totals::default(), 0);
-    let mut life = Life::new(setup, world, &mut model, &mut totals, &found, &mut next_id);
+/// The scene's life at its start.
+fn begun<'a>(scene: &'a Scene, found: &'a Found, bug: Option<Bug>, story: Story) -> Box<Life<'a>> {
+    let world = found.world(&scene.setup, scene.outside(story, bug));
+    let life = Life::new(&scene.setup, world, History::new(&scene.setup), found);
     life.begin();
     life.world.own_work();
-    let gone = way.iter().try_for_each(|choice| choice.make(&mut life));
-    let result = gone.map_err(Broken::from).and_then(|()| on(&mut life));
-    (result, life.world.outside(|out| std::mem::take(&mut out.story)))
+    Box::new(life)
+}
+
+/// Another life like this one.
+fn copied<'a>(
+    scene: &'a Scene,
+    found: &'a Found,
+    bug: Option<Bug>,
+    spare: &mut Vec<Box<Life<'a>>>,
+    life: &Life<'a>,
+) -> Box<Life<'a>> {
+    let mut copy = spare.pop().unwrap_or_else(|| begun(scene, found, bug, Story::default()));
+    copy.copy_from(life);
+    copy
 }
 
 /// Redundancy fits the data, unless recovery could not have it so.
@@ -185,8 +207,7 @@ pub(super) fn fits(scene: &Scene, life: &Life<'_>) -> Result<(), String> {
     let (health, rows) = (life.world.view().health, &scene.setup.rows);
     let misfit = life.world.outside(|out| {
         let trusted = check::trusted(&out.disks, &health);
-        let fits =
-            |row: &RowNo| check::fits(rows, trusted, *row, rows.whole(*row), |disk, at| out.disks[disk].now(at));
+        let fits = |row: &RowNo| check::fits(rows, trusted, *row, rows.whole(*row), |disk, at| out.disks[disk].now(at));
         (0..rows.count()).map(RowNo).find(|row| !fits(row))
     });
     misfit.map_or(Ok(()), |row| Err(format!("all is quiet, and row {} does not fit its redundancy", row.0)))
