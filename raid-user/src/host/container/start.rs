@@ -1,6 +1,6 @@
 //! From members that were found to a running volume of a container.
 
-use raid_core::{Sector, Sectors};
+use raid_core::{Member, Sector, Sectors};
 use raid_formats::assemble::{Claimant as _, Verdict};
 use raid_formats::ddf::raw::{DiskKind, DiskState};
 use raid_formats::imsm::raw::DiskStatus;
@@ -14,7 +14,7 @@ use crate::discover::Found;
 use crate::host::one_flag::{OneFlag, open};
 use crate::host::start::Start;
 use crate::host::start_error::{StartError, not_yet};
-use crate::media::{Media as _, SharedMediaMut};
+use crate::media::SharedMediaMut;
 
 /// Makes a volume ready to run. `found` are its members, `all` the members of all volumes: disks of its container that hold parts of others
 /// alone are kept up to date, too. The disks are opened for writing, locked, and read again.
@@ -30,12 +30,13 @@ pub(in crate::host) fn container_start(
     let container = found.first().and_then(Found::container);
     let mut members = Vec::new();
     for (found, verdict) in found.iter().zip(verdicts) {
-        if matches!(verdict, Verdict::Current { .. }) {
+        // A disk of IMSM that has parts of other volumes alone is a spare for this one.
+        if matches!(verdict, Verdict::Current { .. } | Verdict::Spare) {
             members.push(open(found)?);
         }
     }
     let mut others: Vec<(Found, SharedMediaMut)> = Vec::new();
-    for other in all.iter().filter(|other| other.container() == container) {
+    for other in all.iter().filter(|other| other.container().is_some() && other.container() == container) {
         let known = |one: &Found| one.name() == other.name();
         if !found.iter().any(known) && !others.iter().any(|(one, _)| known(one)) {
             others.push(open(other)?);
@@ -56,22 +57,24 @@ pub fn container_start_on(
     let (found, media): (Vec<Found>, Vec<SharedMediaMut>) = members.into_iter().unzip();
     let judged = Judged::new(found, &OpenOptions { partial: false, ..options.clone() })?;
     let flag = OneFlag::new(&judged, &media, options)?;
-    let mut disks: Vec<Disk> = Vec::new();
-    for ((_, verdict), media) in judged.both().zip(&media) {
-        if let Verdict::Current { slot, .. } = verdict {
-            let slot = u8::try_from(*slot).ok().map(raid_core::Member);
-            disks.push(Disk { media: media.clone(), slot, new: false, fault: None });
+    let lead = judged.lead();
+    let disk = |media: &SharedMediaMut, slot| Disk { media: media.clone(), slot, new: false, fault: None };
+    let keeps =
+        |other: &Found| lead.events.saturating_sub(other.record().events) <= 1 && judged.freshest().keeps(other);
+    let (mut disks, mut beside): (Vec<Disk>, Vec<Found>) = (Vec::new(), Vec::new());
+    for ((found, verdict), media) in judged.both().zip(&media) {
+        match verdict {
+            Verdict::Current { slot, .. } => disks.push(disk(media, u8::try_from(*slot).ok().map(Member))),
+            Verdict::Spare if keeps(found) => {
+                disks.push(disk(media, None));
+                beside.push(found.clone());
+            }
+            _ => {}
         }
     }
-    let lead = judged.lead();
-    let mut beside: Vec<Found> = Vec::new();
-    for (other, media) in others {
-        let lags = lead.events.saturating_sub(other.record().events) > 1;
-        let known = disks.iter().any(|disk| disk.media.describe() == media.describe());
-        if !lags && !known && judged.freshest().keeps(&other) {
-            disks.push(Disk { media, slot: None, new: false, fault: None });
-            beside.push(other);
-        }
+    for (other, media) in others.into_iter().filter(|(other, _)| keeps(other)) {
+        disks.push(disk(&media, None));
+        beside.push(other);
     }
     let said = Said { health: flag.health, dirty: flag.dirty };
     let format: Box<dyn super::Format> = match lead.format {
