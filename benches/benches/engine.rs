@@ -87,9 +87,9 @@ fn cases() -> impl Iterator<Item = Case> {
         ("RAID 5 of 8", Level::Raid5(Raid5Layout::LeftSymmetric), 8),
         ("RAID 6 of 8", Level::Raid6(Raid6Layout::LeftSymmetric), 8),
     ];
-    arrays.into_iter().flat_map(|(array, level, members)| {
-        LOADS.into_iter().map(move |load| Case { load, array, level, members })
-    })
+    arrays
+        .into_iter()
+        .flat_map(|(array, level, members)| LOADS.into_iter().map(move |load| Case { load, array, level, members }))
 }
 
 impl Case {
