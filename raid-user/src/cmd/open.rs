@@ -303,7 +303,7 @@ pub(super) fn search_options(follow_references: bool, only: Option<Only>) -> Sea
 
 /// A format's name, as a word of a command line.
 pub(super) fn only(name: &str) -> Result<Only, String> {
-    Only::named(name).ok_or_else(|| "no such format; scan prints their names".to_owned())
+    Only::named(name).ok_or_else(|| "no such format; see raid scan".to_owned())
 }
 
 /// The failure for an array that is not opened.
