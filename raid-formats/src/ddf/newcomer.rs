@@ -54,7 +54,8 @@ pub fn room(like: &Metadata, medium: Sectors) -> Result<Sector, Refusal> {
 /// `like` is a disk of the same element, brought up to date already; `anchor` is its anchor.
 ///
 /// # Errors
-/// [`Refusal`] before anything is written if the disk is too small, or `like` does not have it as a member; later only what `write` returns.
+/// [`Refusal`] before anything is written if the disk is too small, or `like` does not have it as a member; later only what `write`
+/// returns.
 pub fn newcomer<E: From<Refusal>>(
     like: &Metadata,
     anchor: &Anchor,

@@ -12,8 +12,8 @@
 //!
 //! **The container is not ours alone.** Other volumes' states stand in the same tables, and another store may run such a volume. So a
 //! change starts from what the disks hold now, and not from what this store wrote last; what it does not mean stays; a disk that lags
-//! gets the tables of the freshest with it; and while one store changes a container, no other one does. Disks that hold parts of other volumes
-//! alone get every change, too: else they would be stale.
+//! gets the tables of the freshest with it; and while one store changes a container, no other one does. Disks that hold parts of other
+//! volumes alone get every change, too: else they would be stale.
 //!
 //! Failing is of disks, not of parts: in both formats, a disk that failed in one volume has failed in all.
 
