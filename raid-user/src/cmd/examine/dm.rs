@@ -12,6 +12,9 @@ use crate::media::{self, Media, MediaSpec};
 
 /// Bytes of a bitmap that are told: its header.
 const BITMAP_BYTES: usize = 512;
+type Visit<'a> = &'a mut dyn FnMut(Field);
+type Dump<'a> = &'a dyn Fn(&[u8], Visit<'_>) -> Result<(), md::Refusal>;
+
 /// Where dm-raid has its bitmap.
 const BITMAP_AT: Sector = Sector(8);
 
@@ -21,7 +24,6 @@ pub(super) fn beside(name: &str, args: &ExamineArgs, look: Look) -> Option<Exami
     let media = media::open(&spec, &media_options(args.follow_references)).ok()?.media;
     let (kind, head) = Beside::find(media.as_ref()).ok()??;
     let (mut records, mut notes) = (Vec::new(), Vec::new());
-    type Visit<'a> = &'a mut dyn FnMut(Field);
     let (name_of, len) = match kind {
         Beside::Raid => ("superblock", dm::RAID_BYTES),
         Beside::Mirror => ("log", 512),
@@ -33,7 +35,7 @@ pub(super) fn beside(name: &str, args: &ExamineArgs, look: Look) -> Option<Exami
         Beside::Mirror => dm::dump::mirror(bytes, visit),
         Beside::Snapshot => dm::dump::snapshot(bytes, visit),
     });
-    let mut behind = |record, at: Sector, len: usize, dump: &dyn Fn(&[u8], Visit<'_>) -> Result<(), md::Refusal>| {
+    let mut behind = |record, at: Sector, len: usize, dump: Dump<'_>| {
         let mut bytes = vec![0; len];
         match media.read_at(at.bytes().unwrap_or(u64::MAX), &mut bytes) {
             Ok(()) => {
