@@ -18,7 +18,9 @@ mod observe;
 mod running;
 mod seats;
 pub mod start;
+mod start_error;
 
 pub use checks::Checks;
 pub use observe::Regions;
 pub use running::{Running, Tuning};
+pub use start_error::StartError;
