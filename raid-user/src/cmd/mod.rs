@@ -7,6 +7,7 @@ mod demo;
 mod examine;
 mod exit;
 mod explain;
+mod identify;
 mod map;
 mod member;
 mod open;
@@ -66,6 +67,8 @@ enum Color {
 enum Verb {
     /// Find members and group them into arrays
     Scan(scan::ScanArgs),
+    /// Say in one line each what files and devices are
+    Identify(identify::IdentifyArgs),
     /// Tell every field of a member's metadata
     Examine(examine::ExamineArgs),
     /// Say why members do or do not make an array, and what to do next
@@ -160,6 +163,7 @@ fn misused(error: &clap::Error) -> Exit {
 fn run(verb: &Verb, output: &Output) -> Result<Exit, Failure> {
     match verb {
         Verb::Scan(args) => scan::run(args, output),
+        Verb::Identify(args) => identify::run(args, output),
         Verb::Examine(args) => examine::run(args, output),
         Verb::Explain(args) => explain::run(args, output),
         Verb::Map(args) => map::run(args, output),

@@ -217,7 +217,7 @@ impl Desk {
     /// Refuses a medium that holds something else than what this array left there.
     fn check_loss(&self, name: &str, media: &SharedMedia, force: bool) -> Result<(), Refusal> {
         let own = Found::inspect(name, media.clone()).is_ok_and(|found| {
-            found.others().is_empty() && raid_formats::assemble::Claimant::record(&found).array == self.about.uuid
+            found.others().next().is_none() && raid_formats::assemble::Claimant::record(&found).array == self.about.uuid
         });
         if own {
             return Ok(());
