@@ -11,6 +11,7 @@ mod checks;
 mod compute;
 mod inner;
 mod jobs;
+pub mod look;
 pub mod md_store;
 pub(crate) mod memory;
 mod observe;
