@@ -12,6 +12,7 @@ mod compute;
 pub mod container;
 mod inner;
 mod jobs;
+pub mod look;
 pub mod md_store;
 pub(crate) mod memory;
 mod observe;
