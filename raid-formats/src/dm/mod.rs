@@ -6,6 +6,7 @@
 pub mod dump;
 pub mod mirror;
 mod raid;
+mod set;
 pub mod snapshot;
 
 pub use mirror::MirrorLog;
@@ -13,6 +14,7 @@ pub use raid::{
     Bits, CreateParams, DISKS_MAX, RAID_BYTES, RaidState, RawRaid, RawRaidExtension, RawRaidHead, Superblock, create,
     update,
 };
+pub use set::{Block, Said, Set, SetError};
 pub use snapshot::{Store, StoreState};
 
 use crate::{fault, md};

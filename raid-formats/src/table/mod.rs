@@ -152,6 +152,12 @@ impl<'w, 'a> Table<'w, 'a> {
         self.kind.level(self.options.format, self.options.copies, self.options.near_sets)
     }
 
+    /// Sectors of a chunk; zero for RAID 1, which has none.
+    #[must_use]
+    pub const fn chunk(&self) -> Sectors {
+        self.chunk
+    }
+
     /// Number of slots.
     #[must_use]
     pub fn members(&self) -> u16 {
