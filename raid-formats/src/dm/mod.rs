@@ -11,7 +11,7 @@ pub mod snapshot;
 
 pub use mirror::MirrorLog;
 pub use raid::{
-    Bits, CreateParams, DISKS_MAX, RAID_BYTES, RaidState, RawRaid, RawRaidExtension, RawRaidHead, Superblock, create,
+    BITMAP_AT, BITMAP_BYTES, Bits, CreateParams, DISKS_MAX, RAID_BYTES, RaidState, RawRaid, RawRaidExtension, RawRaidHead, Superblock, create,
     update,
 };
 pub use set::{Block, Said, Set, SetError};

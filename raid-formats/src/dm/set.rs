@@ -107,8 +107,10 @@ pub struct Set {
     pub events: u64,
     /// Whose record that is; `None` for a new set, or one that is made anew (`sync`).
     pub freshest: Option<Member>,
-    /// Slots that need a new record.
+    /// Slots on whose metadata device nothing counts: new, or to be rebuilt.
     pub fresh: Columns,
+    /// Slots that need a new record: those, and copies whose number of devices, or place among them, is another now.
+    pub records: Columns,
     /// Who is trusted, and how far.
     pub health: Health,
     /// From where on redundancy may not agree, by the newest record and the table.
@@ -143,8 +145,8 @@ impl Set {
             let clean = kind == RowKind::Plain || (options.nosync && !options.sync);
             let sync = if clean { Sync::Clean } else { Sync::DirtyFrom(Sector(0)) };
             let fresh = table.present();
-            let set = Self { events, freshest: None, fresh, health, sync, kind, nosync: options.nosync };
-            return set.survived(geometry);
+            let nosync = options.nosync;
+            return Self { events, freshest: None, fresh, records: fresh, health, sync, kind, nosync }.survived(geometry);
         }
         let injected = new.difference(options.rebuild).iter().next();
         let (Some(lead), None) = (freshest, injected) else {
@@ -156,10 +158,17 @@ impl Set {
         };
         let Some(newest) = parsed(lead) else { return Err(SetError::NotWhole) };
         let mut health = Health::new(table.members()).map_err(SetError::Health)?;
-        for slot in read.union(options.rebuild).iter() {
+        let (fresh, mut records) = (options.rebuild, options.rebuild);
+        for slot in read.union(fresh).iter() {
             let event = match parsed(slot) {
-                _ if options.rebuild.contains(slot) => Event::Rebuild { mark: Sector(0) },
-                Some(own) => admission(own.described(), newest.failed(own.described().number)),
+                _ if fresh.contains(slot) => Event::Rebuild { mark: Sector(0) },
+                Some(own) => {
+                    let own = own.described();
+                    if own.shape.members != table.members() || own.number != u32::from(slot.0) {
+                        records.insert(slot);
+                    }
+                    admission(own, newest.failed(own.number))
+                }
                 None => continue,
             };
             health.apply(slot, event).map_err(SetError::Health)?;
@@ -168,8 +177,8 @@ impl Set {
             health.set_write_mostly(slot, true).map_err(SetError::Health)?;
         }
         let sync = if options.nosync || kind == RowKind::Plain { Sync::Clean } else { newest.described().sync };
-        let (fresh, nosync) = (options.rebuild, options.nosync);
-        Self { events, freshest: Some(lead), fresh, health, sync, kind, nosync }.survived(geometry)
+        let nosync = options.nosync;
+        Self { events, freshest: Some(lead), fresh, records, health, sync, kind, nosync }.survived(geometry)
     }
 
     fn survived(self, geometry: &Geometry) -> Result<Self, SetError> {

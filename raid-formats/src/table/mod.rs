@@ -10,6 +10,7 @@
 
 mod error;
 mod kind;
+mod message;
 mod options;
 mod status;
 
@@ -20,6 +21,7 @@ use raid_core::{ArrayConfig, Columns, Level, Member, Sector, Sectors, Sizes};
 
 pub use error::TableError;
 use kind::Kind;
+pub use message::{Belief, Message};
 pub use options::Options;
 pub use status::{Activity, Info};
 

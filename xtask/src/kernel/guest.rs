@@ -22,7 +22,8 @@ const PROGRAMS: [&str; 2] = ["dmsetup", "mdadm"];
 const FOLDERS: [&str; 7] = ["sbin", "dev", "proc", "sys", "tmp", "run", "etc"];
 
 /// What runs in the guest: helpers, then tests in the order in which they run.
-const SCRIPTS: [&str; 5] = ["lib.sh", "10-target.sh", "20-levels.sh", "30-faults.sh", "40-tables.sh"];
+const SCRIPTS: [&str; 7] =
+    ["lib.sh", "10-target.sh", "20-levels.sh", "30-faults.sh", "40-tables.sh", "50-metadata.sh", "60-messages.sh"];
 
 /// The longest that a guest may take.
 const SECONDS: &str = "1500";

@@ -159,6 +159,7 @@ fn a_resync_that_was_stopped_goes_on_and_takes_a_new_member_along() {
     world.line = "raid1 3 0 rebuild 2 3 m a m b m c".split_whitespace().collect();
     let set = world.judge().unwrap();
     assert_eq!((set.sync, set.fresh), (Sync::DirtyFrom(Sector(800)), Columns::one(Member(2))));
+    assert_eq!(set.records, Columns::first(3), "all say that there are three now");
     assert_eq!([800, 801].map(|end| set.found(false, Sector(end))), [Found::Clean, Found::InDoubt]);
     assert_eq!(set.health.in_sync(), Columns::first(2));
     assert_eq!(set.check_doubt(3), Ok(()));
