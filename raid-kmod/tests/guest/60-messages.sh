@@ -1,6 +1,6 @@
 # Messages: check, repair, frozen, idle.
 
-# CHECKED: what a check of a spoilt array says, and what a repair leaves.
+# checked_and_repaired TYPE COUNT PARAMETERS MEMBER SECTOR: what a check says when eight sectors are wrong there, and what a repair leaves.
 checked_and_repaired() {
 	local type=$1 count=$2 parameters=$3
 	create ours "$(table raid-kmod $(length_of $type $count) $type "$parameters" 0 $count)"
@@ -9,7 +9,6 @@ checked_and_repaired() {
 	dmsetup message ours 0 check || fail "$type: no check"
 	wait_idle ours
 	[ "$(field ours 6)" = 0 ] || fail "$type: mismatches in a sound array: $(dmsetup status ours)"
-	# The last member of a row has redundancy somewhere; here, of the first rows.
 	spoil $4 $5
 	dmsetup message ours 0 check || fail "$type: no check"
 	wait_idle ours
