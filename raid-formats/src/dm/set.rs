@@ -146,7 +146,8 @@ impl Set {
             let sync = if clean { Sync::Clean } else { Sync::DirtyFrom(Sector(0)) };
             let fresh = table.present();
             let nosync = options.nosync;
-            return Self { events, freshest: None, fresh, records: fresh, health, sync, kind, nosync }.survived(geometry);
+            return Self { events, freshest: None, fresh, records: fresh, health, sync, kind, nosync }
+                .survived(geometry);
         }
         let injected = new.difference(options.rebuild).iter().next();
         let (Some(lead), None) = (freshest, injected) else {

@@ -3,7 +3,7 @@
 use raid_core::check::Trust;
 use raid_core::health::Health;
 use raid_core::rows::RowKind;
-use raid_core::{Member, MEMBERS_MAX};
+use raid_core::{MEMBERS_MAX, Member};
 
 /// A message, understood. Source: `Documentation/admin-guide/device-mapper/dm-raid.rst`, "Message Interface".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,9 @@ mod tests {
         assert_eq!(Message::parse(&["check"]), Some(Message::Check));
         assert_eq!(Message::parse(&["repair"]), Some(Message::Repair(Belief::Usual)));
         assert_eq!(Message::parse(&["repair", "but", "3"]), Some(Message::Repair(Belief::AllBut(Member(3)))));
-        for wrong in [&[][..], &["dance"], &["check", "all"], &["repair", "copy"], &["repair", "copy", "255"], &["repair", "me"]] {
+        for wrong in
+            [&[][..], &["dance"], &["check", "all"], &["repair", "copy"], &["repair", "copy", "255"], &["repair", "me"]]
+        {
             assert_eq!(Message::parse(wrong), None, "{wrong:?}");
         }
     }
