@@ -3,6 +3,8 @@
 //! Nothing is judged here beyond one medium: which record of a medium is the likeliest is said by `raid_formats::md::probe`,
 //! who of an array's members is current by `raid_formats::assemble`.
 
+mod beside;
+mod conflict;
 mod dm;
 mod identity;
 
@@ -15,7 +17,7 @@ use std::sync::Arc;
 use raid_core::{Extent, Sectors};
 use raid_formats::assemble::{Claimant, same_array};
 use raid_formats::bios;
-use raid_formats::ddf;
+use raid_formats::ddf::{self, raw::DiskState};
 use raid_formats::imsm;
 use raid_formats::md::{self, ProbeBuffer, Refusal, Superblock, Version, ppl};
 use raid_formats::record::{Format, Record, Role};
@@ -24,7 +26,10 @@ use raid_formats::source::Source;
 use crate::lvm::Physical;
 use crate::media::{self, Media, MediaSpec, Note, OpenError, Options, SharedMedia};
 
+pub use beside::Beside;
+pub use conflict::{Conflict, Only, settle};
 use identity::Imsm;
+pub(crate) use identity::serial_of;
 pub use identity::{Ambiguous, Identity, Serials};
 
 /// How deep directories are followed.
@@ -57,7 +62,9 @@ pub struct Found {
     media: SharedMedia,
     meta: Meta,
     record: Record,
-    others: Vec<Record>,
+    others: Vec<(Meta, Record)>,
+    /// A label of LVM that stands beside the record and is no part of what the array holds.
+    label: Option<raid_formats::lvm::Id>,
     notes: Vec<Note>,
 }
 
@@ -76,6 +83,15 @@ enum Meta {
     Told { doubted: Vec<Extent> },
     /// A record of IMSM, which of its volumes is meant, and which of its disks this is.
     Imsm(Imsm),
+}
+
+/// What tells one container from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Container {
+    /// Identity in DDF's header.
+    Ddf(ddf::Guid),
+    /// Family number of IMSM.
+    Imsm(u32),
 }
 
 /// What a look at one medium collects.
@@ -133,13 +149,19 @@ impl Found {
     /// # Errors
     /// [`NoMember`] with the reason for every place looked at.
     pub fn inspect(name: &str, media: SharedMedia) -> Result<Self, NoMember> {
-        let look = Look::at(&MediaSource(media.as_ref()));
+        Self::inspect_as(name, media, None)
+    }
+
+    /// The same, by records of some formats alone.
+    fn inspect_as(name: &str, media: SharedMedia, only: Option<Only>) -> Result<Self, NoMember> {
+        let mut look = Look::at(&MediaSource(media.as_ref()));
+        look.metas.retain(|(_, record)| only.is_none_or(|only| only.takes(record.format)));
         let mut metas = look.metas.into_iter();
         let Some((meta, record)) = metas.next() else {
             return Err(NoMember { name: name.to_owned(), places: look.places, damaged: look.damaged });
         };
-        let others = metas.map(|(_, record)| record).collect();
-        Ok(Self { name: name.to_owned(), media, meta, record, others, notes: Vec::new() })
+        let (name, others) = (name.to_owned(), metas.collect());
+        Ok(Self { name, media, meta, record, others, label: None, notes: Vec::new() })
     }
 
     /// The same medium as a member of each of its volumes, this one first: a disk of DDF or IMSM can hold parts of several.
@@ -156,7 +178,7 @@ impl Found {
             .map(|(meta, record)| Self { meta, record, others: Vec::new(), ..self.clone() })
             .collect();
         let mut own = self;
-        own.others.retain(|other| !volumes.iter().any(|volume| volume.record == *other));
+        own.others.retain(|(_, other)| !volumes.iter().any(|volume| volume.record == *other));
         volumes.insert(0, own);
         volumes
     }
@@ -174,9 +196,14 @@ impl Found {
     }
 
     /// Superblocks of other arrays, or older ones, that also stand on this medium; the likeliest first.
+    pub fn others(&self) -> impl Iterator<Item = &Record> {
+        self.others.iter().map(|(_, record)| record)
+    }
+
+    /// The label of LVM that stands beside the record, and is no part of what the array holds.
     #[must_use]
-    pub fn others(&self) -> &[Record] {
-        &self.others
+    pub const fn label(&self) -> Option<raid_formats::lvm::Id> {
+        self.label
     }
 
     /// What opening the medium left to say.
@@ -239,8 +266,47 @@ impl Found {
         }
     }
 
+    /// The container whose record this is, if the format has one record for several volumes.
+    pub(crate) fn container(&self) -> Option<Container> {
+        match &self.meta {
+            Meta::Ddf { .. } => self.with_ddf(|volume| Container::Ddf(volume.metadata().header().guid)),
+            Meta::Imsm(imsm) => imsm.family().map(Container::Imsm),
+            _ => None,
+        }
+    }
+
+    /// True if this member's table has that disk of its container, and calls it neither failed nor gone.
+    pub(crate) fn keeps(&self, other: &Self) -> bool {
+        let number = other.record.number;
+        let ddf = self.with_ddf(|volume| {
+            let state = volume.metadata().disk_state(number);
+            state.contains(DiskState::ONLINE) && !state.intersects(DiskState::FAILED | DiskState::MISSING)
+        });
+        let imsm = self.with_imsm(|volume| volume.metadata().knows(number));
+        ddf.or(imsm).unwrap_or(false)
+    }
+
+    /// The same member as it stands on its medium now.
+    ///
+    /// # Errors
+    /// It is none any more.
+    pub(crate) fn again(&self, media: SharedMedia) -> Result<Self, NoMember> {
+        let mut found = Self::inspect(&self.name, media)?;
+        found.identify_as(self);
+        let volumes = found.clone().volumes();
+        Ok(volumes.into_iter().find(|volume| volume.record.array == self.record.array).unwrap_or(found))
+    }
+
+    /// Asks this member's IMSM record; `None` if it has none.
+    pub(crate) fn with_imsm<T>(&self, ask: impl FnOnce(&imsm::Volume<'_>) -> T) -> Option<T> {
+        match &self.meta {
+            Meta::Imsm(imsm) => imsm.with(ask),
+            _ => None,
+        }
+    }
+
     /// Asks this member's DDF table; `None` if it has none.
-    fn with_ddf<T>(&self, ask: impl FnOnce(&ddf::Volume<'_>) -> T) -> Option<T> {
+    pub(crate) fn with_ddf<T>(&self, ask: impl FnOnce(&ddf::Volume<'_>) -> T) -> Option<T> {
         let Meta::Ddf { set, place, guid } = &self.meta else { return None };
         ddf::Metadata::parse(set, place).ok()?.volume(*guid).as_ref().map(ask)
     }
@@ -359,6 +425,15 @@ fn ddf_volumes(set: &Arc<[u8]>, place: &ddf::Place) -> Vec<(Meta, Record)> {
     volumes.map(|volume| (meta(&volume), *volume.record())).collect()
 }
 
+/// How names are followed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Search {
+    /// How media are opened.
+    pub media: Options,
+    /// Which formats count; all if `None`.
+    pub only: Option<Only>,
+}
+
 /// What one name led to.
 pub enum Outcome {
     /// A member.
@@ -378,31 +453,36 @@ pub enum Outcome {
 
 /// Opens one named member.
 #[must_use]
-pub fn open_member(name: &str, options: &Options) -> Outcome {
-    open_path(name, OsStr::new(name), options).0
+pub fn open_member(name: &str, how: &Search) -> Outcome {
+    open_path(name, OsStr::new(name), how).0
 }
 
-fn open_path(name: &str, path: &OsStr, options: &Options) -> (Outcome, Option<SharedMedia>) {
+fn open_path(name: &str, path: &OsStr, how: &Search) -> (Outcome, Option<SharedMedia>) {
     let unopened = |error| (Outcome::Unopened { name: name.to_owned(), error }, None);
     let spec = match MediaSpec::parse(path) {
         Ok(spec) => spec,
         Err(error) => return unopened(error),
     };
-    let opened = match media::open(&spec, options) {
+    let opened = match media::open(&spec, &how.media) {
         Ok(opened) => opened,
         Err(error) => return unopened(error),
     };
-    let outcome = match Found::inspect(name, opened.media.clone()) {
-        Ok(found) => {
+    let physical = match how.only {
+        Some(only) if !only.takes(Format::Lvm2) => Ok(None),
+        _ => Physical::inspect(name, opened.media.clone()),
+    };
+    let outcome = match (Found::inspect_as(name, opened.media.clone(), how.only), physical) {
+        (Ok(found), physical) => {
             let mut found = Found { notes: opened.notes, ..found };
             found.identify_by_place(path);
+            // Data from the start of the medium on hold the label themselves: what stands in the array, not beside it.
+            let beside = found.record.data.at.0 != 0;
+            found.label = physical.ok().flatten().filter(|_| beside).map(|physical| physical.id());
             Outcome::Member(Box::new(found))
         }
-        Err(reason) => match Physical::inspect(name, opened.media.clone()) {
-            Ok(Some(physical)) => Outcome::Physical(Box::new(physical)),
-            Ok(None) => Outcome::NotAMember(reason),
-            Err(damage) => Outcome::NotAMember(reason.also(Format::Lvm2.name(), damage)),
-        },
+        (Err(_), Ok(Some(physical))) => Outcome::Physical(Box::new(physical)),
+        (Err(reason), Ok(None)) => Outcome::NotAMember(reason),
+        (Err(reason), Err(damage)) => Outcome::NotAMember(reason.also(Format::Lvm2.name(), damage)),
     };
     (outcome, Some(opened.media))
 }
@@ -410,34 +490,37 @@ fn open_path(name: &str, path: &OsStr, options: &Options) -> (Outcome, Option<Sh
 /// Opens everything under the names given: members, directories (their files, to a depth of 8, in order of names), and
 /// the partitions inside disks that are no members themselves.
 #[must_use]
-pub fn search(names: &[String], options: &Options) -> Vec<Outcome> {
+pub fn search(names: &[String], how: &Search) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for name in names {
         if Path::new(name).is_dir() {
             let mut files = Vec::new();
             files_under(Path::new(name), DEPTH_MAX, &mut files);
             for file in files {
-                search_one(&file.display().to_string(), file.as_os_str(), options, &mut outcomes);
+                search_one(&file.display().to_string(), file.as_os_str(), how, &mut outcomes);
             }
         } else {
-            search_one(name, OsStr::new(name), options, &mut outcomes);
+            search_one(name, OsStr::new(name), how, &mut outcomes);
         }
     }
     outcomes
 }
 
-fn search_one(name: &str, path: &OsStr, options: &Options, outcomes: &mut Vec<Outcome>) {
-    let (outcome, media) = open_path(name, path, options);
-    let bare = matches!(outcome, Outcome::NotAMember(_));
-    let table = media.filter(|_| bare).and_then(|media| media::partitions(media.as_ref()).ok().flatten());
-    let Some(table) = table.filter(|table| !table.partitions.is_empty()) else {
-        outcomes.push(outcome);
-        return;
+fn search_one(name: &str, path: &OsStr, how: &Search, outcomes: &mut Vec<Outcome>) {
+    let (outcome, media) = open_path(name, path, how);
+    let table = || media.and_then(|media| media::partitions(media.as_ref()).ok().flatten());
+    let inside: Vec<u32> = match &outcome {
+        Outcome::NotAMember(_) => table().iter().flat_map(|table| &table.partitions).map(|part| part.index).collect(),
+        Outcome::Member(found) => table().and_then(|table| found.partition_around(&table)).into_iter().collect(),
+        Outcome::Physical(_) | Outcome::Unopened { .. } => Vec::new(),
     };
-    for partition in table.partitions {
+    if inside.is_empty() {
+        return outcomes.push(outcome);
+    }
+    for index in inside {
         let mut inner = path.to_owned();
-        inner.push(format!("#{}", partition.index));
-        outcomes.push(open_path(&format!("{name}#{}", partition.index), &inner, options).0);
+        inner.push(format!("#{index}"));
+        outcomes.push(open_path(&format!("{name}#{index}"), &inner, how).0);
     }
 }
 
