@@ -120,7 +120,8 @@ pub struct Set {
 }
 
 impl Set {
-    /// Judges what was found. `block` says what is at the start of each slot's metadata device, and `data` how long the device beside it is.
+    /// Judges what was found. `block` says what is at the start of each slot's metadata device, `data` how long the device beside it
+    /// is.
     ///
     /// # Errors
     /// [`SetError`].
@@ -266,8 +267,8 @@ fn scan<'b>(
     Ok(scan)
 }
 
-/// The record against the table: a difference asks for a takeover, a reshape or another size. RAID 1 may get more or fewer devices, and have
-/// them in another order.
+/// The record against the table: a difference asks for a takeover, a reshape or another size. RAID 1 may get more or fewer devices,
+/// and have them in another order.
 fn check(table: &Table<'_, '_>, geometry: &Geometry, slot: Member, record: &Record) -> Result<(), SetError> {
     let differs = |what| Err(SetError::Differs { slot: slot.0, what });
     let (shape, mirror) = (record.shape, table.level() == Level::Raid1);

@@ -36,7 +36,8 @@ pub enum Belief {
 }
 
 impl Message {
-    /// Understands the words: `frozen`, `idle`, `resync`, `recover`, `check`, `repair [nobody | copy N | but N]`. `None` if they are no message.
+    /// Understands the words: `frozen`, `idle`, `resync`, `recover`, `check`, `repair [nobody | copy N | but N]`. `None` if they are no
+    /// message.
     #[must_use]
     pub fn parse(words: &[&str]) -> Option<Self> {
         let [name, rest @ ..] = words else { return None };
