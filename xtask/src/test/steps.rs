@@ -54,7 +54,7 @@ pub(super) const STEPS: [Step; 17] = [
         one(cargo().args(sim))
     }),
     step("exhaustive", false, "every order of events in small arrays, and all that a power cut can leave", exhaust),
-    step("kernel", false, "the device-mapper target in a guest, against dm-raid", || kernel::tests("")),
+    step("kernel", false, "the device-mapper target in a guest, against dm-raid", || kernel::tests("", true)),
     step("demo", false, "README's first command", demo),
     step("deny", false, "licences and sources of dependencies", deny),
 ];
