@@ -22,6 +22,8 @@ impl<M: Memory> Hash for Shard<M> {
             slots,
             looks,
             index: _,
+            free: _,
+            free_len: _,
             ready,
             ready_from,
             ready_len,
@@ -56,6 +58,8 @@ impl<M: Memory> Shard<M> {
             slots,
             looks,
             index,
+            free,
+            free_len,
             ready,
             ready_from,
             ready_len,
@@ -67,6 +71,8 @@ impl<M: Memory> Shard<M> {
         self.slots.copy_from_slice(slots);
         self.looks.copy_from_slice(looks);
         self.index.copy_from_slice(index);
+        self.free.copy_from_slice(free);
+        self.free_len = *free_len;
         self.ready.copy_from_slice(ready);
         self.pool.copy_from(pool);
         (self.view, self.log_durable, self.queue) = (*view, *log_durable, *queue);
