@@ -33,7 +33,7 @@ enum Fate {
     /// The log is this, and since when its bits are whole.
     Log(Vec<Vec<u64>>, Epoch),
     /// The members' states are these.
-    States(Option<Health>),
+    States(Box<Option<Health>>),
     /// It is there, or not.
     There(bool),
 }
@@ -43,7 +43,7 @@ impl Fate {
         match self {
             Self::Sector(at, value) => disk.engrave(at, value),
             Self::Log(log, cleared) => (disk.log, disk.cleared) = (log, cleared),
-            Self::States(health) => disk.health = health,
+            Self::States(health) => disk.health = *health,
             Self::There(there) => disk.present = there,
         }
     }
@@ -162,7 +162,8 @@ fn lasting(disks: &[Disk]) -> u64 {
     let mut sum = 0_u64;
     for (number, disk) in disks.iter().enumerate() {
         let sectors = (0..disk.len()).map(|at| Fate::Sector(at, disk.durable(at)));
-        let others = [Fate::Log(disk.log.clone(), disk.cleared), Fate::States(disk.health), Fate::There(disk.present)];
+        let others =
+            [Fate::Log(disk.log.clone(), disk.cleared), Fate::States(Box::new(disk.health)), Fate::There(disk.present)];
         sum = sectors.chain(others).fold(sum, |sum, fate| sum.wrapping_add(fate.mark(number)));
     }
     sum
@@ -202,7 +203,7 @@ fn open(world: &World) -> Vec<Open> {
                 }
             }
             Action::WriteLog { .. } => open.push(with(|disk| Fate::Log(disk.log.clone(), disk.cleared))),
-            Action::WriteHealth { .. } => open.push(with(|disk| Fate::States(disk.health))),
+            Action::WriteHealth { .. } => open.push(with(|disk| Fate::States(Box::new(disk.health)))),
             _ => {}
         }
     }
