@@ -63,7 +63,10 @@ fn human(status: &Status) -> String {
         let member = slot.member.as_deref().unwrap_or("-");
         let state = match (slot.state, slot.mark_bytes) {
             (SlotState::InSync, _) => "in sync".to_owned(),
-            (SlotState::Rebuilding, mark) => format!("being filled, {} so far", text::size(mark.unwrap_or(0))),
+            (SlotState::Rebuilding, mark) => {
+                let how = if slot.by_log { "being filled where it missed something" } else { "being filled" };
+                format!("{how}, {} so far", text::size(mark.unwrap_or(0)))
+            }
             (SlotState::Failed, _) => "failed; `raid remove` lets go of it".to_owned(),
             (SlotState::Missing, _) => "nobody".to_owned(),
         };
