@@ -248,8 +248,9 @@ fn direct_done<H: Host>(host: &H, request: Request, member: Member, seen: Epoch,
 
 /// Lets a shard go on, `budget` critical sections at most. True if there may be more to do.
 pub fn run<H: Host>(host: &H, shard: u16, budget: u32) -> bool {
+    let mut steps = Steps::default();
     for _ in 0..budget {
-        let mut steps = Steps::default();
+        steps.clear();
         let more = host.with_shard(shard, |machine| machine.step(host.rows(), &mut steps));
         for step in steps.iter() {
             host.pause();

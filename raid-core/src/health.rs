@@ -183,7 +183,7 @@ impl Health {
 
     /// Members being filled, in no order.
     pub fn filling(&self) -> impl Iterator<Item = Filling> {
-        self.filling.into_iter().flatten()
+        self.filling.iter().flatten().copied()
     }
 
     /// Slots with nobody in them.

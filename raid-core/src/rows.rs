@@ -5,7 +5,7 @@
 //! A *band* is the part of a row that a request is about; what is computed is computed for the band alone.
 
 use crate::config::{FarSets, Level};
-use crate::geometry::{Geometry, Part, StripeMap};
+use crate::geometry::{Geometry, StripeMap};
 use crate::health::Health;
 use crate::plan::{Readable, Trust};
 use crate::reshape::Side;
@@ -249,28 +249,26 @@ impl Rows {
     /// The data columns of a stripe.
     #[must_use]
     pub fn data(stripe: &StripeMap) -> Columns {
-        let is_data = |member: &Member| matches!(stripe.part(*member), Some(Part::Data(_)));
-        Columns::first(stripe.members()).iter().filter(is_data).collect()
+        Columns::first(stripe.members()).difference(Self::parity(stripe))
     }
 
     /// Who of a band can be read, by preference and at all, and who can be written.
     #[must_use]
     pub fn sight(&self, row: RowNo, band: Band, health: &Health) -> Sight {
         let members = self.members(row);
-        let writable = members.difference(health.missing());
-        let mut sight = Sight { members, writable, from: self.first_copy(row), ..Sight::default() };
+        let readable = members.intersection(health.in_sync());
+        let mut sight = Sight { members, readable, writable: readable, from: self.first_copy(row), ..Sight::default() };
         let len = Sectors(band.len.into());
-        for member in members.iter() {
+        // Members in sync are readable everywhere; only of those being filled it depends on the place.
+        for (member, _) in health.rebuilding().filter(|(member, _)| members.contains(*member)) {
+            sight.writable.insert(member);
             let Some(at) = self.at(row, band, member) else { continue };
             let (readable, run) = health.readable(Side::Old, member, at, len);
-            if readable == Readable::No || run < len {
-                continue;
-            }
-            sight.readable.insert(member);
-            if readable == Readable::Yes {
-                sight.preferred.insert(member);
+            if readable != Readable::No && run >= len {
+                sight.readable.insert(member);
             }
         }
+        sight.preferred = sight.readable.difference(health.write_mostly());
         sight
     }
 }

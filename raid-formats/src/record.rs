@@ -51,6 +51,29 @@ pub enum Format {
 }
 
 impl Format {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::Md090Little,
+        Self::Md090Big,
+        Self::Md10,
+        Self::Md11,
+        Self::Md12,
+        Self::Asr,
+        Self::Hpt37x,
+        Self::Hpt45x,
+        Self::JMicron,
+        Self::Lsi,
+        Self::Nvidia,
+        Self::Promise,
+        Self::Sil,
+        Self::Via,
+        Self::Ddf,
+        Self::DdfSwapped,
+        Self::DmRaid,
+        Self::Lvm2,
+        Self::Imsm,
+    ];
+
     /// The name that people type and tools print, such as `md 1.2`.
     #[must_use]
     pub const fn name(self) -> &'static str {

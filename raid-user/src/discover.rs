@@ -3,6 +3,7 @@
 //! Nothing is judged here beyond one medium: which record of a medium is the likeliest is said by `raid_formats::md::probe`,
 //! who of an array's members is current by `raid_formats::assemble`.
 
+mod conflict;
 mod dm;
 mod identity;
 
@@ -24,6 +25,7 @@ use raid_formats::source::Source;
 use crate::lvm::Physical;
 use crate::media::{self, Media, MediaSpec, Note, OpenError, Options, SharedMedia};
 
+pub use conflict::{Conflict, Only, settle};
 use identity::Imsm;
 pub use identity::{Ambiguous, Identity, Serials};
 
@@ -57,7 +59,9 @@ pub struct Found {
     media: SharedMedia,
     meta: Meta,
     record: Record,
-    others: Vec<Record>,
+    others: Vec<(Meta, Record)>,
+    /// A label of LVM that stands beside the record and is no part of what the array holds.
+    label: Option<raid_formats::lvm::Id>,
     notes: Vec<Note>,
 }
 
@@ -133,13 +137,19 @@ impl Found {
     /// # Errors
     /// [`NoMember`] with the reason for every place looked at.
     pub fn inspect(name: &str, media: SharedMedia) -> Result<Self, NoMember> {
-        let look = Look::at(&MediaSource(media.as_ref()));
+        Self::inspect_as(name, media, None)
+    }
+
+    /// The same, by records of some formats alone.
+    fn inspect_as(name: &str, media: SharedMedia, only: Option<Only>) -> Result<Self, NoMember> {
+        let mut look = Look::at(&MediaSource(media.as_ref()));
+        look.metas.retain(|(_, record)| only.is_none_or(|only| only.takes(record.format)));
         let mut metas = look.metas.into_iter();
         let Some((meta, record)) = metas.next() else {
             return Err(NoMember { name: name.to_owned(), places: look.places, damaged: look.damaged });
         };
-        let others = metas.map(|(_, record)| record).collect();
-        Ok(Self { name: name.to_owned(), media, meta, record, others, notes: Vec::new() })
+        let (name, others) = (name.to_owned(), metas.collect());
+        Ok(Self { name, media, meta, record, others, label: None, notes: Vec::new() })
     }
 
     /// The same medium as a member of each of its volumes, this one first: a disk of DDF or IMSM can hold parts of several.
@@ -156,7 +166,7 @@ impl Found {
             .map(|(meta, record)| Self { meta, record, others: Vec::new(), ..self.clone() })
             .collect();
         let mut own = self;
-        own.others.retain(|other| !volumes.iter().any(|volume| volume.record == *other));
+        own.others.retain(|(_, other)| !volumes.iter().any(|volume| volume.record == *other));
         volumes.insert(0, own);
         volumes
     }
@@ -174,9 +184,14 @@ impl Found {
     }
 
     /// Superblocks of other arrays, or older ones, that also stand on this medium; the likeliest first.
+    pub fn others(&self) -> impl Iterator<Item = &Record> {
+        self.others.iter().map(|(_, record)| record)
+    }
+
+    /// The label of LVM that stands beside the record, and is no part of what the array holds.
     #[must_use]
-    pub fn others(&self) -> &[Record] {
-        &self.others
+    pub const fn label(&self) -> Option<raid_formats::lvm::Id> {
+        self.label
     }
 
     /// What opening the medium left to say.
@@ -359,6 +374,15 @@ fn ddf_volumes(set: &Arc<[u8]>, place: &ddf::Place) -> Vec<(Meta, Record)> {
     volumes.map(|volume| (meta(&volume), *volume.record())).collect()
 }
 
+/// How names are followed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Search {
+    /// How media are opened.
+    pub media: Options,
+    /// Which formats count; all if `None`.
+    pub only: Option<Only>,
+}
+
 /// What one name led to.
 pub enum Outcome {
     /// A member.
@@ -378,31 +402,36 @@ pub enum Outcome {
 
 /// Opens one named member.
 #[must_use]
-pub fn open_member(name: &str, options: &Options) -> Outcome {
-    open_path(name, OsStr::new(name), options).0
+pub fn open_member(name: &str, how: &Search) -> Outcome {
+    open_path(name, OsStr::new(name), how).0
 }
 
-fn open_path(name: &str, path: &OsStr, options: &Options) -> (Outcome, Option<SharedMedia>) {
+fn open_path(name: &str, path: &OsStr, how: &Search) -> (Outcome, Option<SharedMedia>) {
     let unopened = |error| (Outcome::Unopened { name: name.to_owned(), error }, None);
     let spec = match MediaSpec::parse(path) {
         Ok(spec) => spec,
         Err(error) => return unopened(error),
     };
-    let opened = match media::open(&spec, options) {
+    let opened = match media::open(&spec, &how.media) {
         Ok(opened) => opened,
         Err(error) => return unopened(error),
     };
-    let outcome = match Found::inspect(name, opened.media.clone()) {
-        Ok(found) => {
+    let physical = match how.only {
+        Some(only) if !only.takes(Format::Lvm2) => Ok(None),
+        _ => Physical::inspect(name, opened.media.clone()),
+    };
+    let outcome = match (Found::inspect_as(name, opened.media.clone(), how.only), physical) {
+        (Ok(found), physical) => {
             let mut found = Found { notes: opened.notes, ..found };
             found.identify_by_place(path);
+            // Data from the start of the medium on hold the label themselves: what stands in the array, not beside it.
+            let beside = found.record.data.at.0 != 0;
+            found.label = physical.ok().flatten().filter(|_| beside).map(|physical| physical.id());
             Outcome::Member(Box::new(found))
         }
-        Err(reason) => match Physical::inspect(name, opened.media.clone()) {
-            Ok(Some(physical)) => Outcome::Physical(Box::new(physical)),
-            Ok(None) => Outcome::NotAMember(reason),
-            Err(damage) => Outcome::NotAMember(reason.also(Format::Lvm2.name(), damage)),
-        },
+        (Err(_), Ok(Some(physical))) => Outcome::Physical(Box::new(physical)),
+        (Err(reason), Ok(None)) => Outcome::NotAMember(reason),
+        (Err(reason), Err(damage)) => Outcome::NotAMember(reason.also(Format::Lvm2.name(), damage)),
     };
     (outcome, Some(opened.media))
 }
@@ -410,34 +439,37 @@ fn open_path(name: &str, path: &OsStr, options: &Options) -> (Outcome, Option<Sh
 /// Opens everything under the names given: members, directories (their files, to a depth of 8, in order of names), and
 /// the partitions inside disks that are no members themselves.
 #[must_use]
-pub fn search(names: &[String], options: &Options) -> Vec<Outcome> {
+pub fn search(names: &[String], how: &Search) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     for name in names {
         if Path::new(name).is_dir() {
             let mut files = Vec::new();
             files_under(Path::new(name), DEPTH_MAX, &mut files);
             for file in files {
-                search_one(&file.display().to_string(), file.as_os_str(), options, &mut outcomes);
+                search_one(&file.display().to_string(), file.as_os_str(), how, &mut outcomes);
             }
         } else {
-            search_one(name, OsStr::new(name), options, &mut outcomes);
+            search_one(name, OsStr::new(name), how, &mut outcomes);
         }
     }
     outcomes
 }
 
-fn search_one(name: &str, path: &OsStr, options: &Options, outcomes: &mut Vec<Outcome>) {
-    let (outcome, media) = open_path(name, path, options);
-    let bare = matches!(outcome, Outcome::NotAMember(_));
-    let table = media.filter(|_| bare).and_then(|media| media::partitions(media.as_ref()).ok().flatten());
-    let Some(table) = table.filter(|table| !table.partitions.is_empty()) else {
-        outcomes.push(outcome);
-        return;
+fn search_one(name: &str, path: &OsStr, how: &Search, outcomes: &mut Vec<Outcome>) {
+    let (outcome, media) = open_path(name, path, how);
+    let table = || media.and_then(|media| media::partitions(media.as_ref()).ok().flatten());
+    let inside: Vec<u32> = match &outcome {
+        Outcome::NotAMember(_) => table().iter().flat_map(|table| &table.partitions).map(|part| part.index).collect(),
+        Outcome::Member(found) => table().and_then(|table| found.partition_around(&table)).into_iter().collect(),
+        Outcome::Physical(_) | Outcome::Unopened { .. } => Vec::new(),
     };
-    for partition in table.partitions {
+    if inside.is_empty() {
+        return outcomes.push(outcome);
+    }
+    for index in inside {
         let mut inner = path.to_owned();
-        inner.push(format!("#{}", partition.index));
-        outcomes.push(open_path(&format!("{name}#{}", partition.index), &inner, options).0);
+        inner.push(format!("#{index}"));
+        outcomes.push(open_path(&format!("{name}#{index}"), &inner, how).0);
     }
 }
 

@@ -5,7 +5,9 @@
 
 pub use crate::fuzz_bios::bios;
 pub use crate::fuzz_ddf::ddf;
+pub use crate::fuzz_dm::{dm_mirror, dm_raid, dm_snapshot, dm_table};
 pub use crate::fuzz_imsm::imsm;
+pub use crate::fuzz_lvm::{lvm_label, lvm_text};
 pub use crate::fuzz_plan::core_plan;
 use crate::image::{Image, Sparse};
 use raid_core::{Extent, Level, Raid5Layout, Sector, Sectors};
@@ -22,7 +24,7 @@ use raid_formats::{
 pub type Body = fn(&[u8]);
 
 /// All targets.
-pub const ALL: [(&str, Body); 9] = [
+pub const ALL: [(&str, Body); 15] = [
     ("bios", bios),
     ("ddf", ddf),
     ("imsm", imsm),
@@ -32,6 +34,12 @@ pub const ALL: [(&str, Body); 9] = [
     ("md_bitmap", md_bitmap),
     ("md_ppl", md_ppl),
     ("md_journal", md_journal),
+    ("lvm_label", lvm_label),
+    ("lvm_text", lvm_text),
+    ("dm_raid", dm_raid),
+    ("dm_mirror", dm_mirror),
+    ("dm_snapshot", dm_snapshot),
+    ("dm_table", dm_table),
 ];
 
 /// The bytes are a whole medium.

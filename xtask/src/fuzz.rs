@@ -11,12 +11,17 @@ use crate::{
     tools,
 };
 
-/// Fuzzes one target or all, each for so many seconds. The corpus in `fuzz/corpus` is read; what is found new goes to
+/// The walk that a short run takes: always the same, so that what is green today is not red tomorrow by luck. By hand each run differs.
+pub(crate) const SAME_WALK: u32 = 1;
+/// A new walk each time.
+pub(crate) const NEW_WALK: u32 = 0;
+
+/// Fuzzes one target or all, each for so many seconds, on the walk `seed`. The corpus in `fuzz/corpus` is read; what is found new goes to
 /// `target/fuzz-corpus`, so that a run leaves the tree as it was.
 ///
 /// # Errors
 /// If there is no such target, a build fails, or an input makes a target fail.
-pub(crate) fn run(only: Option<&str>, seconds: u32) -> Result<()> {
+pub(crate) fn run(only: Option<&str>, seconds: u32, seed: u32) -> Result<()> {
     let skips = tools::ensure(&[tools::CXX])?;
     if let Some(skip) = skips.first() {
         bail!("{skip}");
@@ -28,7 +33,7 @@ pub(crate) fn run(only: Option<&str>, seconds: u32) -> Result<()> {
     }
     for target in chosen {
         println!("fuzzing {target} for {seconds} s");
-        run_one(target, seconds)?;
+        run_one(target, seconds, seed)?;
     }
     Ok(())
 }
@@ -42,7 +47,7 @@ pub(crate) fn targets() -> Result<Vec<String>> {
     Ok(list.lines().map(|name| name.trim().to_owned()).collect())
 }
 
-fn run_one(target: &str, seconds: u32) -> Result<()> {
+fn run_one(target: &str, seconds: u32, seed: u32) -> Result<()> {
     let found = root().join("target/fuzz-corpus").join(target);
     fs::create_dir_all(&found)?;
     let seeds = root().join("fuzz/corpus").join(target);
@@ -51,7 +56,8 @@ fn run_one(target: &str, seconds: u32) -> Result<()> {
     if seeds.exists() {
         fuzz.arg(seeds);
     }
-    fuzz.arg("--").arg(format!("-max_total_time={seconds}")).arg("-print_final_stats=1").arg("-verbosity=0");
+    fuzz.arg("--").arg(format!("-max_total_time={seconds}")).arg(format!("-seed={seed}"));
+    fuzz.args(["-print_final_stats=1", "-verbosity=0"]);
     perform(&mut fuzz)
 }
 

@@ -98,7 +98,7 @@ fn main() -> ExitCode {
         Verb::Test { quick } => return test::run(quick),
         Verb::Tidy => tidy::run(),
         Verb::NoStd => no_std::run(),
-        Verb::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
+        Verb::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds, fuzz::NEW_WALK),
         Verb::Kill9 { rounds } => crash::kill9(rounds),
         Verb::Interop => crash::interop(),
         Verb::Asan => asan::run().map(|counts| println!("{counts}")),

@@ -14,7 +14,7 @@ use crate::memory::{Memory, OutOfMemory};
 use crate::units::Member;
 
 /// Number of a region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegionNo(pub u64);
 
 /// Number of a batch of log writes: a promise that a bit is durable when that batch is.

@@ -42,12 +42,13 @@ impl<M: Memory> Shard<M> {
             self.release(slot);
             return false;
         };
-        let mut job = Job { class: class(first.what), band: first.piece.band, ..Job::default() };
+        let row = self.slots[slot].row;
+        let (class, band, region) = (class(first.what), first.piece.band, self.region_of(row));
+        let mut counted = false;
         if let What::Check(repair) = first.what {
-            self.looks[slot] = Look::new(repair, job.band);
+            self.looks[slot] = Look::new(repair, band);
         }
-        if job.class == Class::Write && !self.view.broken {
-            let region = self.region_of(self.slots[slot].row);
+        if class == Class::Write && !self.view.broken {
             if self.regions.state(region) != region::State::Clean && self.log_durable < Ticket::FIRST {
                 // The bit was found, which does not mean that every member has it.
                 self.set(slot, Event::Wait);
@@ -64,10 +65,10 @@ impl<M: Memory> Shard<M> {
                 }
                 return false;
             }
-            job.counted = true;
+            counted = true;
         }
-        job.fua = self.gather(slot, first);
-        self.slots[slot].job = job;
+        let (fua, stripe) = (self.gather(slot, first), rows.stripe(row));
+        self.slots[slot].job = Job { class, band, region, stripe, counted, fua, ..Job::default() };
         self.plan(rows, slot)
     }
 
@@ -88,8 +89,7 @@ impl<M: Memory> Shard<M> {
                 break;
             }
             fua_any |= matches!(next.what, What::Write { fua: true, .. });
-            self.pool.pop(&mut self.slots[slot].waiting);
-            self.pool.push(&mut batch, next);
+            self.pool.shift(&mut self.slots[slot].waiting, &mut batch);
         }
         self.slots[slot].batch = batch;
         fua_any
@@ -121,16 +121,16 @@ impl<M: Memory> Shard<M> {
         let entry = &self.slots[slot];
         let mut sight = rows.sight(entry.row, entry.job.band, &self.view.health);
         sight.bad = entry.job.bad;
-        sight.doubt = self.regions.state(self.region_of(entry.row)).in_doubt();
+        sight.doubt = self.regions.state(entry.job.region).in_doubt();
         let columns = || self.pool.iter(&entry.batch).map(|task| task.piece.column).collect();
         let aim = match entry.job.class {
             Class::Read => Aim::Fetch(columns()),
             Class::Write => Aim::Write(columns()),
             Class::Heal => Aim::Heal,
-            Class::Check => return check::plan(rows.stripe(entry.row).as_ref(), &sight, self.looks[slot].repairs()),
+            Class::Check => return check::plan(entry.job.stripe.as_ref(), &sight, self.looks[slot].repairs()),
         };
-        match rows.stripe(entry.row) {
-            Some(stripe) => plan_write::parity(&stripe, &sight, aim),
+        match &entry.job.stripe {
+            Some(stripe) => plan_write::parity(stripe, &sight, aim),
             None => plan_write::copies(&sight, aim),
         }
     }
@@ -183,7 +183,7 @@ impl<M: Memory> Shard<M> {
                 self.wake(slot);
                 return false;
             }
-            let buf = self.buffer(rows, slot, member, way);
+            let buf = self.buffer(slot, member, way);
             let entry = &mut self.slots[slot];
             let job = &mut entry.job;
             job.issue.remove(member);
@@ -196,9 +196,9 @@ impl<M: Memory> Shard<M> {
     }
 
     /// Parity goes through the slot's buffers; copies are written from where the host has them.
-    fn buffer(&self, rows: &Rows, slot: usize, member: Member, way: Way) -> Buf {
+    fn buffer(&self, slot: usize, member: Member, way: Way) -> Buf {
         let entry = &self.slots[slot];
-        if rows.stripe(entry.row).is_some() {
+        if entry.job.stripe.is_some() {
             return Buf::Slot { slot: self.id(slot), column: member };
         }
         if entry.job.class == Class::Check {
@@ -215,7 +215,7 @@ impl<M: Memory> Shard<M> {
         if self.slots[slot].job.pending > 0 {
             return false;
         }
-        let Some(work) = self.next_work(rows, slot) else {
+        let Some(work) = self.next_work(slot) else {
             self.set(slot, Event::Made);
             self.slots[slot].job.issue = self.slots[slot].job.plan.writes;
             return true;
@@ -229,12 +229,12 @@ impl<M: Memory> Shard<M> {
     }
 
     /// What is to be computed next; `None` when all is.
-    fn next_work(&mut self, rows: &Rows, slot: usize) -> Option<Work> {
+    fn next_work(&mut self, slot: usize) -> Option<Work> {
         if self.slots[slot].job.class == Class::Check {
-            return self.next_look(rows, slot);
+            return self.next_look(slot);
         }
         let entry = &self.slots[slot];
-        let (batch, class, plan, stripe) = (entry.batch, entry.job.class, entry.job.plan, rows.stripe(entry.row));
+        let (batch, class, plan, stripe) = (entry.batch, entry.job.class, entry.job.plan, entry.job.stripe);
         let is_p = |set: Columns| stripe.is_some_and(|stripe| set.contains(stripe.p()));
         let is_q = |set: Columns| stripe.and_then(|stripe| stripe.q()).is_some_and(|q| set.contains(q));
         loop {
@@ -276,18 +276,18 @@ impl<M: Memory> Shard<M> {
 
     /// Tells the batch, once that may be believed.
     fn settle(&mut self, slot: usize, steps: &mut Steps) -> bool {
-        let job = self.slots[slot].job;
+        let job = &mut self.slots[slot].job;
         if job.class == Class::Write && job.failure.is_none() && job.needs > self.view.durable {
             if !self.view.broken {
                 return false;
             }
-            self.slots[slot].job.failure = Some(Error::Broken);
+            job.failure = Some(Error::Broken);
         }
-        let region = self.region_of(self.slots[slot].row);
+        let (region, counted) = (job.region, job.counted);
         if job.spoiled {
             self.regions.happen(region, region::Event::Spoil);
         }
-        let result = self.slots[slot].job.failure.map_or(Ok(()), Err);
+        let result = job.failure.map_or(Ok(()), Err);
         while !self.slots[slot].batch.is_empty() {
             if !steps.has_room() {
                 self.wake(slot);
@@ -300,10 +300,9 @@ impl<M: Memory> Shard<M> {
                 What::Check(_) => self.looks[slot].result(result.err()),
             });
         }
-        if job.counted {
+        if counted {
             self.regions.leave(region);
         }
-        self.slots[slot].job = Job::default();
         self.set(slot, Event::Told);
         true
     }

@@ -3,7 +3,7 @@
 use crate::check::Trust;
 use crate::memory::{Memory, OutOfMemory};
 use crate::request::RequestId;
-use crate::rows::Piece;
+use crate::rows::{Piece, RowNo};
 
 /// What is to be done with a piece of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,11 +73,7 @@ impl<M: Memory> Pool<M> {
         self.free_count = index;
         let index = self.free[index];
         self.entries[index as usize] = Some(Entry { task, next: None });
-        match list.tail.and_then(|tail| self.entries[tail as usize].as_mut()) {
-            Some(tail) => tail.next = Some(index),
-            None => list.head = Some(index),
-        }
-        list.tail = Some(index);
+        self.link(list, index);
     }
 
     pub(super) fn first(&self, list: &List) -> Option<Task> {
@@ -94,6 +90,48 @@ impl<M: Memory> Pool<M> {
         self.free[self.free_count] = head;
         self.free_count += 1;
         Some(entry.task)
+    }
+
+    /// Moves the first task of a list to the end of another.
+    pub(super) fn shift(&mut self, from: &mut List, to: &mut List) {
+        let Some(head) = from.head else { return };
+        let Some(entry) = self.entries[head as usize].as_mut() else { return };
+        from.head = entry.next.take();
+        if from.head.is_none() {
+            from.tail = None;
+        }
+        self.link(to, head);
+    }
+
+    /// Moves all tasks of a row from a list to the end of another, in order.
+    pub(super) fn pick(&mut self, row: RowNo, from: &mut List, to: &mut List) {
+        let (mut before, mut place) = (None::<u32>, from.head);
+        while let Some(index) = place {
+            let Some(entry) = self.entries[index as usize].as_mut() else { return };
+            place = entry.next;
+            if entry.task.piece.row != row {
+                before = Some(index);
+                continue;
+            }
+            entry.next = None;
+            match before.and_then(|before| self.entries[before as usize].as_mut()) {
+                Some(before) => before.next = place,
+                None => from.head = place,
+            }
+            if place.is_none() {
+                from.tail = before;
+            }
+            self.link(to, index);
+        }
+    }
+
+    /// Appends an entry that is in no list.
+    fn link(&mut self, list: &mut List, index: u32) {
+        match list.tail.and_then(|tail| self.entries[tail as usize].as_mut()) {
+            Some(tail) => tail.next = Some(index),
+            None => list.head = Some(index),
+        }
+        list.tail = Some(index);
     }
 
     /// The task at a place of a list, and the place behind it. `None` is the end.

@@ -12,7 +12,7 @@ use crate::action::{Action, Work};
 use crate::check::{self, Checked, Evidence, Fault, Finding, Made, Mended, Trust};
 use crate::memory::Memory;
 use crate::request::Error;
-use crate::rows::{Band, RowNo, Rows};
+use crate::rows::{Band, RowNo};
 use crate::units::{Columns, Member};
 
 /// How far the band has come.
@@ -89,9 +89,9 @@ impl Look {
 
 impl<M: Memory> Shard<M> {
     /// What is to be computed next; `None` when the band, or the sector, can be written.
-    pub(super) fn next_look(&mut self, rows: &Rows, slot: usize) -> Option<Work> {
+    pub(super) fn next_look(&mut self, slot: usize) -> Option<Work> {
         let (job, row) = (self.slots[slot].job, self.slots[slot].row);
-        let (plan, stripe) = (job.plan, rows.stripe(row));
+        let (plan, stripe) = (job.plan, job.stripe);
         let has = |set: Columns, member: Option<Member>| member.is_some_and(|member| set.contains(member));
         let (p, q) = (stripe.map(|stripe| stripe.p()), stripe.and_then(|stripe| stripe.q()));
         let look = &mut self.looks[slot];
@@ -124,7 +124,7 @@ impl<M: Memory> Shard<M> {
                     };
                     if evidence.fault.is_none() || job.band.len <= 1 || look.narrowed {
                         look.stage = Stage::Write;
-                        return self.weigh(rows, slot, evidence);
+                        return self.weigh(slot, evidence);
                     }
                     look.narrowed = true;
                     if !job.bad.is_empty() {
@@ -139,9 +139,9 @@ impl<M: Memory> Shard<M> {
     }
 
     /// Decides what a evidence means for the members, and what must be computed for that.
-    fn weigh(&mut self, rows: &Rows, slot: usize, evidence: Evidence) -> Option<Work> {
+    fn weigh(&mut self, slot: usize, evidence: Evidence) -> Option<Work> {
         let (job, row) = (self.slots[slot].job, self.slots[slot].row);
-        let stripe = rows.stripe(row);
+        let stripe = job.stripe;
         let look = &mut self.looks[slot];
         look.made = Made::There;
         // Where a row does not fit, what replaces an unreadable block may be wrong.

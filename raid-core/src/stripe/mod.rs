@@ -103,7 +103,12 @@ impl Steps {
 
     /// The steps, in order.
     pub fn iter(&self) -> impl Iterator<Item = Step> {
-        self.steps.into_iter().flatten()
+        self.steps.iter().take(self.len).flatten().copied()
+    }
+
+    /// Makes room for those of the next critical section.
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
     }
 }
 
@@ -119,6 +124,9 @@ pub struct Shard<M: Memory> {
     looks: M::Array<Look>,
     /// Slots by row: the first of each chain.
     index: M::Array<Option<u16>>,
+    /// Slots without a row: a stack, so that the one that comes next is warm in the caches.
+    free: M::Array<u16>,
+    free_len: usize,
     /// Slots to be advanced: a ring.
     ready: M::Array<u16>,
     ready_from: usize,
@@ -155,6 +163,9 @@ impl<M: Memory> Shard<M> {
             slots: M::array(slots, |_| Slot::free())?,
             looks: M::array(slots, |_| Look::new(None, Band::default()))?,
             index: M::array(slots, |_| None)?,
+            // The first is on top.
+            free: M::array(slots, |place| u16::try_from(slots - 1 - place).unwrap_or(u16::MAX))?,
+            free_len: slots,
             ready: M::array(slots, |_| 0)?,
             ready_from: 0,
             ready_len: 0,
@@ -325,19 +336,15 @@ impl<M: Memory> Shard<M> {
     /// Gives free slots to the tasks that wait for one, in order. Others for the same row come along.
     fn admit(&mut self) {
         while let Some(task) = self.pool.first(&self.queue) {
-            let free = |slot: &Slot| slot.state == State::Free && !slot.ready;
-            let Some(slot) = self.slots.iter().position(free) else { return };
-            let row = task.piece.row;
-            let bucket = self.bucket(row);
-            self.slots[slot] = Slot { row, chain: self.index[bucket], ..Slot::free() };
-            self.index[bucket] = u16::try_from(slot).ok();
+            let Some(top) = self.free_len.checked_sub(1) else { return };
+            self.free_len = top;
+            let (number, row) = (self.free[top], task.piece.row);
+            let (slot, bucket) = (usize::from(number), self.bucket(row));
+            let ready = self.slots[slot].ready;
+            self.slots[slot] = Slot { row, chain: self.index[bucket], ready, ..Slot::free() };
+            self.index[bucket] = Some(number);
             self.set(slot, Event::Join);
-            let mut rest = List::default();
-            while let Some(task) = self.pool.pop(&mut self.queue) {
-                let list = if task.piece.row == row { &mut self.slots[slot].waiting } else { &mut rest };
-                self.pool.push(list, task);
-            }
-            self.queue = rest;
+            self.pool.pick(row, &mut self.queue, &mut self.slots[slot].waiting);
             self.wake(slot);
         }
     }
@@ -345,13 +352,21 @@ impl<M: Memory> Shard<M> {
     /// Takes a slot from its row.
     fn release(&mut self, slot: usize) {
         let bucket = self.bucket(self.slots[slot].row);
-        let (chain, number) = (self.slots[slot].chain.take(), u16::try_from(slot).ok());
-        if self.index[bucket] == number {
+        let (chain, number) = (self.slots[slot].chain.take(), u16::try_from(slot).unwrap_or(u16::MAX));
+        let mut before = self.index[bucket];
+        if before == Some(number) {
             self.index[bucket] = chain;
-        } else if let Some(before) = self.slots.iter_mut().find(|other| other.chain == number) {
-            before.chain = chain;
+        }
+        while let Some(other) = before {
+            let other = &mut self.slots[usize::from(other)].chain;
+            before = *other;
+            if before == Some(number) {
+                *other = chain;
+            }
         }
         self.set(slot, Event::Leave);
+        self.free[self.free_len] = number;
+        self.free_len += 1;
         self.admit();
     }
 

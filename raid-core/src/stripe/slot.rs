@@ -2,9 +2,10 @@
 
 use super::list::List;
 use super::state::State;
+use crate::geometry::StripeMap;
 use crate::health::Epoch;
 use crate::plan_write::Plan;
-use crate::region::Ticket;
+use crate::region::{RegionNo, Ticket};
 use crate::request::Error;
 use crate::rows::{Band, RowNo};
 use crate::units::Columns;
@@ -65,6 +66,10 @@ pub(super) struct Slot {
 pub(super) struct Job {
     pub(super) class: Class,
     pub(super) band: Band,
+    /// The row's region.
+    pub(super) region: RegionNo,
+    /// The roles in the row's stripe; none without parity.
+    pub(super) stripe: Option<StripeMap>,
     pub(super) fua: bool,
     pub(super) plan: Plan,
     /// Epoch of the health that the plan was made with.

@@ -16,10 +16,10 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::exit::{Exit, Failure};
-use super::open::{media_options, unopened};
+use super::open::{only, search_options, unopened};
 use super::output::{Output, complain};
 use super::text;
-use crate::discover::{Found, MediaSource, Outcome, open_member};
+use crate::discover::{Found, MediaSource, Only, Outcome, open_member};
 use crate::lvm::Physical;
 use crate::media::Media;
 
@@ -32,6 +32,9 @@ pub(super) struct ExamineArgs {
     /// Show the bytes of each field
     #[arg(long)]
     hex: bool,
+    /// Which format counts, where media carry records of several
+    #[arg(long = "as", value_name = "FORMAT", value_parser = only)]
+    only: Option<Only>,
     /// Open files that an image refers to (qcow2 backing files)
     #[arg(long)]
     follow_references: bool,
@@ -113,7 +116,7 @@ struct Look {
 
 /// All members, in the order given, by as many threads as there are cores.
 fn examine_all(args: &ExamineArgs, look: Look) -> Vec<Result<Examined, Failure>> {
-    let one = |name: &String| match open_member(name, &media_options(args.follow_references)) {
+    let one = |name: &String| match open_member(name, &search_options(args.follow_references, args.only)) {
         Outcome::Member(found) => Ok(examine(&found, look)),
         Outcome::Physical(one) => Ok(physical(&one, look)),
         Outcome::NotAMember(reason) => Err(Failure::new(Exit::BadInput, reason)),

@@ -1,11 +1,13 @@
 //! The `raid` tool: one file a verb. Text for people fits 80 columns, `--json` gives one document with a versioned schema.
 
+mod check;
 mod copy;
 mod create;
 mod demo;
 mod examine;
 mod exit;
 mod explain;
+mod identify;
 mod map;
 mod member;
 mod open;
@@ -65,6 +67,8 @@ enum Color {
 enum Verb {
     /// Find members and group them into arrays
     Scan(scan::ScanArgs),
+    /// Say in one line each what files and devices are
+    Identify(identify::IdentifyArgs),
     /// Tell every field of a member's metadata
     Examine(examine::ExamineArgs),
     /// Say why members do or do not make an array, and what to do next
@@ -85,6 +89,10 @@ enum Verb {
     Remove(member::RemoveArgs),
     /// Put an array in order: resync, fill members in the making
     Rebuild(member::RebuildArgs),
+    /// Compare redundancy with the data, and name what is wrong
+    Check(check::CheckArgs),
+    /// Rewrite what a check proves wrong
+    Repair(check::RepairArgs),
     /// Let the work in the background of a running array rest
     Pause(pass::PassArgs),
     /// Let it go on
@@ -155,6 +163,7 @@ fn misused(error: &clap::Error) -> Exit {
 fn run(verb: &Verb, output: &Output) -> Result<Exit, Failure> {
     match verb {
         Verb::Scan(args) => scan::run(args, output),
+        Verb::Identify(args) => identify::run(args, output),
         Verb::Examine(args) => examine::run(args, output),
         Verb::Explain(args) => explain::run(args, output),
         Verb::Map(args) => map::run(args, output),
@@ -165,6 +174,8 @@ fn run(verb: &Verb, output: &Output) -> Result<Exit, Failure> {
         Verb::Fail(args) => member::fail(args, output),
         Verb::Remove(args) => member::remove(args, output),
         Verb::Rebuild(args) => member::rebuild(args, output),
+        Verb::Check(args) => check::check(args, output),
+        Verb::Repair(args) => check::repair(args, output),
         Verb::Pause(args) => pass::pause(args, output),
         Verb::Resume(args) => pass::resume(args, output),
         Verb::Limit(args) => pass::limit(args, output),

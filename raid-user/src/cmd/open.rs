@@ -10,7 +10,7 @@ use raid_formats::assemble::Claimant;
 use super::exit::{Exit, Failure};
 use super::output::Output;
 use crate::array::{Array, OpenError, OpenOptions};
-use crate::discover::{Found, Outcome, Serials, group, search};
+use crate::discover::{Found, Only, Outcome, Search, Serials, group, search, settle};
 use crate::layers::{Layers, NoVolume};
 use crate::lvm::Physical;
 use crate::media::{Media, MediaId, OpenError as MediaError, Options, SharedMedia};
@@ -35,6 +35,9 @@ pub(super) struct OpenArgs {
     /// A file MEMBER.serial says the same
     #[arg(long, value_name = "MEMBER=SERIAL")]
     pub(super) serial: Vec<String>,
+    /// Which format counts, where media carry records of several: its name as scan prints it, or md for all versions of it
+    #[arg(long = "as", value_name = "FORMAT", value_parser = only)]
+    pub(super) only: Option<Only>,
     /// Refuse an array that lacks any member
     #[arg(long)]
     pub(super) strict: bool,
@@ -97,7 +100,8 @@ impl OpenArgs {
     pub(super) fn flags(&self, options: &OpenOptions) -> Vec<String> {
         let array = self.array.iter().flat_map(|array| ["--array".to_owned(), array.clone()]);
         let serials = self.serial.iter().flat_map(|serial| ["--serial".to_owned(), serial.clone()]);
-        flags(options, self.follow_references).into_iter().chain(array).chain(serials).collect()
+        let only = self.only.iter().flat_map(|only| ["--as".to_owned(), only.to_string()]);
+        flags(options, self.follow_references).into_iter().chain(array).chain(serials).chain(only).collect()
     }
 
     /// These members, with no risk taken.
@@ -108,6 +112,7 @@ impl OpenArgs {
             array: None,
             volume: None,
             serial: Vec::new(),
+            only: None,
             strict: false,
             use_stale: Vec::new(),
             force_events: false,
@@ -126,7 +131,7 @@ impl OpenArgs {
     /// # Errors
     /// A name that is neither, a medium given twice.
     pub(super) fn given(&self, output: &Output) -> Result<Given, Failure> {
-        let mut given = given(&self.members, self.follow_references, output)?;
+        let mut given = given(&self.members, &search_options(self.follow_references, self.only), output)?;
         let serials = Serials::parse(&self.serial).and_then(|serials| serials.tell(&mut given.found));
         serials.map_err(|error| Failure::new(Exit::Usage, error))?;
         Ok(given)
@@ -290,6 +295,17 @@ pub(super) fn media_options(follow_references: bool) -> Options {
     Options { connect_nbd: Some(Client::connect_shared), follow_references }
 }
 
+/// How names are followed by all verbs.
+#[must_use]
+pub(super) fn search_options(follow_references: bool, only: Option<Only>) -> Search {
+    Search { media: media_options(follow_references), only }
+}
+
+/// A format's name, as a word of a command line.
+pub(super) fn only(name: &str) -> Result<Only, String> {
+    Only::named(name).ok_or_else(|| "no such format; see raid scan".to_owned())
+}
+
 /// The failure for an array that is not opened.
 #[must_use]
 pub(super) fn refused(error: OpenError) -> Failure {
@@ -316,16 +332,16 @@ pub(super) fn unopened(error: MediaError) -> Failure {
 }
 
 /// Opens every name. What was named itself must be a member; what a directory or a disk holds may be anything.
-fn given(names: &[String], follow_references: bool, output: &Output) -> Result<Given, Failure> {
+fn given(names: &[String], how: &Search, output: &Output) -> Result<Given, Failure> {
     let mut given = Given::default();
-    for outcome in search(names, &media_options(follow_references)) {
+    for outcome in search(names, how) {
         match outcome {
             Outcome::Member(member) => {
                 for note in member.notes() {
                     output.warn(&format!("{}: {note}", member.name()));
                 }
                 given.check_twin(member.name(), member.media())?;
-                given.found.extend(member.volumes());
+                given.found.push(*member);
             }
             Outcome::Physical(one) => {
                 given.check_twin(one.name(), one.media())?;
@@ -344,6 +360,8 @@ fn given(names: &[String], follow_references: bool, output: &Output) -> Result<G
             Outcome::Unopened { error, .. } => output.warn(&format!("left out: {error}")),
         }
     }
+    settle(&mut given.found).iter().for_each(|conflict| output.warn(&conflict.to_string()));
+    given.found = given.found.into_iter().flat_map(Found::volumes).collect();
     match names.iter().find(|name| !given.media().any(|(member, _)| lies_in(member, name))) {
         None => Ok(given),
         Some(name) => Err(Failure::new(Exit::BadInput, format!("{name}: no RAID superblock in there"))),

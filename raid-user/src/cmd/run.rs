@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use raid_core::health::Epoch;
 use raid_formats::assemble::Claimant;
 use raid_formats::record::{Record, Uuid};
 
@@ -23,6 +24,8 @@ pub(super) struct Run {
     /// What it is called.
     pub(super) about: About,
     held: Vec<Option<Held>>,
+    /// Of its members, when it was started.
+    epoch: Epoch,
 }
 
 impl Run {
@@ -39,8 +42,9 @@ impl Run {
         let start = md_start(found, &args.options()).map_err(|error| unstarted(error, &args.members))?;
         let held =
             start.slots.iter().map(|slot| slot.media.as_ref().map(|media| Held::new(&media.describe()))).collect();
+        let epoch = start.health.epoch();
         let running = Running::start(start, tuning).map_err(|error| Failure::new(Exit::Io, error))?;
-        Ok(Self { running: Arc::new(running), about: about(&record), held })
+        Ok(Self { running: Arc::new(running), about: about(&record), held, epoch })
     }
 
     /// Lets it be administered: at `control`, or where its identity is looked for.
@@ -63,13 +67,17 @@ impl Run {
         Ok(Administered { desk, server })
     }
 
-    /// Stops it in order. True if the members say "clean".
+    /// Stops it in order. True if the members say "clean". If nothing happened that metadata tell of, they are left as they are, and
+    /// it is true.
     ///
     /// # Errors
     /// What could not be written at the end.
     pub(super) fn stop(self) -> Result<bool, Failure> {
         let running = Arc::into_inner(self.running);
         let running = running.ok_or_else(|| Failure::new(Exit::Io, "the array is still in use; it was not stopped"))?;
+        if running.is_untouched() && running.health().epoch() == self.epoch {
+            return Ok(true);
+        }
         running.stop().map_err(|error| Failure::new(Exit::Io, format!("stopping the array: {error}")))
     }
 }
@@ -91,7 +99,7 @@ pub(super) fn place(array: Uuid) -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::new(Exit::Io, format!("control socket: {error}; --control PATH names one")))
 }
 
-fn about(record: &Record) -> About {
+pub(super) fn about(record: &Record) -> About {
     let description = format!("{} {}", record.format.name(), text::shape(&record.shape));
     About { uuid: record.array, name: record.name.to_string(), description, uri: None }
 }

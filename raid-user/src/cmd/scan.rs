@@ -7,12 +7,12 @@ use raid_formats::assemble::{Claimant, Verdict};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::open::media_options;
+use super::open::{only, search_options};
 use super::output::Output;
 use super::text;
 use super::tree::{self, TreeLine};
 use crate::array::{Array, OpenOptions, because, verdicts};
-use crate::discover::{Found, Outcome, Serials, group, search};
+use crate::discover::{Found, Only, Outcome, Serials, group, search, settle};
 use crate::layers::Layers;
 use crate::media::Media;
 
@@ -28,6 +28,9 @@ pub(super) struct ScanArgs {
     /// Which disk a member is, by its drive's serial number, where the format (IMSM) knows disks by nothing else; several times
     #[arg(long, value_name = "MEMBER=SERIAL")]
     serial: Vec<String>,
+    /// Which format counts, where media carry records of several: its name as printed here, or md for all versions of it
+    #[arg(long = "as", value_name = "FORMAT", value_parser = only)]
+    only: Option<Only>,
     /// Open files that an image refers to (qcow2 backing files)
     #[arg(long)]
     follow_references: bool,
@@ -81,9 +84,9 @@ struct SlotLine {
 pub(super) fn run(args: &ScanArgs, output: &Output) -> Result<Exit, Failure> {
     let mut scan = Scan::default();
     let (mut found, mut physical) = (Vec::new(), Vec::new());
-    for outcome in search(&args.paths, &media_options(args.follow_references)) {
+    for outcome in search(&args.paths, &search_options(args.follow_references, args.only)) {
         match outcome {
-            Outcome::Member(member) => found.extend(member.volumes()),
+            Outcome::Member(member) => found.push(*member),
             Outcome::Physical(one) => physical.push(*one),
             Outcome::NotAMember(reason) => {
                 let why = if reason.damaged { reason.worst() } else { PLAIN.into() };
@@ -92,12 +95,14 @@ pub(super) fn run(args: &ScanArgs, output: &Output) -> Result<Exit, Failure> {
             Outcome::Unopened { name, error } => scan.unopened.push(Named { name, reason: error.to_string() }),
         }
     }
+    scan.notes = settle(&mut found).iter().map(ToString::to_string).collect();
+    let mut found: Vec<Found> = found.into_iter().flat_map(Found::volumes).collect();
     let serials = Serials::parse(&args.serial).and_then(|serials| serials.tell(&mut found));
     serials.map_err(|error| Failure::new(Exit::Usage, error))?;
     let layers = Layers::on(found.clone(), physical, &OpenOptions::default());
     scan.arrays = group(found).into_iter().map(describe).collect();
     scan.layers = tree::lines(&layers);
-    scan.notes = layers.notes().to_vec();
+    scan.notes.extend_from_slice(layers.notes());
     if tree::is_layered(&scan.layers) {
         scan.tree = tree::human(&layers);
     }

@@ -14,7 +14,9 @@ use raid_formats::record::{Role, Uuid};
 
 use super::meter::Meter;
 use super::name::path_of;
-use super::{Answer, ArrayState, Ask, Pass, PassKind, Refusal, RegionStatus, SlotState, SlotStatus, Status};
+use super::{
+    Answer, ArrayState, Ask, CheckStatus, Pass, PassKind, Refusal, RegionStatus, SlotState, SlotStatus, Status, Whom,
+};
 use crate::create::lost;
 use crate::discover::Found;
 use crate::host::Running;
@@ -26,8 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The tool's exit codes that a refusal can have.
-const USAGE: u8 = 2;
-const REFUSED: u8 = 3;
+pub(super) const USAGE: u8 = 2;
+pub(super) const REFUSED: u8 = 3;
 const BAD_INPUT: u8 = 4;
 const IO: u8 = 5;
 
@@ -77,6 +79,9 @@ struct Inside {
     /// The most that was left of the pass under way.
     total_bytes: u64,
     paused: bool,
+    check_meter: Meter,
+    /// Of the check under way, or the last one.
+    repair: Option<Whom>,
     /// While clients are at work, and at most.
     limits: (Option<u64>, Option<u64>),
 }
@@ -87,7 +92,15 @@ impl Desk {
     /// # Errors
     /// No thread.
     pub fn new(running: Arc<Running>, about: About, held: Vec<Option<Held>>) -> std::io::Result<Self> {
-        let mut inside = Inside { held, meter: Meter::default(), total_bytes: 0, paused: false, limits: (None, None) };
+        let mut inside = Inside {
+            held,
+            meter: Meter::default(),
+            total_bytes: 0,
+            paused: running.is_held(),
+            check_meter: Meter::default(),
+            repair: None,
+            limits: (None, None),
+        };
         inside.look(&running);
         let inside = Arc::new(Mutex::new(inside));
         let (stop, stopped) = channel();
@@ -100,6 +113,9 @@ impl Desk {
 
     /// Does what is asked.
     pub fn ask(&self, ask: &Ask) -> Answer {
+        if let Ask::Findings { from } = ask {
+            return Answer::Found { findings: self.findings(*from) };
+        }
         match self.obey(ask) {
             Ok(note) => Answer::Done(Box::new(Status { note, ..self.status() })),
             Err(refusal) => Answer::Refused(refusal),
@@ -112,11 +128,14 @@ impl Desk {
             return Ok(None);
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(done) = self.obey_check(ask) {
+            return done.map(|()| None);
+        }
         if !self.running.is_redundant() {
             return Err(Refusal::new(REFUSED, "an array without redundancy can do without none of its members"));
         }
         match ask {
-            Ask::Status => {}
+            Ask::Status | Ask::Check { .. } | Ask::StopCheck | Ask::Findings { .. } => {}
             Ask::Fail { slot } => self.fail(Member(*slot))?,
             Ask::Remove { slot } => self.remove(Member(*slot))?,
             Ask::Add { member, slot, force, whole } => return self.add(member, *slot, *force, *whole),
@@ -220,7 +239,7 @@ impl Desk {
     fn own(&self, name: &str, media: &SharedMedia) -> Option<Option<Member>> {
         let found = Found::inspect(name, media.clone()).ok()?;
         let record = Claimant::record(&found);
-        if !found.others().is_empty() || record.array != self.about.uuid {
+        if found.others().next().is_some() || record.array != self.about.uuid {
             return None;
         }
         Some(match record.role {
@@ -258,6 +277,19 @@ impl Desk {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) const fn running(&self) -> &Arc<Running> {
+        &self.running
+    }
+
+    /// Begins with a check, and remembers what it was to do if it began.
+    pub(super) fn note_repair<E>(&self, begin: impl FnOnce() -> Result<(), E>, repair: Option<Whom>) -> Result<(), E> {
+        let mut inside = self.inside();
+        begin()?;
+        inside.repair = repair;
+        inside.check_meter.rest();
+        Ok(())
+    }
+
     /// How the array is.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -284,6 +316,7 @@ impl Desk {
                 region_bytes: self.running.region_bytes(),
             },
             pass: inside.pass(&self.running),
+            check: inside.check(&self.running),
             unhealed_rows: self.running.unhealed_rows(),
             note: None,
         }
@@ -320,6 +353,19 @@ impl Inside {
                 self.meter.rest();
             }
         }
+        match running.left_to_check_bytes() {
+            Some(left) if !self.paused => self.check_meter.look(Instant::now(), left),
+            _ => self.check_meter.rest(),
+        }
+    }
+
+    fn check(&self, running: &Running) -> Option<CheckStatus> {
+        let status = CheckStatus::new(running, &running.checks(), self.repair)?;
+        let (bytes_per_s, left_s) = match status.running {
+            true => (self.check_meter.rate(), self.check_meter.left_s()),
+            false => (None, None),
+        };
+        Some(CheckStatus { paused: status.running && running.is_check_held(), bytes_per_s, left_s, ..status })
     }
 
     fn pass(&self, running: &Running) -> Option<Pass> {

@@ -30,14 +30,14 @@ impl Found {
             }
         }
         let meta = Meta::Dm { block, beside };
-        Ok(Self { name: name.to_owned(), media, meta, record, others: Vec::new(), notes: Vec::new() })
+        Ok(Self { name: name.to_owned(), media, meta, record, others: Vec::new(), label: None, notes: Vec::new() })
     }
 
     /// A member that something else told of: it keeps no record. What is `doubted` is not read from it.
     #[must_use]
     pub fn told(name: &str, media: SharedMedia, record: Record, doubted: Vec<Extent>) -> Self {
         let meta = Meta::Told { doubted };
-        Self { name: name.to_owned(), media, meta, record, others: Vec::new(), notes: Vec::new() }
+        Self { name: name.to_owned(), media, meta, record, others: Vec::new(), label: None, notes: Vec::new() }
     }
 
     /// The same member, read last.

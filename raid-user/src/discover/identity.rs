@@ -268,7 +268,7 @@ impl Found {
         if let Some(record) = own(self.record.array) {
             self.record = *record;
         }
-        for other in &mut self.others {
+        for (_, other) in &mut self.others {
             if let Some(record) = own(other.array) {
                 *other = *record;
             }

@@ -16,8 +16,13 @@ use super::memory::Heap;
 pub(super) const ROW_BYTES: usize = ROW_LEN * 512;
 
 /// A row of one member, aligned for vector instructions and for devices.
-#[repr(align(4096))]
+///
+/// Not to pages: rows that all began on one would lie on the same few sets of the caches, and a wide stripe would push itself out.
+/// With its lock a row is 512 bytes longer than a page, so that each begins that much further on than the one before.
+#[repr(align(512))]
 pub(super) struct Row(pub(super) [u8; ROW_BYTES]);
+
+const _: () = assert!(size_of::<Mutex<Row>>() == ROW_BYTES + 512);
 
 /// All slots' rows.
 pub(super) struct Buffers {

@@ -11,13 +11,16 @@ mod checks;
 mod compute;
 mod inner;
 mod jobs;
+pub mod look;
 pub mod md_store;
 pub(crate) mod memory;
 mod observe;
 mod running;
 mod seats;
 pub mod start;
+mod start_error;
 
 pub use checks::Checks;
 pub use observe::Regions;
 pub use running::{Running, Tuning};
+pub use start_error::StartError;

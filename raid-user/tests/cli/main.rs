@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
 
 mod bad_input;
+mod check;
+mod conflicts;
 mod create;
 mod explain;
 mod output;
@@ -60,7 +62,8 @@ impl Folder {
             Command::new(env!("CARGO_BIN_EXE_raid")).args(arguments).current_dir(self.path()).output().unwrap();
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        let text = !arguments.contains(&"--json") && arguments[0] != "cat";
+        // `identify` is for other programs' eyes, too: one line each, however long.
+        let text = !arguments.contains(&"--json") && !["cat", "identify"].contains(&arguments[0]);
         for line in stdout.lines().filter(|_| text).chain(stderr.lines()) {
             assert!(line.chars().count() <= 80, "{arguments:?} prints {} columns: {line}", line.chars().count());
         }
@@ -84,7 +87,7 @@ fn every_verb_has_help_that_fits() {
     assert_eq!(help.code, 0);
     assert!(help.stdout.contains("Exit codes:"));
     let verbs = "scan examine explain map create serve status \
-                 add fail remove rebuild pause resume limit copy cat compare demo completions man";
+                 add fail remove rebuild check repair pause resume limit copy cat compare demo completions man";
     for verb in verbs.split(' ') {
         assert!(help.stdout.contains(verb), "{verb}");
         assert_eq!(folder.raid(&[verb, "--help"]).code, 0);

@@ -196,7 +196,7 @@ pub(super) const MUTANTS: [Mutant; 21] = [
     mutant(
         "write-not-counted",
         "raid-core/src/stripe/advance.rs",
-        r"            job.counted = true;
+        r"            counted = true;
 ",
         "",
         Caught,

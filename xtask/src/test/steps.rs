@@ -93,7 +93,7 @@ fn fuzz_briefly() -> Result<Counts> {
     }
     let mut counts = Counts::default();
     for target in fuzz::targets()? {
-        counts += match fuzz::run(Some(&target), FUZZ_SECONDS) {
+        counts += match fuzz::run(Some(&target), FUZZ_SECONDS, fuzz::SAME_WALK) {
             Ok(()) => Counts::pass(),
             Err(error) => {
                 println!("error: {error:#}");

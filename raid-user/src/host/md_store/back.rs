@@ -13,9 +13,10 @@ use raid_formats::md::{self, Bitmap, RegionBits, Superblock, Version};
 use raid_formats::record::{Record, Role, WriteLog};
 
 use super::disk::{self, BitmapArea, Disk, First, HEADER_BYTES};
-use super::{MdStore, Shared, absent, start};
+use super::{MdStore, Shared, absent};
 use crate::discover::{Found, MediaSource};
 use crate::host::start::Slot;
+use crate::host::start_error::check_block;
 use crate::media::{Media as _, SharedMedia, SharedMediaMut};
 
 /// What of a living member is the array's.
@@ -37,7 +38,7 @@ impl MdStore {
         if shared.said.lives(member) {
             return refused(format!("slot {member} is not free"));
         }
-        start::check_block(&media).map_err(disk::other)?;
+        check_block(&media).map_err(disk::other)?;
         let like = self.like(&shared).ok_or_else(|| absent(member))?;
         let Some(regions) = &self.regions else { return refused("without a bitmap nobody knows what it lacks") };
         let found = Found::inspect(&media.describe(), media.clone() as SharedMedia);

@@ -33,9 +33,11 @@ use raid_formats::record::{Role, Sync, Uuid};
 
 use disk::{BitmapArea, Disk, First, HEADER_BYTES};
 use said::Said;
-pub use start::{StartError, md_start, md_start_on};
+pub use start::{md_start, md_start_on};
 
 use super::start::{Slot, Stopped, Store};
+pub use super::start_error::StartError;
+use super::start_error::check_block;
 use crate::media::SharedMediaMut;
 
 /// Words of 64 regions that are written at once: with a bit for a region, 512 bytes.
@@ -195,7 +197,7 @@ impl Store for MdStore {
         if shared.said.lives(member) {
             return Err(io::Error::other(format!("slot {member} is not free")));
         }
-        start::check_block(&media).map_err(disk::other)?;
+        check_block(&media).map_err(disk::other)?;
         let mut living = (0..).take(self.disks.len()).map(Member).filter(|other| shared.said.lives(*other));
         let like = living.find_map(|other| {
             let image = |disk: &mut Disk| Ok((disk.block.clone(), disk.version, disk.image(), disk.medium()));

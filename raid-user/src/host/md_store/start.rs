@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fmt;
 use std::sync::Mutex;
 
 use raid_core::health::{Event, Health};
@@ -20,64 +19,14 @@ use raid_formats::record::{Format, Role, Sync, WriteLog};
 use super::disk::{self, BitmapArea, Disk, HEADER_BYTES};
 use super::said::Said;
 use super::{MdStore, PAGE_WORDS, Shared, tears};
-use crate::array::{Judged, OpenError, OpenOptions, judge_missing, missing, verdicts, with_run, with_superblock};
-use crate::discover::{Found, NoMember};
+use crate::array::{Judged, OpenOptions, judge_missing, missing, verdicts, with_run, with_superblock};
+use crate::discover::Found;
 use crate::host::start::{Slot, Start};
-use crate::media::{self, Media, MediaSpec, SharedMedia, SharedMediaMut};
+use crate::host::start_error::{StartError, check_block, not_yet};
+use crate::media::{self, Media as _, MediaSpec, SharedMedia, SharedMediaMut};
 
 /// Working space for reading a bitmap.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// Runs in doubt that a message lists.
-const RUNS_LISTED: usize = 8;
-
-/// Why an array is not run. Nothing was written.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// It cannot even be opened for reading.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// A member cannot be opened for writing.
-    #[error(transparent)]
-    Media(#[from] media::OpenError),
-    /// A member is none any more, now that it is locked.
-    #[error("{0}")]
-    Gone(NoMember),
-    /// It can be read, but a write would spoil something that is not kept up to date yet.
-    #[error("{0}: not yet; it can be opened read-only")]
-    NotYet(String),
-    /// Members of one array contradict each other.
-    #[error("{0}")]
-    Contradiction(String),
-    /// Parity is in doubt and a member is missing: what it held there cannot be known.
-    #[error("not stopped cleanly and degraded: {}; read-only, what parity would have to recover there gives errors; \
-             --trust-dirty-parity believes it, and can serve wrong bytes there", doubted(.0))]
-    DirtyDegraded(Vec<Extent>),
-}
-
-/// Runs of member sectors in words.
-fn doubted(runs: &[Extent]) -> String {
-    let sectors: u64 = runs.iter().map(|run| run.len.0).sum();
-    let list: Vec<String> = runs
-        .iter()
-        .take(RUNS_LISTED)
-        .map(|run| format!("{}-{}", run.at.0, run.at.0.saturating_add(run.len.0).saturating_sub(1)))
-        .collect();
-    let more =
-        if runs.len() > RUNS_LISTED { format!(" and {} more runs", runs.len() - RUNS_LISTED) } else { String::new() };
-    format!("{sectors} sectors of each member are in doubt ({}{more})", list.join(", "))
-}
-
-fn not_yet<T>(what: impl fmt::Display) -> Result<T, StartError> {
-    Err(StartError::NotYet(what.to_string()))
-}
-
-/// Refuses blocks of another size than 512 bytes: a band of a row can be one sector.
-pub(super) fn check_block(media: &SharedMediaMut) -> Result<(), StartError> {
-    match media.block_bytes() {
-        512 => Ok(()),
-        other => not_yet(format!("{}: blocks of {other} bytes", media.describe())),
-    }
-}
 
 /// Makes the array of these members ready to run. The members that serve are opened for writing, locked, and read again.
 ///

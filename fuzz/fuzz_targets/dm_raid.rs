@@ -1,0 +1,4 @@
+//! See `raid_testkit::fuzz_bodies::dm_raid`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| raid_testkit::fuzz_bodies::dm_raid(data));
