@@ -1,5 +1,6 @@
 //! Where a running array is administered: what may be done to it, and how it is.
 
+use std::io::ErrorKind;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -20,7 +21,7 @@ use super::{
 use crate::create::lost;
 use crate::discover::Found;
 use crate::host::Running;
-use crate::media::{Media as _, MediaSpec, SharedMedia, open_mut};
+use crate::media::{Media as _, MediaSpec, SharedMedia, SharedMediaMut, open_mut};
 
 /// How often it is looked how far the work in the background is.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -206,12 +207,22 @@ impl Desk {
         }
         let none = || Refusal::new(REFUSED, "no slot is empty: there is nothing that a new member could do");
         let first = missing.iter().next().ok_or_else(none)?;
-        let spec = MediaSpec::parse(name.as_ref()).map_err(|error| bad(&error))?;
-        let media = open_mut(&spec).map_err(|error| Refusal::new(IO, error))?.media;
-        let own = self.own(name, &(media.clone() as SharedMedia));
-        if own.is_none() {
-            Self::check_loss(name, &(media.clone() as SharedMedia), force)?;
-        }
+        let path = path_of(name);
+        let is_it = |media: &SharedMediaMut| path.is_some() && path_of(&media.describe()) == path;
+        let held = self.running.held().into_iter().find(is_it);
+        let (media, own) = match held {
+            // A disk of the container that has parts of other volumes: they stay.
+            Some(media) => (media, None),
+            None => {
+                let spec = MediaSpec::parse(name.as_ref()).map_err(|error| bad(&error))?;
+                let media = open_mut(&spec).map_err(|error| Refusal::new(IO, error))?.media;
+                let own = self.own(name, &(media.clone() as SharedMedia));
+                if own.is_none() {
+                    Self::check_loss(name, &(media.clone() as SharedMedia), force)?;
+                }
+                (media, own)
+            }
+        };
         let before = own.flatten().filter(|slot| missing.contains(*slot));
         let member = slot.map(Member).or(before).unwrap_or(first);
         let was = format!("{name}: was in slot {member} before");
@@ -226,7 +237,9 @@ impl Desk {
             Some(Ok(())) => Some(format!("{was}, and gets only what it missed")),
             other => {
                 self.running.add(member, media).map_err(|error| bad(&format!("{name}: {error}")))?;
-                other.and_then(Result::err).map(|why| format!("{was}, and is filled from the start: {why}"))
+                // A format that never says what a member knew is no news.
+                let news = other.and_then(Result::err).filter(|why| why.kind() != ErrorKind::Unsupported);
+                news.map(|why| format!("{was}, and is filled from the start: {why}"))
             }
         };
         if let Some(place) = self.inside().held.get_mut(usize::from(member.0)) {

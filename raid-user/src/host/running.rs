@@ -193,6 +193,12 @@ impl Running {
         io::Error::other(why)
     }
 
+    /// Media that the format keeps up to date without their being members; each can be [added](Self::add).
+    #[must_use]
+    pub fn held(&self) -> Vec<SharedMediaMut> {
+        self.inner.store.held()
+    }
+
     /// Stops recovery in moments, with its marks durable; it goes on with [`resume`](Self::resume), or with the next start.
     pub fn pause(&self) {
         engine::pause(&*self.inner);

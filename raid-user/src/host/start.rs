@@ -94,6 +94,11 @@ pub trait Store: Send + Sync {
         let _ = member;
     }
 
+    /// Media that are kept up to date without being members: they have parts of other volumes. Each may be [admitted](Self::admit).
+    fn held(&self) -> Vec<SharedMediaMut> {
+        Vec::new()
+    }
+
     /// Lets go of the medium of a member that is out. False, and nothing is done, as long as the store has not heard that it is.
     fn release(&self, member: Member) -> bool;
 
