@@ -31,7 +31,7 @@ const fn step(name: &'static str, quick: bool, what: &'static str, run: fn() -> 
 }
 
 /// All steps, the cheap ones first.
-pub(super) const STEPS: [Step; 17] = [
+pub(super) const STEPS: [Step; 18] = [
     step("tools", false, "programs that tests use as peers", tools_for_tests),
     step("fmt", true, "the format of the code", fmt),
     step("tidy", true, "the house rules", || tidy::run().map(|()| Counts::pass())),
