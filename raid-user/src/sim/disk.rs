@@ -318,6 +318,15 @@ mod tests {
     }
 
     #[test]
+    fn a_write_that_goes_astray_leaves_what_was_there_and_spoils_what_it_meets() {
+        let mut disk = Disk::new(4, |at| at as Value);
+        disk.write_astray(Astray::Lost, 0, &[10]);
+        disk.write_astray(Astray::To(2), 1, &[11, 12]);
+        assert_eq!(disk.read(0, 4), Some([0, 1, 2, 12].as_slice()), "sector 2 was to be written anyway");
+        assert_eq!(disk.missed, [(0, 10), (1, 11), (2, 12), (3, 3)]);
+    }
+
+    #[test]
     fn the_cache_arrives_in_any_combination() {
         let outcomes: BTreeSet<Vec<Value>> = (0..64)
             .map(|seed| {
