@@ -136,6 +136,12 @@ impl Checking {
         self.tally
     }
 
+    /// True if the host paused it; rows under way may still come in.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        self.held
+    }
+
     /// True if the host paused it and no row is under way.
     #[must_use]
     pub const fn is_paused(&self) -> bool {

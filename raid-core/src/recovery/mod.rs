@@ -188,6 +188,12 @@ impl Recovery {
         self.state == State::Resting && self.doubt.is_none() && !self.targets.iter().flatten().any(filled)
     }
 
+    /// True if the host paused it; rows under way may still come in.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        self.held
+    }
+
     /// True if the host paused it, and nothing is under way any more.
     #[must_use]
     pub fn is_paused(&self) -> bool {

@@ -64,6 +64,29 @@ enum DirtyRows {
     Runs(Vec<Extent>),
 }
 
+impl DirtyRows {
+    /// The same as runs; the last may reach past the end.
+    fn runs(&self) -> Vec<Extent> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::From(at) => vec![Extent { at: *at, len: Sectors(u64::MAX.saturating_sub(at.0)) }],
+            Self::Runs(runs) => runs.clone(),
+        }
+    }
+}
+
+/// What is read in a slot, by whoever reads members without the array.
+pub(crate) struct Part {
+    pub(crate) media: SharedMedia,
+    /// Where its data start on the medium.
+    pub(crate) data_at: Sector,
+    /// Trusted data; `None` for all.
+    pub(crate) mark: Option<Sectors>,
+    pub(crate) write_mostly: bool,
+    /// Runs of the medium that are not to be believed.
+    pub(crate) bad: Vec<Extent>,
+}
+
 impl Array {
     /// The array's identity.
     #[must_use]
@@ -106,6 +129,19 @@ impl Array {
     pub fn rebuilding(&self) -> Columns {
         let in_part = |slot: &&Option<Slot>| slot.as_ref().is_some_and(|slot| slot.mark.is_some());
         (0..).zip(&self.slots).filter(|(_, slot)| in_part(slot)).map(|(slot, _)| Member(slot)).collect()
+    }
+
+    /// The slots, as they are before a reshape; what was replayed lies over the media.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Option<Part>> {
+        self.slots.iter().map(|slot| {
+            slot.as_ref().map(|slot| Part {
+                media: slot.media.clone(),
+                data_at: slot.data_at[Side::Old as usize],
+                mark: slot.mark,
+                write_mostly: slot.write_mostly,
+                bad: slot.bad.clone(),
+            })
+        })
     }
 
     /// Identities of the members' media, as far as they have one.

@@ -24,7 +24,29 @@ impl Array {
     /// # Errors
     /// [`OpenError`]; nothing was written, and nothing is half open.
     pub fn open(found: Vec<Found>, options: &OpenOptions) -> Result<Self, OpenError> {
+        Self::of(&Judged::new(found, options)?, options)
+    }
+
+    /// The same, with the rows whose redundancy a resync would have to put in order first: runs of sectors, eight to a row.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn open_with_doubt(found: Vec<Found>, options: &OpenOptions) -> Result<(Self, Vec<Extent>), OpenError> {
         let judged = Judged::new(found, options)?;
+        let array = Self::of(&judged, options)?;
+        let copies = array.layouts.geometry(Side::Old).stripe(raid_core::StripeNo(0)).is_none();
+        let rows = match judged.lead().sync {
+            // Copies that differ are read all the same, from the first: reading knows no doubt of them.
+            Sync::DirtyFrom(from) if copies => judged.dirty_rows(from)?,
+            _ => {
+                let runs = array.doubt.runs();
+                return Ok((array, runs));
+            }
+        };
+        Ok((array, rows.runs()))
+    }
+
+    fn of(judged: &Judged, options: &OpenOptions) -> Result<Self, OpenError> {
         let mut warnings = judged.warnings();
         let slots = judged.slots(&mut warnings)?;
         let layouts = judged.layouts(&slots, options)?;
@@ -37,12 +59,12 @@ impl Array {
         let (size, record) = (layouts.array_size(), *judged.lead());
         let ops = raid_core::parity::detect();
         let mut array = Self { layouts, slots, doubt: DirtyRows::Nothing, ops, size, record, warnings };
-        array.doubt = match array.replay_ppl(&judged, options)? {
+        array.doubt = match array.replay_ppl(judged, options)? {
             Some(rows) => rows,
             None => judged.doubt(&array.layouts, missing, options, &mut array.warnings)?,
         };
         if !options.ignore_journal {
-            array.replay_of(&judged)?;
+            array.replay_of(judged)?;
         }
         Ok(array)
     }

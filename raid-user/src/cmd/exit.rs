@@ -8,7 +8,7 @@ use std::fmt;
 pub(super) enum Exit {
     /// It worked.
     Ok = 0,
-    /// The answer is no: nothing found, the two differ, nobody runs the array, or it was stopped before the end.
+    /// The answer is no: nothing found, the two differ, redundancy does not fit, nobody runs the array, or it was stopped before the end.
     No = 1,
     /// The command line is wrong.
     Usage = 2,
@@ -18,7 +18,7 @@ pub(super) enum Exit {
     BadInput = 4,
     /// Reading or writing failed.
     Io = 5,
-    /// It worked but for ranges that could not be read, or put in order.
+    /// It worked but for ranges that could not be read, put in order or compared.
     Incomplete = 6,
 }
 
@@ -30,7 +30,7 @@ pub(super) const EXIT_CODES: &str = "Exit codes:
   3  refused: the array cannot be opened safely as asked
   4  a named file is not what it must be
   5  reading or writing failed
-  6  copied, or put in order, but for ranges that could not be read";
+  6  copied, put in order or compared, but for ranges that could not be";
 
 /// Why a verb ends early.
 #[derive(Debug)]

@@ -68,25 +68,33 @@ struct WhichArgs {
 
 /// Whether to wait.
 #[derive(Args, Clone, Debug)]
-struct WaitArgs {
+pub(super) struct WaitArgs {
     /// Where a server runs the array, do not wait until it is through
     #[arg(long)]
-    no_wait: bool,
+    pub(super) no_wait: bool,
     /// Tell progress also where stderr is no terminal, in lines
     #[arg(long)]
-    progress: bool,
+    pub(super) progress: bool,
 }
 
 impl WhichArgs {
     fn slot(&self, status: &Status) -> Result<u8, Failure> {
         let Some(member) = &self.member else { return Ok(self.slot.unwrap_or(u8::MAX)) };
-        let path = path_of(member);
-        let same = |slot: &&crate::control::SlotStatus| {
-            slot.member.as_ref() == Some(member) || (path.is_some() && slot.path == path)
-        };
-        let found = status.slots.iter().find(same).map(|slot| slot.slot);
-        found.ok_or_else(|| Failure::new(Exit::Usage, format!("{member}: is in no slot of this array")))
+        slot_of(member, status)
     }
+}
+
+/// The slot that a member is in, by its name.
+///
+/// # Errors
+/// It is in none.
+pub(super) fn slot_of(member: &str, status: &Status) -> Result<u8, Failure> {
+    let path = path_of(member);
+    let same = |slot: &&crate::control::SlotStatus| {
+        slot.member.as_deref() == Some(member) || (path.is_some() && slot.path == path)
+    };
+    let found = status.slots.iter().find(same).map(|slot| slot.slot);
+    found.ok_or_else(|| Failure::new(Exit::Usage, format!("{member}: is in no slot of this array")))
 }
 
 /// Runs `raid add`.

@@ -1,5 +1,6 @@
 //! The `raid` tool: one file a verb. Text for people fits 80 columns, `--json` gives one document with a versioned schema.
 
+mod check;
 mod copy;
 mod create;
 mod demo;
@@ -88,6 +89,10 @@ enum Verb {
     Remove(member::RemoveArgs),
     /// Put an array in order: resync, fill members in the making
     Rebuild(member::RebuildArgs),
+    /// Compare redundancy with the data, and name what is wrong
+    Check(check::CheckArgs),
+    /// Rewrite what a check proves wrong
+    Repair(check::RepairArgs),
     /// Let the work in the background of a running array rest
     Pause(pass::PassArgs),
     /// Let it go on
@@ -169,6 +174,8 @@ fn run(verb: &Verb, output: &Output) -> Result<Exit, Failure> {
         Verb::Fail(args) => member::fail(args, output),
         Verb::Remove(args) => member::remove(args, output),
         Verb::Rebuild(args) => member::rebuild(args, output),
+        Verb::Check(args) => check::check(args, output),
+        Verb::Repair(args) => check::repair(args, output),
         Verb::Pause(args) => pass::pause(args, output),
         Verb::Resume(args) => pass::resume(args, output),
         Verb::Limit(args) => pass::limit(args, output),

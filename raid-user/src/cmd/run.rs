@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use raid_core::health::Epoch;
 use raid_formats::assemble::Claimant;
 use raid_formats::record::{Record, Uuid};
 
@@ -12,8 +13,7 @@ use super::output::Output;
 use super::text;
 use crate::control::{self, About, Desk, Held, Server, socket_of};
 use crate::discover::Found;
-use crate::host::md_store::{StartError, md_start};
-use crate::host::{Running, Tuning};
+use crate::host::{Running, StartError, Tuning, start_array};
 use crate::media::OpenError as MediaError;
 
 /// A running array.
@@ -23,6 +23,8 @@ pub(super) struct Run {
     /// What it is called.
     pub(super) about: About,
     held: Vec<Option<Held>>,
+    /// Of its members, when it was started.
+    epoch: Epoch,
 }
 
 impl Run {
@@ -33,14 +35,15 @@ impl Run {
     pub(super) fn start(args: &OpenArgs, tuning: &Tuning, output: &Output) -> Result<Self, Failure> {
         // As a reader first: what is refused or warned of is so in the same words.
         drop(args.open(output)?);
-        let found = args.group(&Output { quiet: true, ..*output })?;
+        let (found, all) = args.group_beside(&Output { quiet: true, ..*output })?;
         let record = found.first().map(|found| *found.record());
         let record = record.ok_or_else(|| refused(crate::array::OpenError::NoMember))?;
-        let start = md_start(found, &args.options()).map_err(|error| unstarted(error, &args.members))?;
+        let start = start_array(found, &all, &args.options()).map_err(|error| unstarted(error, &args.members))?;
         let held =
             start.slots.iter().map(|slot| slot.media.as_ref().map(|media| Held::new(&media.describe()))).collect();
+        let epoch = start.health.epoch();
         let running = Running::start(start, tuning).map_err(|error| Failure::new(Exit::Io, error))?;
-        Ok(Self { running: Arc::new(running), about: about(&record), held })
+        Ok(Self { running: Arc::new(running), about: about(&record), held, epoch })
     }
 
     /// Lets it be administered: at `control`, or where its identity is looked for.
@@ -63,13 +66,17 @@ impl Run {
         Ok(Administered { desk, server })
     }
 
-    /// Stops it in order. True if the members say "clean".
+    /// Stops it in order. True if the members say "clean". If nothing happened that metadata tell of, they are left as they are, and
+    /// it is true.
     ///
     /// # Errors
     /// What could not be written at the end.
     pub(super) fn stop(self) -> Result<bool, Failure> {
         let running = Arc::into_inner(self.running);
         let running = running.ok_or_else(|| Failure::new(Exit::Io, "the array is still in use; it was not stopped"))?;
+        if running.is_untouched() && running.health().epoch() == self.epoch {
+            return Ok(true);
+        }
         running.stop().map_err(|error| Failure::new(Exit::Io, format!("stopping the array: {error}")))
     }
 }
@@ -91,7 +98,7 @@ pub(super) fn place(array: Uuid) -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::new(Exit::Io, format!("control socket: {error}; --control PATH names one")))
 }
 
-fn about(record: &Record) -> About {
+pub(super) fn about(record: &Record) -> About {
     let description = format!("{} {}", record.format.name(), text::shape(&record.shape));
     About { uuid: record.array, name: record.name.to_string(), description, uri: None }
 }
@@ -111,7 +118,7 @@ fn unstarted(error: StartError, members: &[String]) -> Failure {
         StartError::Contradiction(_) => {
             Failure::new(Exit::BadInput, format!("{error}\nWhat each member says: {}", explain()))
         }
-        StartError::DirtyDegraded(_) => Failure::new(Exit::Refused, error),
+        StartError::DirtyDegraded(_) | StartError::NotGiven(_) => Failure::new(Exit::Refused, error),
     }
 }
 

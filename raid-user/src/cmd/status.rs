@@ -81,16 +81,7 @@ fn human(status: &Status) -> String {
         let _ = writeln!(out, "{}", text::wrap("regions    ", &line));
     }
     if let Some(pass) = &status.pass {
-        let percent = u128::from(pass.done_bytes) * 100 / u128::from(pass.total_bytes.max(1));
-        let mut line = format!("{percent}%  {} of {}", text::size(pass.done_bytes), text::size(pass.total_bytes));
-        match (pass.bytes_per_s, pass.left_s) {
-            (Some(rate), Some(left)) => {
-                let left = humantime::format_duration(Duration::from_secs(left));
-                let _ = write!(line, "  {}/s  {left} left", text::size(rate));
-            }
-            _ if pass.paused => line += "  paused; `raid resume` goes on",
-            _ => line += "  time left not known yet",
-        }
+        let line = progress((pass.done_bytes, pass.total_bytes), (pass.bytes_per_s, pass.left_s), pass.paused);
         let _ = writeln!(out, "{}", text::wrap(&format!("{:<11}", pass.kind.word()), &line));
     }
     let limits = status.pass.as_ref().map_or((None, None), |pass| (pass.busy_bytes_per_s, pass.max_bytes_per_s));
@@ -99,9 +90,42 @@ fn human(status: &Status) -> String {
             let _ = writeln!(out, "{}", text::wrap("limit      ", &format!("{}/s {what}", text::size(limit))));
         }
     }
+    if let Some(check) = &status.check {
+        let word = if check.repair.is_some() { "repair" } else { "check" };
+        let mut line = match check.running {
+            true => progress((check.done_bytes, check.total_bytes), (check.bytes_per_s, check.left_s), check.paused),
+            false if check.done_bytes < check.total_bytes => {
+                format!("called off after {} of {}", text::size(check.done_bytes), text::size(check.total_bytes))
+            }
+            false => format!("{} of each member", text::size(check.done_bytes)),
+        };
+        let found = check.findings + check.unlisted;
+        let _ = match (found, check.mended) {
+            (0, _) => write!(line, "; nothing wrong found"),
+            (found, 0) => write!(line, "; {found} places wrong; `raid check --last` lists them"),
+            (found, mended) => {
+                write!(line, "; {found} places wrong, {mended} repaired; `raid check --last` lists them")
+            }
+        };
+        let _ = writeln!(out, "{}", text::wrap(&format!("{word:<11}"), &line));
+    }
     if status.unhealed_rows > 0 {
         let line = format!("{} rows could not be put in order", status.unhealed_rows);
         let _ = writeln!(out, "{}", text::wrap("trouble    ", &line));
     }
     out
+}
+
+fn progress((done, total): (u64, u64), (rate, left): (Option<u64>, Option<u64>), paused: bool) -> String {
+    let percent = u128::from(done) * 100 / u128::from(total.max(1));
+    let mut line = format!("{percent}%  {} of {}", text::size(done), text::size(total));
+    match (rate, left) {
+        (Some(rate), Some(left)) => {
+            let left = humantime::format_duration(Duration::from_secs(left));
+            let _ = write!(line, "  {}/s  {left} left", text::size(rate));
+        }
+        _ if paused => line += "  paused; `raid resume` goes on",
+        _ => line += "  time left not known yet",
+    }
+    line
 }

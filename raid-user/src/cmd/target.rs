@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
+use raid_formats::assemble::Claimant as _;
 use raid_formats::record::Uuid;
 
 use super::exit::{Exit, Failure};
 use super::open::OpenArgs;
 use super::output::Output;
-use super::run::{Administered, Run, identity, place};
-use crate::control::{Answer, Ask, Client, ClientError, Refusal, Status};
+use super::run::{Administered, Run, about, identity, place};
+use crate::control::{Answer, Ask, Client, ClientError, Desk, FindingStatus, Held, Refusal, Status};
 use crate::host::Tuning;
+use crate::host::look::{LookError, look};
 use crate::transfer::Progress;
 use crate::transfer::bar::{Bar, Show};
 
@@ -43,6 +45,8 @@ pub(super) enum Handle {
     Remote(Client),
     /// It is run here until the verb is done.
     Own(Box<Own>),
+    /// It is run here to be looked at: nothing is written.
+    Look(Box<Desk>),
 }
 
 pub(super) struct Own {
@@ -92,12 +96,46 @@ impl TargetArgs {
     /// # Errors
     /// As [`running`](Self::running) and [`Run::start`].
     pub(super) fn handle(&self, output: &Output) -> Result<Handle, Failure> {
+        self.handle_with(&Tuning::default(), output)
+    }
+
+    /// The array that somebody runs; or run here, but nothing is put in order without being asked for.
+    ///
+    /// # Errors
+    /// As [`handle`](Self::handle).
+    pub(super) fn handle_as_it_is(&self, output: &Output) -> Result<Handle, Failure> {
+        self.handle_with(&Tuning { heals: false, ..Tuning::default() }, output)
+    }
+
+    fn handle_with(&self, tuning: &Tuning, output: &Output) -> Result<Handle, Failure> {
         if let Some(client) = self.running(output)? {
             return Ok(Handle::Remote(client));
         }
-        let run = Run::start(&self.open(), &Tuning::default(), output)?;
+        let run = Run::start(&self.open(), tuning, output)?;
         let administered = run.administer(None, None)?;
         Ok(Handle::Own(Box::new(Own { administered, run })))
+    }
+
+    /// The array that somebody runs; or run here, with its members opened for reading only.
+    ///
+    /// # Errors
+    /// As [`running`](Self::running); what cannot be looked at.
+    pub(super) fn look(&self, output: &Output) -> Result<Handle, Failure> {
+        if let Some(client) = self.running(output)? {
+            return Ok(Handle::Remote(client));
+        }
+        let open = self.open();
+        let found = open.group(output)?;
+        let record = found.first().map(|found| *found.record());
+        let record = record.ok_or_else(|| super::open::refused(crate::array::OpenError::NoMember))?;
+        let (running, warnings) = look(found, &open.options()).map_err(|error| match error {
+            LookError::Open(error) => super::open::refused(error),
+            LookError::NotYet(_) => Failure::new(Exit::Refused, error),
+            LookError::Io(error) => Failure::new(Exit::Io, error),
+        })?;
+        warnings.iter().for_each(|warning| output.warn(&warning.to_string()));
+        let held = running.names().map(|name| name.map(|name| Held::new(&name))).collect();
+        Ok(Handle::Look(Box::new(Desk::new(Arc::new(running), about(&record), held)?)))
     }
 }
 
@@ -109,16 +147,34 @@ impl Handle {
     pub(super) fn ask(&mut self, ask: &Ask) -> Result<Status, Failure> {
         match self {
             Self::Remote(client) => client.ask(ask).map_err(refused),
-            Self::Own(own) => match own.administered.desk.ask(ask) {
-                Answer::Done(status) => Ok(*status),
-                Answer::Refused(refusal) => Err(failure(&refusal)),
-            },
+            Self::Own(own) => answered(own.administered.desk.ask(ask)),
+            Self::Look(desk) => answered(desk.ask(ask)),
+        }
+    }
+
+    /// All that the check under way, or the last one, found.
+    ///
+    /// # Errors
+    /// The server went away.
+    pub(super) fn findings(&mut self) -> Result<Vec<FindingStatus>, Failure> {
+        let mut all = Vec::new();
+        loop {
+            let from = all.len() as u64;
+            let some = match self {
+                Self::Remote(client) => client.findings(from).map_err(refused)?,
+                Self::Own(own) => own.administered.desk.findings(from),
+                Self::Look(desk) => desk.findings(from),
+            };
+            if some.is_empty() {
+                return Ok(all);
+            }
+            all.extend(some);
         }
     }
 
     /// True if the array runs here, and only until the verb is done.
     pub(super) const fn is_own(&self) -> bool {
-        matches!(self, Self::Own(_))
+        !matches!(self, Self::Remote(_))
     }
 
     /// Waits until nothing goes on in the background, with a bar. False if a signal came first, or it is paused.
@@ -126,10 +182,7 @@ impl Handle {
     /// # Errors
     /// The server went away.
     pub(super) fn wait(&mut self, progress: bool, output: &Output) -> Result<bool, Failure> {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&interrupted);
-        ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst))
-            .map_err(|error| Failure::new(Exit::Io, error))?;
+        let interrupted = interruption()?;
         let mut bar: Option<Bar> = None;
         loop {
             let status = self.ask(&Ask::Status)?;
@@ -144,19 +197,59 @@ impl Handle {
         }
     }
 
+    /// Waits until no check is under way, with a bar. False if a signal came first, or it is paused; one that runs here is called off then.
+    ///
+    /// # Errors
+    /// The server went away.
+    pub(super) fn wait_for_check(&mut self, progress: bool, output: &Output) -> Result<bool, Failure> {
+        let interrupted = interruption()?;
+        let mut bar: Option<Bar> = None;
+        loop {
+            let Some(check) = self.ask(&Ask::Status)?.check.filter(|check| check.running) else {
+                return Ok(!interrupted.load(Ordering::SeqCst));
+            };
+            let stops = interrupted.load(Ordering::SeqCst);
+            if stops && self.is_own() {
+                self.ask(&Ask::StopCheck)?;
+            } else if stops || check.paused {
+                return Ok(false);
+            }
+            let show = Show::of(output.quiet, progress);
+            let bar = bar.get_or_insert_with(|| Bar::new(check.total_bytes, show));
+            bar.show(Progress { done_bytes: check.done_bytes, total_bytes: check.total_bytes });
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
     /// Lets go of the array; stops it, if it ran here. False if it ran here and is not in order yet.
     ///
     /// # Errors
     /// What could not be written at the end.
     pub(super) fn close(self) -> Result<bool, Failure> {
         match self {
-            Self::Remote(_) => Ok(true),
+            Self::Remote(_) | Self::Look(_) => Ok(true),
             Self::Own(own) => {
                 let Own { administered, run } = *own;
                 drop(administered);
                 run.stop()
             }
         }
+    }
+}
+
+/// A flag that Ctrl-C raises.
+fn interruption() -> Result<Arc<AtomicBool>, Failure> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst)).map_err(|error| Failure::new(Exit::Io, error))?;
+    Ok(interrupted)
+}
+
+fn answered(answer: Answer) -> Result<Status, Failure> {
+    match answer {
+        Answer::Done(status) => Ok(*status),
+        Answer::Refused(refusal) => Err(failure(&refusal)),
+        Answer::Found { .. } => Err(Failure::new(Exit::Io, "an answer to another question")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Answer, Ask, LINE_BYTES_MAX, Line, Refusal, Status, VERSION};
+use super::{Answer, Ask, FindingStatus, LINE_BYTES_MAX, Line, Refusal, Status, VERSION};
 
 /// How long a server may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,6 +29,9 @@ pub enum ClientError {
     /// It speaks nonsense.
     #[error("the server's answer makes no sense: {0}")]
     Nonsense(serde_json::Error),
+    /// It answers another question.
+    #[error("the server answers another question")]
+    Other,
 }
 
 impl Client {
@@ -54,6 +57,26 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn ask(&mut self, ask: &Ask) -> Result<Status, ClientError> {
+        match self.answer(ask)? {
+            Answer::Done(status) => Ok(*status),
+            Answer::Refused(refusal) => Err(ClientError::Refused(refusal)),
+            Answer::Found { .. } => Err(ClientError::Other),
+        }
+    }
+
+    /// What a check found, from that one on; nothing if that was all.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn findings(&mut self, from: u64) -> Result<Vec<FindingStatus>, ClientError> {
+        match self.answer(&Ask::Findings { from })? {
+            Answer::Found { findings } => Ok(findings),
+            Answer::Refused(refusal) => Err(ClientError::Refused(refusal)),
+            Answer::Done(_) => Err(ClientError::Other),
+        }
+    }
+
+    fn answer(&mut self, ask: &Ask) -> Result<Answer, ClientError> {
         let mut line = serde_json::to_vec(&Line { version: VERSION, body: ask }).map_err(ClientError::Nonsense)?;
         line.push(b'\n');
         self.0.get_mut().write_all(&line)?;
@@ -68,9 +91,6 @@ impl Client {
         if version != u64::from(VERSION) {
             return Err(ClientError::Version(u32::try_from(version).unwrap_or(u32::MAX)));
         }
-        match serde_json::from_value::<Line<Answer>>(value).map_err(ClientError::Nonsense)?.body {
-            Answer::Done(status) => Ok(*status),
-            Answer::Refused(refusal) => Err(ClientError::Refused(refusal)),
-        }
+        serde_json::from_value::<Line<Answer>>(value).map(|line| line.body).map_err(ClientError::Nonsense)
     }
 }

@@ -12,11 +12,13 @@ use raid_formats::record::Uuid;
 
 use super::meter::Meter;
 use super::name::path_of;
-use super::{Answer, ArrayState, Ask, Pass, PassKind, Refusal, RegionStatus, SlotState, SlotStatus, Status};
+use super::{
+    Answer, ArrayState, Ask, CheckStatus, Pass, PassKind, Refusal, RegionStatus, SlotState, SlotStatus, Status, Whom,
+};
 use crate::create::lost;
 use crate::discover::Found;
 use crate::host::Running;
-use crate::media::{Media as _, MediaSpec, SharedMedia, open_mut};
+use crate::media::{Media as _, MediaSpec, SharedMedia, SharedMediaMut, open_mut};
 
 /// How often it is looked how far the work in the background is.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -24,8 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The tool's exit codes that a refusal can have.
-const USAGE: u8 = 2;
-const REFUSED: u8 = 3;
+pub(super) const USAGE: u8 = 2;
+pub(super) const REFUSED: u8 = 3;
 const BAD_INPUT: u8 = 4;
 const IO: u8 = 5;
 
@@ -75,6 +77,9 @@ struct Inside {
     /// The most that was left of the pass under way.
     total_bytes: u64,
     paused: bool,
+    check_meter: Meter,
+    /// Of the check under way, or the last one.
+    repair: Option<Whom>,
     /// While clients are at work, and at most.
     limits: (Option<u64>, Option<u64>),
 }
@@ -85,7 +90,15 @@ impl Desk {
     /// # Errors
     /// No thread.
     pub fn new(running: Arc<Running>, about: About, held: Vec<Option<Held>>) -> std::io::Result<Self> {
-        let mut inside = Inside { held, meter: Meter::default(), total_bytes: 0, paused: false, limits: (None, None) };
+        let mut inside = Inside {
+            held,
+            meter: Meter::default(),
+            total_bytes: 0,
+            paused: running.is_held(),
+            check_meter: Meter::default(),
+            repair: None,
+            limits: (None, None),
+        };
         inside.look(&running);
         let inside = Arc::new(Mutex::new(inside));
         let (stop, stopped) = channel();
@@ -98,6 +111,9 @@ impl Desk {
 
     /// Does what is asked.
     pub fn ask(&self, ask: &Ask) -> Answer {
+        if let Ask::Findings { from } = ask {
+            return Answer::Found { findings: self.findings(*from) };
+        }
         match self.obey(ask) {
             Ok(()) => Answer::Done(Box::new(self.status())),
             Err(refusal) => Answer::Refused(refusal),
@@ -109,11 +125,14 @@ impl Desk {
             return Ok(());
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(done) = self.obey_check(ask) {
+            return done;
+        }
         if !self.running.is_redundant() {
             return Err(Refusal::new(REFUSED, "an array without redundancy can do without none of its members"));
         }
         match ask {
-            Ask::Status => Ok(()),
+            Ask::Status | Ask::Check { .. } | Ask::StopCheck | Ask::Findings { .. } => Ok(()),
             Ask::Fail { slot } => self.fail(Member(*slot)),
             Ask::Remove { slot } => self.remove(Member(*slot)),
             Ask::Add { member, slot, force } => self.add(member, *slot, *force),
@@ -185,9 +204,19 @@ impl Desk {
             })?,
         };
         let bad = |error: &dyn std::fmt::Display| Refusal::new(BAD_INPUT, error);
-        let spec = MediaSpec::parse(name.as_ref()).map_err(|error| bad(&error))?;
-        let media = open_mut(&spec).map_err(|error| Refusal::new(IO, error))?.media;
-        self.check_loss(name, &(media.clone() as SharedMedia), force)?;
+        let path = path_of(name);
+        let is_it = |media: &SharedMediaMut| path.is_some() && path_of(&media.describe()) == path;
+        let held = self.running.held().into_iter().find(is_it);
+        let media = match held {
+            // A disk of the container that has parts of other volumes: they stay.
+            Some(media) => media,
+            None => {
+                let spec = MediaSpec::parse(name.as_ref()).map_err(|error| bad(&error))?;
+                let media = open_mut(&spec).map_err(|error| Refusal::new(IO, error))?.media;
+                self.check_loss(name, &(media.clone() as SharedMedia), force)?;
+                media
+            }
+        };
         self.running.add(Member(slot), media).map_err(|error| bad(&format!("{name}: {error}")))?;
         if let Some(place) = self.inside().held.get_mut(usize::from(slot)) {
             *place = Some(Held::new(name));
@@ -230,6 +259,19 @@ impl Desk {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) const fn running(&self) -> &Arc<Running> {
+        &self.running
+    }
+
+    /// Begins with a check, and remembers what it was to do if it began.
+    pub(super) fn note_repair<E>(&self, begin: impl FnOnce() -> Result<(), E>, repair: Option<Whom>) -> Result<(), E> {
+        let mut inside = self.inside();
+        begin()?;
+        inside.repair = repair;
+        inside.check_meter.rest();
+        Ok(())
+    }
+
     /// How the array is.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -256,6 +298,7 @@ impl Desk {
                 region_bytes: self.running.region_bytes(),
             },
             pass: inside.pass(&self.running),
+            check: inside.check(&self.running),
             unhealed_rows: self.running.unhealed_rows(),
         }
     }
@@ -290,6 +333,19 @@ impl Inside {
                 self.meter.rest();
             }
         }
+        match running.left_to_check_bytes() {
+            Some(left) if !self.paused => self.check_meter.look(Instant::now(), left),
+            _ => self.check_meter.rest(),
+        }
+    }
+
+    fn check(&self, running: &Running) -> Option<CheckStatus> {
+        let status = CheckStatus::new(running, &running.checks(), self.repair)?;
+        let (bytes_per_s, left_s) = match status.running {
+            true => (self.check_meter.rate(), self.check_meter.left_s()),
+            false => (None, None),
+        };
+        Some(CheckStatus { paused: status.running && running.is_check_held(), bytes_per_s, left_s, ..status })
     }
 
     fn pass(&self, running: &Running) -> Option<Pass> {

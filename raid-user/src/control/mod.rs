@@ -3,6 +3,7 @@
 //! A Unix socket of mode 0600, on which JSON documents go in lines: one [`Ask`] from the client, one [`Answer`] back, as often as
 //! the client likes. Every line says its version. `docs/control.md` has the words.
 
+mod check;
 mod client;
 mod desk;
 mod meter;
@@ -12,6 +13,7 @@ mod server;
 
 use serde::{Deserialize, Serialize};
 
+pub use check::{BlockStatus, CheckStatus, FaultWord, FindingStatus, MendedWord, RoleWord, Whom};
 pub use client::{Client, ClientError};
 pub use desk::{About, Desk, Held};
 pub use name::{absolute, path_of};
@@ -60,6 +62,25 @@ pub enum Ask {
         #[serde(default)]
         force: bool,
     },
+    /// Compare redundancy with the data; rewrite what is wrong, if that is wanted. It goes on in the background.
+    Check {
+        /// Whom to believe where the evidence names nobody; writes nothing if absent.
+        #[serde(default)]
+        repair: Option<Whom>,
+        /// First byte of the array.
+        #[serde(default)]
+        offset_bytes: u64,
+        /// How many; all that follow if absent.
+        #[serde(default)]
+        length_bytes: Option<u64>,
+    },
+    /// Call the check off.
+    StopCheck,
+    /// What the check under way, or the last one, found.
+    Findings {
+        /// How many to pass over.
+        from: u64,
+    },
     /// Let the work in the background rest, with what it has done durable.
     Pause,
     /// Let it go on.
@@ -79,6 +100,11 @@ pub enum Ask {
 pub enum Answer {
     /// It was done, or begun; this is how things are now.
     Done(Box<Status>),
+    /// This was found, and perhaps more; nothing if that was all.
+    Found {
+        /// In the order of their rows, once the check is through.
+        findings: Vec<FindingStatus>,
+    },
     /// It was not done, and nothing changed.
     Refused(Refusal),
 }
@@ -113,6 +139,9 @@ pub struct Status {
     pub regions: RegionStatus,
     /// What goes on in the background; nothing if nothing does.
     pub pass: Option<Pass>,
+    /// The check under way, or the last one; nothing if there was none.
+    #[serde(default)]
+    pub check: Option<CheckStatus>,
     /// Rows that could not be put in order since the start.
     pub unhealed_rows: u64,
 }

@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use raid_core::Sector;
 use raid_core::check::{Finding, Order, Refused, State, Tally};
 use raid_core::engine::{self, Host as _};
 use raid_core::rows::{ROW_SECTORS, RowNo, Rows};
+use raid_core::{Member, Sector};
 
 use super::running::Running;
 
@@ -86,6 +86,29 @@ impl Running {
         drop(found);
         findings.sort_by_key(|finding| (finding.row, finding.band.first));
         Checks { state, tally, findings, unlisted }
+    }
+
+    /// What is left of the check under way, of each member; nothing if there is none.
+    #[must_use]
+    pub fn left_to_check_bytes(&self) -> Option<u64> {
+        let (state, tally) = self.inner.with_check(|check| (check.state(), check.tally()));
+        let done = tally.compared + tally.in_doubt + tally.blind + tally.lost;
+        (state != State::Resting).then(|| self.bytes_of(tally.total.saturating_sub(done)))
+    }
+
+    /// True if checks rest until [`resume`](Self::resume).
+    #[must_use]
+    pub fn is_check_held(&self) -> bool {
+        self.inner.with_check(|check| check.is_held())
+    }
+
+    /// The bytes of a finding on a member's medium, counted from the medium's start. `None` if the member has no part in the row, or nobody
+    /// is in its slot.
+    #[must_use]
+    pub fn medium_bytes(&self, finding: &Finding, member: Member) -> Option<Range<u64>> {
+        let data = self.inner.seats.at(member, self.health().epoch())?.offset_bytes(Sector(0))?;
+        let bytes = finding.member_bytes(self.rows(), member)?;
+        Some(data.checked_add(bytes.start)?..data.checked_add(bytes.end)?)
     }
 
     /// Waits until no check is under way. Not for ever only if nobody pauses.

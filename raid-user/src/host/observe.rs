@@ -84,6 +84,19 @@ impl Running {
         !self.inner.with_recovery(|recovery| recovery.is_resting() || recovery.is_paused())
     }
 
+    /// Who is in each slot, by the name of the medium.
+    pub fn names(&self) -> impl Iterator<Item = Option<String>> {
+        let (epoch, members) = (self.health().epoch(), self.health().members());
+        let seat = move |member| self.inner.seats.at(Member(member), epoch);
+        (0..=u8::MAX).take(usize::from(members)).map(move |member| seat(member).map(|seat| seat.media.describe()))
+    }
+
+    /// True if recovery was told to rest.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.inner.with_recovery(|recovery| recovery.is_held())
+    }
+
     /// What recovery has left to do on each member, in bytes; nothing if it does nothing.
     #[must_use]
     pub fn left_bytes(&self) -> Option<u64> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,9 @@ pub struct Tuning {
     pub rates: Rates,
     /// How often idle regions are looked at.
     pub sweep_every: Duration,
+    /// What is out of order is put in order in the background. If not, it stays as it is until [`Running::resume`], and nothing at all is
+    /// written before somebody writes, repairs, or changes who is a member.
+    pub heals: bool,
 }
 
 impl Default for Tuning {
@@ -63,6 +66,7 @@ impl Default for Tuning {
             checkpoint_rows: 16 * 1024,
             rates: Rates::FREE,
             sweep_every: Duration::from_secs(5),
+            heals: true,
         }
     }
 }
@@ -74,6 +78,8 @@ pub struct Running {
     clock: Option<(Sender<()>, JoinHandle<()>)>,
     /// Held while part of a sector is changed: whoever else does that could overwrite the other part with what it was.
     edges: Mutex<()>,
+    /// Done when the log's first batch was asked for, and recovery with it: before any write.
+    begun: Once,
     sectors: Sectors,
 }
 
@@ -96,7 +102,8 @@ impl Running {
         let sectors = start.rows.geometry().array_size();
         let out_of_memory = |OutOfMemory| io::Error::from(io::ErrorKind::OutOfMemory);
         let inner = Arc::new(Inner::new(start, limits, tuning.pieces.max(1)).map_err(out_of_memory)?);
-        let mut running = Self { inner, workers: Vec::new(), clock: None, edges: Mutex::default(), sectors };
+        let mut running =
+            Self { inner, workers: Vec::new(), clock: None, edges: Mutex::default(), begun: Once::new(), sectors };
         for _ in 0..tuning.threads.max(1) {
             let inner = Arc::clone(&running.inner);
             running.workers.push(std::thread::Builder::new().name("raid".into()).spawn(move || inner.work())?);
@@ -106,8 +113,23 @@ impl Running {
         let clock = std::thread::Builder::new().name("raid-clock".into());
         running.clock = Some((stop, clock.spawn(move || tick(&inner, &stopped, every))?));
         engine::set_rates(&*running.inner, tuning.rates);
-        engine::start(&*running.inner);
+        running.inner.with_recovery(|recovery| recovery.hold(!tuning.heals));
+        if tuning.heals {
+            running.begin();
+        }
         Ok(running)
+    }
+
+    /// Begins what is due from the start, if that was not done yet.
+    fn begin(&self) {
+        self.begun.call_once(|| engine::start(&*self.inner));
+    }
+
+    /// True if nobody wrote, flushed, changed the members or let recovery go on. A repair alone is no such thing: what it writes, no
+    /// metadata tell of.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        !self.begun.is_completed()
     }
 
     /// Who is in sync, being rebuilt, or missing.
@@ -129,6 +151,7 @@ impl Running {
 
     /// Throws a member out.
     pub fn fail(&self, member: Member) {
+        self.begin();
         engine::fail(&*self.inner, member);
     }
 
@@ -143,6 +166,7 @@ impl Running {
         }
         let slot = self.inner.store.admit(member, media)?;
         self.inner.seats.give(member, slot, health.epoch());
+        self.begin();
         engine::add(&*self.inner, member).map_err(io::Error::other)
     }
 
@@ -157,7 +181,14 @@ impl Running {
         }
         let (slot, away) = self.inner.store.readmit(member, media)?;
         self.inner.seats.give(member, slot, health.epoch());
+        self.begin();
         engine::readd(&*self.inner, member, away).map_err(io::Error::other)
+    }
+
+    /// Media that the format keeps up to date without their being members; each can be [added](Self::add).
+    #[must_use]
+    pub fn held(&self) -> Vec<SharedMediaMut> {
+        self.inner.store.held()
     }
 
     /// Stops recovery in moments, with its marks durable; it goes on with [`resume`](Self::resume), or with the next start.
@@ -167,6 +198,7 @@ impl Running {
 
     /// Lets recovery go on.
     pub fn resume(&self) {
+        self.begin();
         engine::resume(&*self.inner);
     }
 
@@ -251,6 +283,7 @@ impl Running {
     /// Sends pieces of whole sectors through the engine, as many at a time as there is room for.
     fn by_the_engine(&self, kind: Kind, mut at: Sector, mut bytes: Bytes<'_>) -> io::Result<()> {
         self.inner.asked.fetch_add(1, Ordering::Relaxed);
+        self.begin();
         let mut ids = [RequestId(0); BATCH];
         while bytes.len() > 0 {
             // A range that begins inside of a row has one piece more than it fills rows.
@@ -449,6 +482,7 @@ impl MediaMut for Running {
     }
 
     fn flush(&self) -> io::Result<()> {
+        self.begin();
         let mut ids = [RequestId(0)];
         self.inner.calls.take(&mut ids);
         let request = Request { id: ids[0], kind: Kind::Flush, at: Sector(0), len: Sectors(0) };

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
 
 mod bad_input;
+mod check;
 mod conflicts;
 mod create;
 mod explain;
@@ -86,7 +87,7 @@ fn every_verb_has_help_that_fits() {
     assert_eq!(help.code, 0);
     assert!(help.stdout.contains("Exit codes:"));
     let verbs = "scan examine explain map create serve status \
-                 add fail remove rebuild pause resume limit copy cat compare demo completions man";
+                 add fail remove rebuild check repair pause resume limit copy cat compare demo completions man";
     for verb in verbs.split(' ') {
         assert!(help.stdout.contains(verb), "{verb}");
         assert_eq!(folder.raid(&[verb, "--help"]).code, 0);

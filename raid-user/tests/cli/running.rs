@@ -15,7 +15,7 @@ use super::{Folder, Ran};
 const BYTES: usize = 4 << 20;
 
 /// Runs the tool where it may write, with its control sockets in the folder. Lines for people fit 80 columns here too.
-fn raid(folder: &Folder, line: &str) -> Ran {
+pub(super) fn raid(folder: &Folder, line: &str) -> Ran {
     let output = raid_in(env!("CARGO_BIN_EXE_raid"), folder.path()).args(line.split(' ')).output().unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -28,7 +28,7 @@ fn raid(folder: &Folder, line: &str) -> Ran {
 }
 
 /// An array of `count` new members `d0`, `d1` and so on.
-fn array(create: &str, count: usize) -> Folder {
+pub(super) fn array(create: &str, count: usize) -> Folder {
     let folder = Folder::new();
     (0..count).for_each(|index| drop(folder.file(&format!("d{index}"), &vec![0; BYTES])));
     let members: String = (0..count).map(|index| format!(" d{index}")).collect();
@@ -37,12 +37,12 @@ fn array(create: &str, count: usize) -> Folder {
     folder
 }
 
-fn serve(folder: &Folder, line: &str) -> Result<Served, (i32, String)> {
+pub(super) fn serve(folder: &Folder, line: &str) -> Result<Served, (i32, String)> {
     let arguments: Vec<&str> = ["--write", "--socket", "s"].into_iter().chain(line.split(' ')).collect();
     Served::start(env!("CARGO_BIN_EXE_raid"), folder.path(), &arguments)
 }
 
-fn client(folder: &Folder) -> ClientMut {
+pub(super) fn client(folder: &Folder) -> ClientMut {
     let socket = folder.path().join("s");
     ClientMut::connect(&Uri::parse(&format!("nbd+unix:///?socket={}", socket.display())).unwrap()).unwrap()
 }
