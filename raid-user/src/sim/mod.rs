@@ -15,6 +15,8 @@ mod disk;
 mod faults;
 mod life;
 pub mod model;
+#[cfg(test)]
+mod nth;
 mod scrub;
 mod setup;
 mod shrink;
