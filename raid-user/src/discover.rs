@@ -3,6 +3,7 @@
 //! Nothing is judged here beyond one medium: which record of a medium is the likeliest is said by `raid_formats::md::probe`,
 //! who of an array's members is current by `raid_formats::assemble`.
 
+mod beside;
 mod conflict;
 mod dm;
 mod identity;
@@ -25,6 +26,7 @@ use raid_formats::source::Source;
 use crate::lvm::Physical;
 use crate::media::{self, Media, MediaSpec, Note, OpenError, Options, SharedMedia};
 
+pub use beside::Beside;
 pub use conflict::{Conflict, Only, settle};
 use identity::Imsm;
 pub use identity::{Ambiguous, Identity, Serials};

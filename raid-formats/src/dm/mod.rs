@@ -10,8 +10,8 @@ pub mod snapshot;
 
 pub use mirror::MirrorLog;
 pub use raid::{
-    Bits, CreateParams, DISKS_MAX, RAID_BYTES, RaidState, RawRaid, RawRaidExtension, RawRaidHead, Superblock, create,
-    update,
+    Bits, CreateParams, DISKS_MAX, MAGIC as RAID_MAGIC, RAID_BYTES, RaidState, RawRaid, RawRaidExtension, RawRaidHead,
+    Superblock, create, update,
 };
 pub use snapshot::{Store, StoreState};
 

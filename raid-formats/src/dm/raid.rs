@@ -20,7 +20,7 @@ use zerocopy::{
 };
 
 /// "DmRd".
-pub(super) const MAGIC: u32 = 0x6452_6D44;
+pub const MAGIC: u32 = 0x6452_6D44;
 /// Bytes of the record.
 pub const RAID_BYTES: usize = size_of::<RawRaid>();
 /// Most devices of a set (`MAX_RAID_DEVICES`).

@@ -1,7 +1,7 @@
 //! `raid identify`: one line each of what files and devices are, as `file` says it.
 
 use clap::Args;
-use raid_core::Sectors;
+use raid_core::{SECTOR_BYTES, Sectors};
 use raid_formats::assemble::Claimant;
 use raid_formats::dm;
 use raid_formats::lvm::Group;
@@ -12,7 +12,7 @@ use super::exit::{Exit, Failure};
 use super::open::{only, search_options};
 use super::output::Output;
 use super::text;
-use crate::discover::{Found, Only, Outcome, open_member};
+use crate::discover::{Beside, Found, Only, Outcome, open_member};
 use crate::lvm::Physical;
 use crate::media::{self, Media, MediaSpec};
 
@@ -119,28 +119,31 @@ fn physical(one: &Physical) -> String {
 
 /// What is no member by itself: what device-mapper targets keep beside one, or a disk with partitions.
 fn beside(media: &dyn Media) -> Option<(&'static str, Option<&'static str>, String)> {
-    let mut head = vec![0; usize::try_from(media.size_bytes()).unwrap_or(usize::MAX).min(4096)];
-    media.read_at(0, &mut head).ok()?;
-    // How large the data beside it are is not known here.
-    if let Ok(superblock) = dm::Superblock::parse(&head, Sectors(1 << 54)) {
-        let record = superblock.described();
-        let (position, events) = (record.number, record.events);
-        let text = format!("dm-raid metadata, device {position} of {}, {events} events", text::shape(&record.shape));
-        return Some(("metadata", Some("dm-raid"), text));
-    }
-    if let Ok(log) = dm::MirrorLog::parse(&head) {
-        return Some(("metadata", Some("dm-mirror"), format!("dm-mirror log of {} regions", log.regions())));
-    }
-    if let Ok(store) = dm::Store::parse(&head) {
-        let state = match store.state() {
-            dm::StoreState::Valid => "",
-            dm::StoreState::Invalid => ", no longer valid",
-        };
-        let chunk = text::size(store.chunk().0 * 512);
-        return Some(("metadata", Some("dm-snapshot"), format!("dm-snapshot store in chunks of {chunk}{state}")));
+    if let Some((beside, head)) = Beside::find(media).ok()? {
+        return Some(("metadata", Some(beside.name()), metadata(beside, &head)));
     }
     let table = media::partitions(media).ok().flatten().filter(|table| !table.partitions.is_empty())?;
     let parts: Vec<String> =
         table.partitions.iter().map(|part| format!("#{} {}", part.index, text::size(part.len_bytes))).collect();
     Some(("disk", None, format!("partition table: {}", parts.join(", "))))
+}
+
+fn metadata(beside: Beside, head: &[u8]) -> String {
+    let told = match beside {
+        // How large the data beside it are is not known here.
+        Beside::Raid => dm::Superblock::parse(head, Sectors(1 << 54)).map(|superblock| {
+            let record = superblock.described();
+            let (position, events) = (record.number, record.events);
+            format!("dm-raid metadata, device {position} of {}, {events} events", text::shape(&record.shape))
+        }),
+        Beside::Mirror => dm::MirrorLog::parse(head).map(|log| format!("dm-mirror log of {} regions", log.regions())),
+        Beside::Snapshot => dm::Store::parse(head).map(|store| {
+            let state = match store.state() {
+                dm::StoreState::Valid => "",
+                dm::StoreState::Invalid => ", no longer valid",
+            };
+            format!("dm-snapshot store in chunks of {}{state}", text::size(store.chunk().0 * SECTOR_BYTES))
+        }),
+    };
+    told.unwrap_or_else(|refusal| format!("{} metadata, damaged: {refusal}", beside.name()))
 }

@@ -124,3 +124,36 @@ fn files_are_identified_in_one_line_each() {
     let json = folder.raid(&["identify", "--json", "d1.img"]);
     assert!(json.stdout.contains("\"format\": \"md 1.2\""), "{}", json.stdout);
 }
+
+/// What LVM's and device-mapper's records hold is told field by field, with the bytes if asked.
+#[test]
+fn what_lies_beside_the_data_is_examined_too() {
+    let volume = fixtures::load("lvm-raid1");
+    let (log, store) = (fixtures::load("lvm-mirror-disklog"), fixtures::load("lvm-snapshot"));
+    let folder = Folder::new().with("lvm-raid1", "pv-", &[0]);
+    let part = |disk: &[u8]| disk[2048 * 512..2560 * 512].to_vec();
+    folder.file("rmeta.img", &part(&volume.members[0].1));
+    folder.file("log.img", &part(&log.members[2].1));
+    folder.file("cow.img", &part(&store.members[if store.members.len() > 2 { 2 } else { 1 }].1));
+    let told = |name: &str, wanted: &[&str]| {
+        let ran = folder.raid(&["examine", "--hex", name]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let text = words(&ran.stdout);
+        for word in wanted {
+            assert!(text.contains(word), "{name}: {word} is not in {}", ran.stdout);
+        }
+    };
+    told("rmeta.img", &["dm-raid", "superblock at byte 0", "| 44 6d 52 64", "bitmap at byte 4096", "array_position"]);
+    told("log.img", &["dm-mirror", "log at byte 0", "nr_regions"]);
+    told("cow.img", &["dm-snapshot", "store at byte 0", "chunk_size", "exceptions at byte 4096", "new_chunk"]);
+    told(
+        "pv-d0.img",
+        &[
+            "label at byte 512",
+            "metadata area at byte 4096",
+            "note: Volume lv:",
+            "RAID 1 of 3 images",
+            "a part of another",
+        ],
+    );
+}

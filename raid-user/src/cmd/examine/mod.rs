@@ -1,5 +1,8 @@
 //! `raid examine`: every field of a member's metadata, with its place and meaning.
 
+mod dm;
+mod lvm;
+
 use std::convert::Infallible;
 use std::fmt::Write as _;
 
@@ -9,9 +12,8 @@ use raid_formats::assemble::Claimant;
 use raid_formats::ddf;
 use raid_formats::dump::{Field, Value};
 use raid_formats::imsm;
-use raid_formats::lvm;
 use raid_formats::md::{self, Refusal, Version};
-use raid_formats::record::{Format, Role, WriteLog};
+use raid_formats::record::{Role, WriteLog};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
@@ -20,7 +22,6 @@ use super::open::{only, search_options, unopened};
 use super::output::{Output, complain};
 use super::text;
 use crate::discover::{Found, MediaSource, Only, Outcome, open_member};
-use crate::lvm::Physical;
 use crate::media::Media;
 
 /// Tells every field with its offset and meaning.
@@ -74,9 +75,6 @@ struct FieldOut {
     hex: Option<String>,
 }
 
-/// The same of LVM's records.
-type LvmDump<'a> = &'a dyn Fn(&[u8], &mut dyn FnMut(Field)) -> Result<(), lvm::Refusal>;
-
 /// A dump of `raid_formats`: calls back with each field of some bytes.
 type Dump<'a> = &'a dyn Fn(&[u8], &mut dyn FnMut(Field)) -> Result<(), Refusal>;
 
@@ -118,8 +116,8 @@ struct Look {
 fn examine_all(args: &ExamineArgs, look: Look) -> Vec<Result<Examined, Failure>> {
     let one = |name: &String| match open_member(name, &search_options(args.follow_references, args.only)) {
         Outcome::Member(found) => Ok(examine(&found, look)),
-        Outcome::Physical(one) => Ok(physical(&one, look)),
-        Outcome::NotAMember(reason) => Err(Failure::new(Exit::BadInput, reason)),
+        Outcome::Physical(one) => Ok(lvm::physical(&one, look)),
+        Outcome::NotAMember(reason) => dm::beside(name, args, look).ok_or_else(|| Failure::new(Exit::BadInput, reason)),
         Outcome::Unopened { error, .. } => Err(unopened(error)),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -199,45 +197,17 @@ fn examine(found: &Found, look: Look) -> Examined {
             Ok(())
         });
     }
-    let (member, format) = (found.name().to_owned(), record.format.name());
-    let mut examined = Examined { member, format, records, notes, human: String::new() };
-    if !look.json {
-        examined.human = human(&examined);
-    }
-    examined
+    Examined::new(found.name(), record.format.name(), records, notes, look)
 }
 
-/// A physical volume: its label, the headers of its metadata areas, and whose text it carries.
-fn physical(one: &Physical, look: Look) -> Examined {
-    let mut records = Vec::new();
-    let mut notes: Vec<String> = one.notes().to_vec();
-    let mut tell = |name, at: u64, dump: LvmDump<'_>| {
-        let mut bytes = [0; lvm::AREA_HEADER_BYTES];
-        match one.media().read_at(at, &mut bytes) {
-            Ok(()) => push(&mut records, &mut notes, name, Sector(at / SECTOR_BYTES), &bytes, look, |bytes, visit| {
-                dump(bytes, visit)
-            }),
-            Err(error) => notes.push(format!("{name}: {error}")),
+impl Examined {
+    fn new(member: &str, format: &'static str, records: Vec<RecordOut>, notes: Vec<String>, look: Look) -> Self {
+        let mut examined = Self { member: member.to_owned(), format, records, notes, human: String::new() };
+        if !look.json {
+            examined.human = human(&examined);
         }
-    };
-    let label = one.label();
-    // It passed its checks once, so it names its own sector.
-    let parsed = (0..4).find_map(|sector| lvm::Label::parse(label, sector).ok());
-    let at = parsed.as_ref().map_or(0, |label| label.at().0);
-    tell("label", at * SECTOR_BYTES, &|bytes, visit| lvm::dump::label(bytes, visit));
-    for place in parsed.iter().flat_map(lvm::Label::areas) {
-        tell("metadata area", place.offset.get(), &|bytes, visit| lvm::dump::area(bytes, visit));
+        examined
     }
-    if let Some(group) = one.text().and_then(|text| lvm::Group::parse(text).ok()) {
-        let (name, seqno) = (group.name().escape_ascii(), group.seqno());
-        notes.push(format!("Its text is of group {name} ({}), number {seqno}.", group.id()));
-    }
-    let (member, format) = (one.name().to_owned(), Format::Lvm2.name());
-    let mut examined = Examined { member, format, records, notes, human: String::new() };
-    if !look.json {
-        examined.human = human(&examined);
-    }
-    examined
 }
 
 /// Dumps one record; one that does not parse is a note.
