@@ -47,6 +47,8 @@ pub struct NullHost<W> {
     /// The pass that checks.
     pub check: RefCell<Checking>,
     actions: RefCell<VecDeque<Action>>,
+    /// Members can do discards.
+    pub discards: Cell<bool>,
     /// A shard was woken since they were let go on.
     woken: Cell<bool>,
     watch: W,
@@ -102,6 +104,7 @@ impl<W: Fn(&Action)> NullHost<W> {
             rows,
             limits,
             actions: RefCell::default(),
+            discards: Cell::new(false),
             woken: Cell::new(false),
             watch,
         };
@@ -184,6 +187,10 @@ impl<W: Fn(&Action)> Host for NullHost<W> {
 
     fn with_check<R>(&self, f: impl FnOnce(&mut Checking) -> R) -> R {
         f(&mut self.check.borrow_mut())
+    }
+
+    fn discards(&self) -> bool {
+        self.discards.get()
     }
 
     fn perform(&self, action: Action) {

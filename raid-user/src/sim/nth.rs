@@ -72,6 +72,10 @@ enum Op {
     Stripe,
     Fua,
     Flush,
+    /// A row becomes zeros.
+    Zeroes,
+    /// And so do many, by one write.
+    ZeroStripe,
     /// A member fails, and a new one is filled.
     Rebuild,
     /// All is in doubt, and some rows do not fit.
@@ -83,13 +87,15 @@ enum Op {
     Fail,
 }
 
-const OPS: [Op; 12] = [
+const OPS: [Op; 14] = [
     Op::Read,
     Op::Sector,
     Op::Row,
     Op::Stripe,
     Op::Fua,
     Op::Flush,
+    Op::Zeroes,
+    Op::ZeroStripe,
     Op::Rebuild,
     Op::Resync,
     Op::Check,
@@ -218,7 +224,7 @@ impl Rig {
         let id = RequestId(inside.next);
         let mut own = [POISON; ROW_LEN];
         own[..values.len()].copy_from_slice(values);
-        let writes = matches!(kind, Kind::Write { .. });
+        let writes = kind.writes();
         inside.buffers.bring(Own { id, at: index(at), len: values.len(), writes, values: own });
         drop(inside);
         let request = Request { id, kind, at: Sector(at), len: Sectors(values.len() as u64) };
@@ -337,12 +343,14 @@ impl Inside {
                         let first = at % ROW_LEN;
                         self.buffers.column(slot, column)[first..first + len].copy_from_slice(values);
                     }
+                    Buf::Zeroes { .. } => return false,
                 }
             }
             Action::Io { way: Way::Write { fua }, at, len, buf, .. } => {
                 let (at, len) = (index(at.0), index(len.0));
                 let values = match buf {
                     Buf::Request(id) => self.buffers.own(id).unwrap().values,
+                    Buf::Zeroes { .. } => [0; ROW_LEN],
                     Buf::Slot { slot, column } => {
                         let mut values = *self.buffers.column(slot, column);
                         values.rotate_left(at % ROW_LEN);
@@ -471,6 +479,8 @@ impl Run {
             Op::Row => self.write(plain, 8, 8),
             Op::Fua => self.write(Kind::Write { fua: true }, 8, 8),
             Op::Stripe => self.write(plain, 0, self.rig.size().min(32)),
+            Op::Zeroes => self.write(Kind::WriteZeroes { fua: false, free: false }, 8, 8),
+            Op::ZeroStripe => self.write(Kind::WriteZeroes { fua: true, free: true }, 0, self.rig.size().min(32)),
             Op::Flush => {
                 self.write(plain, 8, 8);
                 let flushed = self.rig.flush();
@@ -491,7 +501,10 @@ impl Run {
 
     fn write(&mut self, kind: Kind, at: u64, len: u64) {
         let pieces = self.rig.pieces(at, len);
-        let submit = |(at, len): &(u64, u64)| self.rig.submit(kind, *at, &(*at..at + len).map(new).collect::<Vec<_>>());
+        // What a write of zeros has in its buffer must not matter.
+        let value = |sector| if matches!(kind, Kind::Write { .. }) { new(sector) } else { POISON };
+        let submit =
+            |(at, len): &(u64, u64)| self.rig.submit(kind, *at, &(*at..at + len).map(value).collect::<Vec<_>>());
         let ids: Vec<u64> = pieces.iter().map(submit).collect();
         self.rig.drain();
         for (id, (at, len)) in ids.into_iter().zip(pieces) {
@@ -564,6 +577,11 @@ impl Run {
         self.rig.geometry.survives(self.outs().union(hit))
     }
 
+    /// What was written to a sector.
+    fn new(&self, sector: u64) -> Value {
+        if matches!(self.op, Op::Zeroes | Op::ZeroStripe) { 0 } else { new(sector) }
+    }
+
     fn judge(&self) {
         // What comes now is no part of the operation.
         self.rig.inside.borrow_mut().fault.at = u64::MAX;
@@ -574,8 +592,8 @@ impl Run {
         self.judge_disks();
         self.judge_reads(&self.rig, must && !doubted, |sector, result| match (self.wrote.get(&sector), result) {
             (None, value) => value == old(sector),
-            (Some(Ok(())), value) => value == new(sector),
-            (Some(Err(_)), value) => value == old(sector) || value == new(sector),
+            (Some(Ok(())), value) => value == self.new(sector),
+            (Some(Err(_)), value) => value == old(sector) || value == self.new(sector),
         });
         self.judge_scrub();
         self.judge_states(must);
@@ -583,11 +601,11 @@ impl Run {
         for chance in [Chance::None, Chance::All] {
             let later = Rig::start(&self.rig.geometry, self.rig.cut(chance), NO_FAULT);
             later.drain();
-            let kept = self.flushed || self.op == Op::Fua || chance == Chance::All;
+            let kept = self.flushed || matches!(self.op, Op::Fua | Op::ZeroStripe) || chance == Chance::All;
             self.judge_reads(&later, false, |sector, value| match self.wrote.get(&sector) {
                 None => value == old(sector),
-                Some(Ok(())) if kept => value == new(sector),
-                Some(_) => value == old(sector) || value == new(sector),
+                Some(Ok(())) if kept => value == self.new(sector),
+                Some(_) => value == old(sector) || value == self.new(sector),
             });
         }
     }
