@@ -11,8 +11,9 @@ use raid_formats::assemble::Claimant;
 use raid_formats::md::create::{BitmapParams, CreateParams, create, default_data};
 use raid_formats::md::{Refusal, Superblock, Version, superblock_at};
 use raid_formats::record::{Format, Name, Role, Sync, Uuid};
+use raid_formats::{ddf, imsm};
 
-use crate::discover::Found;
+use crate::discover::{Found, MediaSource};
 use crate::media::{Media, SharedMedia, SharedMediaMut, partitions};
 
 /// The array to make.
@@ -90,7 +91,7 @@ pub fn lost(name: &str, media: &SharedMedia) -> Vec<Loss> {
             let records = std::iter::once(found.record()).chain(found.others());
             lost.extend(records.map(|record| {
                 let what = format!("a member of {} array {} {}", record.format.name(), record.array, record.name);
-                Loss { what: what.trim_end().to_owned(), erasable: record.format.is_kin(Format::Md12) }
+                Loss { what: what.trim_end().to_owned(), erasable: is_erasable(record.format) }
             }));
         }
         Err(reason) if reason.damaged => {
@@ -109,7 +110,13 @@ pub fn lost(name: &str, media: &SharedMedia) -> Vec<Loss> {
     lost
 }
 
-/// Takes away every superblock of Linux MD on a medium, so that none but the new one is found later. Other metadata stay.
+/// True for formats that [`erase`] knows how to take away.
+fn is_erasable(format: Format) -> bool {
+    [Format::Md12, Format::Ddf, Format::Imsm].into_iter().any(|known| known.is_kin(format))
+}
+
+/// Takes away what is found first of every record of Linux MD, DDF and IMSM on a medium, so that none but the new one is found later.
+/// Other metadata stay.
 ///
 /// # Errors
 /// The medium's.
@@ -118,12 +125,30 @@ pub fn erase(media: &SharedMediaMut) -> io::Result<()> {
     for version in Version::ALL {
         let mut block = [0; 4096];
         let Some(at_bytes) = superblock_at(version, medium).ok().and_then(Sector::bytes) else { continue };
+        // A medium too small for it has none.
+        if at_bytes.saturating_add(4096) > media.size_bytes() {
+            continue;
+        }
         media.read_at(at_bytes, &mut block)?;
         if Superblock::parse(&block, version, medium).is_ok() {
             media.write_at(at_bytes, &[0; 4096])?;
         }
     }
+    let source = MediaSource(media.as_ref());
+    // Each anchor that is gone lets another one be found, of other blocks or in another place.
+    while let Ok(probe) = ddf::probe(&source) {
+        zero(media, probe.anchor.at, probe.anchor.block_bytes)?;
+    }
+    while let Ok(place) = imsm::probe(&source) {
+        zero(media, place.at(0), place.block_bytes)?;
+    }
     media.flush()
+}
+
+/// Zeroes a block.
+fn zero(media: &SharedMediaMut, at: Sector, block_bytes: u32) -> io::Result<()> {
+    let at = at.bytes().ok_or_else(|| io::Error::other("a place past all media"))?;
+    media.write_at(at, &vec![0; usize::try_from(block_bytes).unwrap_or(512)])
 }
 
 impl NewArray {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use raid_core::{Extent, Sectors};
 use raid_formats::assemble::{Claimant, same_array};
 use raid_formats::bios;
-use raid_formats::ddf;
+use raid_formats::ddf::{self, raw::DiskState};
 use raid_formats::imsm;
 use raid_formats::md::{self, ProbeBuffer, Refusal, Superblock, Version, ppl};
 use raid_formats::record::{Format, Record, Role};
@@ -29,6 +29,7 @@ use crate::media::{self, Media, MediaSpec, Note, OpenError, Options, SharedMedia
 pub use beside::Beside;
 pub use conflict::{Conflict, Only, settle};
 use identity::Imsm;
+pub(crate) use identity::serial_of;
 pub use identity::{Ambiguous, Identity, Serials};
 
 /// How deep directories are followed.
@@ -82,6 +83,15 @@ enum Meta {
     Told { doubted: Vec<Extent> },
     /// A record of IMSM, which of its volumes is meant, and which of its disks this is.
     Imsm(Imsm),
+}
+
+/// What tells one container from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Container {
+    /// Identity in DDF's header.
+    Ddf(ddf::Guid),
+    /// Family number of IMSM.
+    Imsm(u32),
 }
 
 /// What a look at one medium collects.
@@ -256,8 +266,47 @@ impl Found {
         }
     }
 
+    /// The container whose record this is, if the format has one record for several volumes.
+    pub(crate) fn container(&self) -> Option<Container> {
+        match &self.meta {
+            Meta::Ddf { .. } => self.with_ddf(|volume| Container::Ddf(volume.metadata().header().guid)),
+            Meta::Imsm(imsm) => imsm.family().map(Container::Imsm),
+            _ => None,
+        }
+    }
+
+    /// True if this member's table has that disk of its container, and calls it neither failed nor gone.
+    pub(crate) fn keeps(&self, other: &Self) -> bool {
+        let number = other.record.number;
+        let ddf = self.with_ddf(|volume| {
+            let state = volume.metadata().disk_state(number);
+            state.contains(DiskState::ONLINE) && !state.intersects(DiskState::FAILED | DiskState::MISSING)
+        });
+        let imsm = self.with_imsm(|volume| volume.metadata().knows(number));
+        ddf.or(imsm).unwrap_or(false)
+    }
+
+    /// The same member as it stands on its medium now.
+    ///
+    /// # Errors
+    /// It is none any more.
+    pub(crate) fn again(&self, media: SharedMedia) -> Result<Self, NoMember> {
+        let mut found = Self::inspect(&self.name, media)?;
+        found.identify_as(self);
+        let volumes = found.clone().volumes();
+        Ok(volumes.into_iter().find(|volume| volume.record.array == self.record.array).unwrap_or(found))
+    }
+
+    /// Asks this member's IMSM record; `None` if it has none.
+    pub(crate) fn with_imsm<T>(&self, ask: impl FnOnce(&imsm::Volume<'_>) -> T) -> Option<T> {
+        match &self.meta {
+            Meta::Imsm(imsm) => imsm.with(ask),
+            _ => None,
+        }
+    }
+
     /// Asks this member's DDF table; `None` if it has none.
-    fn with_ddf<T>(&self, ask: impl FnOnce(&ddf::Volume<'_>) -> T) -> Option<T> {
+    pub(crate) fn with_ddf<T>(&self, ask: impl FnOnce(&ddf::Volume<'_>) -> T) -> Option<T> {
         let Meta::Ddf { set, place, guid } = &self.meta else { return None };
         ddf::Metadata::parse(set, place).ok()?.volume(*guid).as_ref().map(ask)
     }

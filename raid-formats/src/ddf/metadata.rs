@@ -48,6 +48,15 @@ pub enum Twin {
     Differs,
 }
 
+/// The tables that all disks of a configuration share, as they stand in a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tables<'a> {
+    /// Physical disk records.
+    pub physical: &'a [u8],
+    /// Virtual disk records.
+    pub virtual_disks: &'a [u8],
+}
+
 /// A set that passed the checks. Borrows the bytes, so nothing in it is lost.
 #[derive(Clone, Copy, Debug)]
 pub struct Metadata<'a> {
@@ -188,6 +197,25 @@ impl<'a> Metadata<'a> {
     pub fn configs(&self) -> impl Iterator<Item = ConfigRecord<'a>> + use<'a> {
         let order = self.place.order;
         self.config_slots().filter_map(move |bytes| config_record(bytes, order))
+    }
+
+    /// The tables that all disks share.
+    #[must_use]
+    pub fn tables(&self) -> Tables<'a> {
+        let section = |section| self.section(section).unwrap_or(&[]);
+        Tables { physical: section(self.header.physical), virtual_disks: section(self.header.virtual_disks) }
+    }
+
+    /// True if the disk with that reference is a member of the element whose configuration record these bytes are.
+    #[must_use]
+    pub fn is_member(&self, config: &[u8], reference: u32) -> bool {
+        let order = self.place.order;
+        let members = || {
+            let (config, rest) = Config::ref_from_prefix(config).ok()?;
+            let (references, _) = <[Full]>::ref_from_prefix_with_elems(rest, self.max_members()).ok()?;
+            references.get(..usize::from(config.primary_count.get(order)))
+        };
+        members().is_some_and(|members| members.iter().any(|held| held.get(order) == reference))
     }
 
     /// Where the log of bad blocks lies on the medium, if there is one with entries.

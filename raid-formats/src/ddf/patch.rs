@@ -47,6 +47,10 @@ impl<'b> Patch<'b> {
     /// All that a running array has to say. New records come first, so that the rest finds them.
     pub(super) fn apply(&mut self, state: &RunningState) -> Result<(), Refusal> {
         self.stamp(state.sequence, state.updated_s);
+        if let Some(tables) = state.tables {
+            self.take(self.header.physical, tables.physical)?;
+            self.take(self.header.virtual_disks, tables.virtual_disks)?;
+        }
         for record in state.adopted {
             self.adopt(record)?;
         }
@@ -68,16 +72,31 @@ impl<'b> Patch<'b> {
         state.replaced.iter().try_for_each(|replaced| self.replace(replaced))
     }
 
+    /// Takes over another disk's table, which must be as long.
+    fn take(&mut self, section: Section, table: &[u8]) -> Result<(), Refusal> {
+        let own = self.section(section)?;
+        if own.len() != table.len() {
+            return Err(Refusal::NoEntry { what: "tables of one length on all disks" });
+        }
+        own.copy_from_slice(table);
+        Ok(())
+    }
+
     /// Number and time of this version.
     fn stamp(&mut self, sequence: u32, updated_s: u64) {
         let order = self.place.order;
         let seconds = u32::try_from(updated_s.saturating_sub(EPOCH_S)).unwrap_or(u32::MAX);
-        let block = usize::try_from(self.place.block_bytes).unwrap_or(0);
-        with_header(self.bytes.get_mut(..block).unwrap_or(&mut []), order, |header| {
+        with_header(self.first_block(), order, |header| {
             header.sequence.set(order, sequence);
             header.timestamp.set(order, seconds);
             header.open_flag = CLOSED;
         });
+    }
+
+    /// The block of the header.
+    pub(super) fn first_block(&mut self) -> &mut [u8] {
+        let block = usize::try_from(self.place.block_bytes).unwrap_or(0);
+        self.bytes.get_mut(..block).unwrap_or(&mut [])
     }
 
     /// Changes the table of physical disks, and seals it if that changed anything.

@@ -20,7 +20,7 @@
 
 use super::{
     guid::Guid,
-    metadata::{Metadata, Twin},
+    metadata::{Metadata, Tables, Twin},
     patch::{Patch, with_header},
     place::{CLOSED, OPEN, Place, Set},
     raw::{Condition, DiskKind, DiskState, Header, Init},
@@ -102,6 +102,8 @@ pub struct RunningState<'a> {
     pub replaced: &'a [Replaced],
     /// Configuration records ([`Volume::config_record`](super::Volume::config_record)) that this disk gets as a new member.
     pub adopted: &'a [&'a [u8]],
+    /// Of a disk that has newer ones: they take the place of this disk's, before anything is changed.
+    pub tables: Option<Tables<'a>>,
 }
 
 /// Bytes to write, in whole blocks of the medium.

@@ -21,5 +21,5 @@ pub use create::{CreateParams, VolumeParams, create};
 pub use metadata::{Map, Metadata, RawVolume, SUPPORTED, checksum, serial};
 pub use probe::{Place, RECORD_BYTES_MAX, probe, read};
 pub use refusal::{Fault, Refusal};
-pub use update::{Change, NewDisk, RunningState, Write, update};
+pub use update::{Change, NewDisk, RunningState, Write, carry, update};
 pub use volume::{PPL_SECTORS, Volume, level, rebuild_unit};

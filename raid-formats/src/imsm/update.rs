@@ -128,6 +128,23 @@ pub fn update<'b, E: From<Refusal>>(
     Ok(after)
 }
 
+/// Writes a record to another disk of its container, whose medium has so many blocks; `old` is the record that it has, if any. The order of
+/// writes is that of [`update`].
+///
+/// # Errors
+/// [`Refusal`] before anything is written if the medium has no room for it; later only what `write` returns.
+pub fn carry<E: From<Refusal>>(
+    record: &Metadata,
+    medium_blocks: u64,
+    old: Option<&Metadata>,
+    write: impl FnMut(Write) -> Result<(), E>,
+) -> Result<(), E> {
+    let (block_bytes, len) = (record.place().block_bytes, record.record().len());
+    let no_room = Refusal::NoEntry { what: "so long a record" };
+    let place = Place::new(block_bytes, medium_blocks, len).ok_or(no_room)?;
+    write_record(&Metadata::parse(record.emit(), &place)?, old, write)
+}
+
 /// Writes a record: the blocks that differ from `old` where they lie, then the anchor.
 pub(super) fn write_record<E>(
     record: &Metadata,

@@ -54,6 +54,13 @@ impl<'a> Metadata<'a> {
         Volume::new(*self, raw, own)
     }
 
+    /// True if a disk of that number is in the table, and did not fail.
+    #[must_use]
+    pub fn knows(&self, number: u32) -> bool {
+        let living = |disk: &&super::raw::Disk| !disk.flags().contains(DiskStatus::FAILED);
+        self.disks().iter().filter(living).any(|disk| self::number(&disk.serial) == number)
+    }
+
     /// Identity of a disk for [`Record::number`].
     #[must_use]
     pub fn number_of(&self, index: u8) -> u32 {

@@ -142,12 +142,22 @@ impl OpenArgs {
     /// # Errors
     /// Several arrays and none chosen; none at all; something that stands on layers is meant.
     pub(super) fn group(&self, output: &Output) -> Result<Vec<Found>, Failure> {
+        Ok(self.group_beside(output)?.0)
+    }
+
+    /// The same, and the members of all arrays that were given: those of one container know of each other.
+    ///
+    /// # Errors
+    /// As [`group`](Self::group).
+    pub(super) fn group_beside(&self, output: &Output) -> Result<(Vec<Found>, Vec<Found>), Failure> {
         let given = self.given(output)?;
         if self.is_layered(&given) {
             let why = "a volume that stands on others is read, and not yet written to or administered";
             return Err(Failure::new(Exit::Refused, why));
         }
-        self.chosen(given.found)
+        let groups = group(given.found);
+        let all = groups.concat();
+        Ok((choose(groups, self.array.as_deref())?, all))
     }
 
     /// The members of the one array that is meant among these.

@@ -13,8 +13,7 @@ use super::output::Output;
 use super::text;
 use crate::control::{self, About, Desk, Held, Server, socket_of};
 use crate::discover::Found;
-use crate::host::md_store::{StartError, md_start};
-use crate::host::{Running, Tuning};
+use crate::host::{Running, StartError, Tuning, start_array};
 use crate::media::OpenError as MediaError;
 
 /// A running array.
@@ -36,10 +35,10 @@ impl Run {
     pub(super) fn start(args: &OpenArgs, tuning: &Tuning, output: &Output) -> Result<Self, Failure> {
         // As a reader first: what is refused or warned of is so in the same words.
         drop(args.open(output)?);
-        let found = args.group(&Output { quiet: true, ..*output })?;
+        let (found, all) = args.group_beside(&Output { quiet: true, ..*output })?;
         let record = found.first().map(|found| *found.record());
         let record = record.ok_or_else(|| refused(crate::array::OpenError::NoMember))?;
-        let start = md_start(found, &args.options()).map_err(|error| unstarted(error, &args.members))?;
+        let start = start_array(found, &all, &args.options()).map_err(|error| unstarted(error, &args.members))?;
         let held =
             start.slots.iter().map(|slot| slot.media.as_ref().map(|media| Held::new(&media.describe()))).collect();
         let epoch = start.health.epoch();
@@ -119,7 +118,7 @@ fn unstarted(error: StartError, members: &[String]) -> Failure {
         StartError::Contradiction(_) => {
             Failure::new(Exit::BadInput, format!("{error}\nWhat each member says: {}", explain()))
         }
-        StartError::DirtyDegraded(_) => Failure::new(Exit::Refused, error),
+        StartError::DirtyDegraded(_) | StartError::NotGiven(_) => Failure::new(Exit::Refused, error),
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::create::lost;
 use crate::discover::Found;
 use crate::host::Running;
-use crate::media::{Media as _, MediaSpec, SharedMedia, open_mut};
+use crate::media::{Media as _, MediaSpec, SharedMedia, SharedMediaMut, open_mut};
 
 /// How often it is looked how far the work in the background is.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -204,9 +204,19 @@ impl Desk {
             })?,
         };
         let bad = |error: &dyn std::fmt::Display| Refusal::new(BAD_INPUT, error);
-        let spec = MediaSpec::parse(name.as_ref()).map_err(|error| bad(&error))?;
-        let media = open_mut(&spec).map_err(|error| Refusal::new(IO, error))?.media;
-        self.check_loss(name, &(media.clone() as SharedMedia), force)?;
+        let path = path_of(name);
+        let is_it = |media: &SharedMediaMut| path.is_some() && path_of(&media.describe()) == path;
+        let held = self.running.held().into_iter().find(is_it);
+        let media = match held {
+            // A disk of the container that has parts of other volumes: they stay.
+            Some(media) => media,
+            None => {
+                let spec = MediaSpec::parse(name.as_ref()).map_err(|error| bad(&error))?;
+                let media = open_mut(&spec).map_err(|error| Refusal::new(IO, error))?.media;
+                self.check_loss(name, &(media.clone() as SharedMedia), force)?;
+                media
+            }
+        };
         self.running.add(Member(slot), media).map_err(|error| bad(&format!("{name}: {error}")))?;
         if let Some(place) = self.inside().held.get_mut(usize::from(slot)) {
             *place = Some(Held::new(name));

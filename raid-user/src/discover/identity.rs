@@ -128,7 +128,7 @@ impl Imsm {
         Metadata::parse(&self.bytes, &self.place).ok()
     }
 
-    fn family(&self) -> Option<u32> {
+    pub(super) fn family(&self) -> Option<u32> {
         self.metadata().map(|metadata| metadata.family())
     }
 
@@ -248,14 +248,21 @@ impl Found {
         if !matches!(self.meta, Meta::Imsm(_)) {
             return;
         }
-        let mut beside = OsString::from(path);
-        beside.push(".serial");
-        if let Ok(text) = fs::read_to_string(&beside) {
+        if let Some(serial) = serial_beside(path) {
             // What the file says and the record does not know is told when the array is opened: the disk stays unidentified.
-            let _ = self.identify(text.trim(), Identity::Told);
+            let _ = self.identify(&serial, Identity::Told);
         } else if let Some(serial) = drive_serial(Path::new(path)) {
             // A copy of a disk on another drive has a serial number that its record does not know.
             let _ = self.identify(&serial, Identity::Drive);
+        }
+    }
+
+    /// Takes it for the disk that `other` was taken for, and for the same reason.
+    pub(super) fn identify_as(&mut self, other: &Self) {
+        let (Meta::Imsm(own), Meta::Imsm(known)) = (&self.meta, &other.meta) else { return };
+        let index = known.serial().and_then(|serial| own.metadata()?.index_of(&serial));
+        if let Some(index) = index {
+            self.set_own(index, known.identity);
         }
     }
 
@@ -382,6 +389,17 @@ fn of(member: &Found) -> Option<&Imsm> {
 fn printable(serial: &Serial) -> String {
     let len = serial.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     serial[..len].escape_ascii().to_string()
+}
+
+/// What a file beside a medium says, or else what the system knows of the drive.
+pub(crate) fn serial_of(name: &str) -> Option<String> {
+    serial_beside(OsStr::new(name)).or_else(|| drive_serial(Path::new(name)))
+}
+
+fn serial_beside(path: &OsStr) -> Option<String> {
+    let mut beside = OsString::from(path);
+    beside.push(".serial");
+    Some(fs::read_to_string(&beside).ok()?.trim().to_owned())
 }
 
 /// The serial number that the system knows of a block device, as `Documentation/ABI/testing/sysfs-block` and the drivers of NVMe,

@@ -9,12 +9,14 @@ mod buffers;
 mod calls;
 mod checks;
 mod compute;
+pub mod container;
 mod inner;
 mod jobs;
 pub mod look;
 pub mod md_store;
 pub(crate) mod memory;
 mod observe;
+mod one_flag;
 mod running;
 mod seats;
 pub mod start;
@@ -24,3 +26,20 @@ pub use checks::Checks;
 pub use observe::Regions;
 pub use running::{Running, Tuning};
 pub use start_error::StartError;
+
+use crate::array::OpenOptions;
+use crate::discover::Found;
+use raid_formats::assemble::Claimant as _;
+use raid_formats::record::Format;
+
+/// Makes the array of these members ready to run, whatever its format. `all` are the members of all arrays that were given: where a format
+/// has one record for several volumes, all of its disks are kept up to date.
+///
+/// # Errors
+/// [`StartError`].
+pub fn start_array(found: Vec<Found>, all: &[Found], options: &OpenOptions) -> Result<start::Start, StartError> {
+    match found.first().map(|found| found.record().format) {
+        Some(Format::Ddf | Format::DdfSwapped | Format::Imsm) => container::container_start(found, all, options),
+        _ => md_store::md_start(found, options),
+    }
+}

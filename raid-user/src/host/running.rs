@@ -189,6 +189,12 @@ impl Running {
         engine::readd(&*self.inner, member, away).map_err(io::Error::other)
     }
 
+    /// Media that the format keeps up to date without their being members; each can be [added](Self::add).
+    #[must_use]
+    pub fn held(&self) -> Vec<SharedMediaMut> {
+        self.inner.store.held()
+    }
+
     /// Stops recovery in moments, with its marks durable; it goes on with [`resume`](Self::resume), or with the next start.
     pub fn pause(&self) {
         engine::pause(&*self.inner);

@@ -89,6 +89,11 @@ pub trait Store: Send + Sync {
         Err(io::Error::new(io::ErrorKind::Unsupported, "the format does not say what a member knew when it left"))
     }
 
+    /// Media that are kept up to date without being members: they have parts of other volumes. Each may be [admitted](Self::admit).
+    fn held(&self) -> Vec<SharedMediaMut> {
+        Vec::new()
+    }
+
     /// Lets go of the medium of a member that is out. False, and nothing is done, as long as the store has not heard that it is.
     fn release(&self, member: Member) -> bool;
 

@@ -29,6 +29,9 @@ pub enum StartError {
     /// Members of one array contradict each other.
     #[error("{0}")]
     Contradiction(String),
+    /// What is written would make something stale that is not here.
+    #[error("{0}; give it, too")]
+    NotGiven(String),
     /// Parity is in doubt and a member is missing: what it held there cannot be known.
     #[error("not stopped cleanly and degraded: {}; read-only, what parity would have to recover there gives errors; \
              --trust-dirty-parity believes it, and can serve wrong bytes there", doubted(.0))]

@@ -1,0 +1,368 @@
+//! How DDF says what a running volume wants remembered.
+//!
+//! A medium that joins is a new disk for the tables, also one that was in them before: where another volume still names the old one, that
+//! stays failed, and what it holds is not trusted. A disk that already has parts of other volumes stays who it is.
+
+use std::io;
+use std::sync::Arc;
+
+use raid_core::geometry::Geometry;
+use raid_core::health::{Health, State};
+use raid_core::{Columns, Member, Sector, Sectors};
+use raid_formats::assemble::Claimant as _;
+use raid_formats::ddf::{
+    self, Anchor, ConfigRecord, DiskChange, Guid, Metadata, NewDisk, Newcomer, Replaced, RunningState, VolumeState,
+    level::Levels,
+    raw::{Condition, Config, DiskKind, DiskState, Init},
+};
+
+use super::{Disk, Failure, Format, Said, put};
+use crate::discover::MediaSource;
+use crate::host::md_store::{new_uuid, now_s};
+use crate::media::{Media as _, SharedMediaMut};
+
+/// States of a disk that take it out.
+const OUT: DiskState = DiskState::FAILED.union(DiskState::MISSING);
+
+/// What a slot has.
+#[derive(Clone, Copy)]
+pub(super) struct Part {
+    /// Reference of its disk.
+    pub(super) reference: u32,
+    /// Where its data start on that.
+    pub(super) start: Sector,
+    /// What the records lack of it.
+    pub(super) joins: Joins,
+}
+
+/// What must be written for a new member.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Joins {
+    /// Nothing: it is one.
+    Nothing,
+    /// The disk is in the tables; the volume does not have it yet.
+    Volume,
+    /// Everything.
+    Container(NewDisk),
+}
+
+/// A volume of a container.
+pub(super) struct DdfVolume {
+    pub(super) guid: Guid,
+    pub(super) levels: Levels,
+    pub(super) geometry: Geometry,
+    /// Sectors that each member gives.
+    pub(super) len: Sectors,
+    /// Who is in each slot, as far as any member knows.
+    pub(super) parts: Vec<Option<Part>>,
+    /// Who comes, as soon as the slot lives.
+    pub(super) coming: Vec<Option<Part>>,
+}
+
+/// The records of one disk.
+#[derive(Clone, Copy)]
+struct Held<'b> {
+    anchor: Anchor,
+    metadata: Metadata<'b>,
+}
+
+/// What changes in the tables.
+struct Changes {
+    volume: VolumeState,
+    disks: Vec<DiskChange>,
+    joined: Vec<NewDisk>,
+    replaced: Vec<Replaced>,
+}
+
+impl Format for DdfVolume {
+    fn say(&mut self, disks: &mut [Disk], said: &Said) -> io::Result<()> {
+        for (slot, coming) in (0..=u8::MAX).zip(&mut self.coming).filter(|(slot, _)| said.lives(Member(*slot))) {
+            if let (Some(part), Some(place)) = (coming.take(), self.parts.get_mut(usize::from(slot))) {
+                *place = Some(part);
+            }
+        }
+        let mut bufs = vec![Vec::new(); disks.len()];
+        let mut held = Vec::new();
+        for (disk, buf) in disks.iter_mut().zip(&mut bufs) {
+            let read = (disk.is_told(said) && !disk.new).then(|| read(&disk.media, buf));
+            held.push(read.and_then(|read| read.map_err(|error| disk.note(Err(error))).ok()));
+        }
+        let Some(lead) = lead(&held) else { return Ok(()) };
+        let newest = newest(&held);
+        let changes = self.changes(&lead, &newest, disks, said)?;
+        let mut nexts = vec![Vec::new(); disks.len()];
+        let mut after = Vec::new();
+        for ((disk, held), next) in disks.iter_mut().zip(&held).zip(&mut nexts) {
+            let Some(Held { anchor, metadata }) = held else { continue };
+            next.resize(metadata.emit().len(), 0);
+            let lags = metadata.place().sequence < lead.place().sequence;
+            let state = RunningState {
+                sequence: lead.place().sequence.saturating_add(1),
+                updated_s: now_s(),
+                volumes: &[changes.volume],
+                disks: &changes.disks,
+                joined: &changes.joined,
+                replaced: &changes.replaced,
+                adopted: &self.adopted(metadata, &newest, disk.slot),
+                tables: lags.then(|| lead.tables()),
+            };
+            match ddf::update(metadata, next, &state, |write| put(&disk.media, write.at, write.bytes, write.flush)) {
+                Ok(metadata) => after.push(Held { anchor: *anchor, metadata }),
+                Err(Failure(error)) => disk.note(Err(error)),
+            }
+        }
+        for disk in disks.iter_mut().filter(|disk| disk.is_told(said) && disk.new) {
+            let made = self.make(disk, &after);
+            disk.note(made);
+        }
+        self.parts.iter_mut().flatten().for_each(|part| part.joins = Joins::Nothing);
+        Ok(())
+    }
+
+    fn admit(&mut self, disks: &[Disk], said: &Said, member: Member, media: &SharedMediaMut) -> io::Result<Sector> {
+        let held = disks.iter().any(|disk| Arc::ptr_eq(&disk.media, media));
+        let like = disks.iter().find(|disk| disk.is_told(said) && !disk.new && disk.slot.is_some());
+        let like = like.ok_or_else(|| super::absent(member))?;
+        let mut buf = Vec::new();
+        let like = read(&like.media, &mut buf)?.metadata;
+        let old = self.parts.get(usize::from(member.0)).copied().flatten();
+        let part = if held { self.adopt(media, old)? } else { self.join(media, &like, old)? };
+        if let Some(place) = self.coming.get_mut(usize::from(member.0)) {
+            *place = Some(part);
+        }
+        Ok(part.start)
+    }
+}
+
+impl DdfVolume {
+    /// A new disk for the container.
+    fn join(&self, media: &SharedMediaMut, like: &Metadata, old: Option<Part>) -> io::Result<Part> {
+        let room = ddf::room(like, Sectors::from_bytes_floor(media.size_bytes())).map_err(io::Error::other)?;
+        let start = old.map_or(Sector(0), |part| part.start);
+        self.check_room(start, room)?;
+        let reference = free_reference(like)?;
+        let new = NewDisk {
+            guid: own_guid(media, like)?,
+            reference,
+            kind: DiskKind::FORCED_GUID | DiskKind::IN_VIRTUAL_DISK,
+            state: DiskState::ONLINE | DiskState::REBUILDING,
+            configured_blocks: room.0 / sectors_per_block(like),
+        };
+        Ok(Part { reference, start, joins: Joins::Container(new) })
+    }
+
+    /// A disk of the container that has parts of other volumes gets one of this: where the old one was, or behind all others.
+    fn adopt(&self, media: &SharedMediaMut, old: Option<Part>) -> io::Result<Part> {
+        let mut buf = Vec::new();
+        let own = read(media, &mut buf)?.metadata;
+        let run = |volume: ddf::Volume<'_>| {
+            let data = volume.record().data;
+            (data.at.0, data.at.0.saturating_add(data.len.0))
+        };
+        let taken: Vec<(u64, u64)> = own.volumes().filter_map(Result::ok).map(run).collect();
+        let is_free = |start: &Sector| {
+            let end = start.0.saturating_add(self.len.0);
+            taken.iter().all(|(from, until)| end <= *from || start.0 >= *until)
+        };
+        let behind = Sector(taken.iter().map(|(_, until)| *until).max().unwrap_or(0));
+        let start = old.map(|part| part.start).filter(is_free).unwrap_or(behind);
+        let entry = own.own_entry().map_err(io::Error::other)?;
+        let order = own.place().order;
+        let room = entry.configured_size.get(order).saturating_mul(sectors_per_block(&own));
+        self.check_room(start, Sector(room))?;
+        Ok(Part { reference: entry.reference.get(order), start, joins: Joins::Volume })
+    }
+
+    fn check_room(&self, start: Sector, room: Sector) -> io::Result<()> {
+        let end = start.0.saturating_add(self.len.0);
+        if end <= room.0 {
+            return Ok(());
+        }
+        let why = format!("too small: its data would end at sector {end}, and data may lie before sector {room} only");
+        Err(io::Error::other(why))
+    }
+
+    fn changes(&self, lead: &Metadata, newest: &[Newest], disks: &[Disk], said: &Said) -> io::Result<Changes> {
+        let gone = || io::Error::other("the volume is in no table of its container any more");
+        let entry = lead.virtual_of(self.guid).ok_or_else(gone)?;
+        let volume = VolumeState {
+            guid: self.guid,
+            condition: self.condition(&said.health),
+            consistent: !said.dirty,
+            init: (!said.dirty && entry.init() != Init::Full).then_some(Init::Full),
+        };
+        let mut changes = Changes { volume, disks: Vec::new(), joined: Vec::new(), replaced: Vec::new() };
+        for (slot, part) in (0..=u8::MAX).zip(&self.parts) {
+            let Some(part) = part else { continue };
+            let state = said.health.state(Member(slot)).unwrap_or(State::Missing);
+            if part.joins != Joins::Nothing {
+                changes.replaced.push(self.replaced(slot, part, sectors_per_block(lead))?);
+            }
+            if let Joins::Container(new) = part.joins {
+                changes.joined.push(new);
+            }
+            let Some(known) = lead.physical_of(part.reference) else { continue };
+            let found = known.disk_state(lead.place().order);
+            let wanted = match state {
+                State::Missing => {
+                    let absent = !disks.iter().any(|disk| disk.slot == Some(Member(slot)));
+                    let out = found.difference(DiskState::ONLINE | DiskState::REBUILDING) | DiskState::FAILED;
+                    if absent { out | DiskState::MISSING } else { out }
+                }
+                // That another volume's store calls the disk failed stays.
+                State::Rebuilding { .. } => found | DiskState::ONLINE | DiskState::REBUILDING,
+                State::InSync if self.others_rebuild(lead, newest, part.reference) => found,
+                State::InSync => found.difference(DiskState::REBUILDING),
+            };
+            if wanted != found {
+                changes.disks.push(DiskChange { reference: part.reference, state: wanted });
+            }
+        }
+        Ok(changes)
+    }
+
+    fn replaced(&self, slot: u8, part: &Part, sectors_per_block: u64) -> io::Result<Replaced> {
+        let place = self.levels.place(slot.into());
+        let (element, index) = place.ok_or_else(|| io::Error::other(format!("the records have no slot {slot}")))?;
+        let start_block = part.start.0 / sectors_per_block;
+        Ok(Replaced { guid: self.guid, element, index, reference: part.reference, start_block })
+    }
+
+    /// The volume's condition: how many more it could lose.
+    fn condition(&self, health: &Health) -> Condition {
+        let out = Columns::first(health.members()).difference(health.in_sync());
+        let one_more = |member: Member| self.geometry.survives(out.union(Columns::one(member)));
+        if out.is_empty() {
+            Condition::Optimal
+        } else if !self.geometry.survives(out) {
+            Condition::Failed
+        } else if health.in_sync().iter().all(one_more) {
+            Condition::PartiallyOptimal
+        } else {
+            Condition::Degraded
+        }
+    }
+
+    /// True if that disk is, or must be, filled for another volume: the tables have one mark for all of them.
+    fn others_rebuild(&self, lead: &Metadata, newest: &[Newest], reference: u32) -> bool {
+        let of_others = newest.iter().filter(|(config, _)| config.guid != self.guid);
+        let mut meant = of_others.filter(|(_, bytes)| lead.is_member(bytes, reference));
+        let whole = |guid| lead.virtual_of(guid).is_none_or(|entry| entry.condition() == Condition::Optimal);
+        meant.any(|(config, _)| !whole(config.guid))
+    }
+
+    /// Configuration records that a disk must get: newer ones than it has, and that of an element which it joins.
+    fn adopted<'a>(&self, own: &Metadata, newest: &[Newest<'a>], slot: Option<Member>) -> Vec<&'a [u8]> {
+        let order = own.place().order;
+        let part = slot.and_then(|slot| self.parts.get(usize::from(slot.0)).copied().flatten());
+        let joins = part.is_some_and(|part| part.joins == Joins::Volume);
+        let element = slot.filter(|_| joins).and_then(|slot| self.levels.place(slot.0.into()));
+        let wanted = |(config, _): &&Newest<'a>| {
+            let mine = configs(own).find(|(held, _)| key(held) == key(config));
+            match mine {
+                Some((held, _)) => held.sequence.get(order) < config.sequence.get(order),
+                None => element.is_some_and(|(element, _)| key(config) == (self.guid, element)),
+            }
+        };
+        newest.iter().filter(wanted).map(|(_, bytes)| *bytes).collect()
+    }
+
+    /// Writes the records of a disk that is new, as those of its element have them.
+    fn make(&self, disk: &Disk, after: &[Held]) -> io::Result<()> {
+        let slot = disk.slot.and_then(|slot| self.parts.get(usize::from(slot.0)).copied().flatten());
+        let Some(Part { reference, joins: Joins::Container(NewDisk { guid, .. }), .. }) = slot else {
+            return Err(io::Error::other("a new disk that nobody planned"));
+        };
+        let has_it = |held: &&Held| {
+            let mut own = configs(&held.metadata).filter(|(config, _)| config.guid == self.guid);
+            own.any(|(_, bytes)| held.metadata.is_member(bytes, reference))
+        };
+        let like = after.iter().find(has_it);
+        let like = like.ok_or_else(|| io::Error::other("no disk that is left knows the new one's part"))?;
+        let medium = Sectors::from_bytes_floor(disk.media.size_bytes());
+        let new = Newcomer { guid, reference, medium, volume: self.guid };
+        let mut buf = vec![0; like.metadata.emit().len()];
+        let write = |write: ddf::Write<'_>| put(&disk.media, write.at, write.bytes, write.flush);
+        ddf::newcomer(&like.metadata, &like.anchor, &new, &mut buf, write).map_err(|Failure(error)| error)
+    }
+}
+
+/// A configuration record.
+type Newest<'a> = (&'a Config, &'a [u8]);
+
+fn configs<'a>(metadata: &Metadata<'a>) -> impl Iterator<Item = Newest<'a>> {
+    metadata.configs().filter_map(|record| match record {
+        ConfigRecord::Volume(config, bytes) => Some((config, bytes)),
+        ConfigRecord::Spare(..) | ConfigRecord::Other(_) => None,
+    })
+}
+
+fn key(config: &Config) -> (Guid, u8) {
+    (config.guid, config.secondary_seq_or_zero())
+}
+
+/// The newest record of each element of each volume.
+fn newest<'a>(held: &[Option<Held<'a>>]) -> Vec<Newest<'a>> {
+    let mut newest: Vec<Newest<'a>> = Vec::new();
+    for held in held.iter().flatten() {
+        let order = held.metadata.place().order;
+        for one in configs(&held.metadata) {
+            match newest.iter_mut().find(|known| key(known.0) == key(one.0)) {
+                Some(known) if known.0.sequence.get(order) >= one.0.sequence.get(order) => {}
+                Some(known) => *known = one,
+                None => newest.push(one),
+            }
+        }
+    }
+    newest
+}
+
+/// The freshest records.
+fn lead<'a>(held: &[Option<Held<'a>>]) -> Option<Metadata<'a>> {
+    held.iter()
+        .flatten()
+        .map(|held| held.metadata)
+        .reduce(|best, other| if other.place().sequence > best.place().sequence { other } else { best })
+}
+
+/// The records that a medium holds now.
+fn read<'b>(media: &SharedMediaMut, buf: &'b mut Vec<u8>) -> io::Result<Held<'b>> {
+    let source = MediaSource(media.as_ref());
+    let probe = ddf::probe(&source).map_err(|fault| io::Error::other(fault.to_string()))?;
+    buf.resize(probe.len_bytes(), 0);
+    let metadata = ddf::read(&source, &probe.anchor, buf).map_err(|fault| io::Error::other(fault.to_string()))?;
+    Ok(Held { anchor: probe.anchor, metadata })
+}
+
+fn sectors_per_block(metadata: &Metadata) -> u64 {
+    u64::from(metadata.place().block_bytes / 512).max(1)
+}
+
+/// A reference that no disk has.
+fn free_reference(like: &Metadata) -> io::Result<u32> {
+    loop {
+        let [a, b, c, d, ..] = new_uuid()?.0;
+        let reference = u32::from_be_bytes([a, b, c, d]);
+        if !matches!(reference, 0 | u32::MAX) && like.physical_of(reference).is_none() {
+            return Ok(reference);
+        }
+    }
+}
+
+/// The identity of a disk that was in the container before and is out, whose line it gets again; or a new one.
+fn own_guid(media: &SharedMediaMut, like: &Metadata) -> io::Result<Guid> {
+    let mut buf = Vec::new();
+    if let Ok(Held { metadata, .. }) = read(media, &mut buf)
+        && metadata.header().guid == like.header().guid
+    {
+        let guid = metadata.disk().guid;
+        let order = like.place().order;
+        let mut lines = like.physical().filter(|entry| entry.guid == guid);
+        if lines.any(|entry| entry.disk_state(order).intersects(OUT)) {
+            return Ok(guid);
+        }
+    }
+    let mut guid = *b"raid    ................";
+    guid[8..].copy_from_slice(&new_uuid()?.0);
+    Ok(Guid(guid))
+}

@@ -1,0 +1,194 @@
+//! How IMSM says what a running volume wants remembered.
+//!
+//! All disks carry one record, so the freshest is changed, and what comes of it goes to all. A disk is known by its drive's serial number;
+//! one that failed and comes back is a new line of the table.
+
+use std::io;
+use std::sync::Arc;
+
+use raid_core::health::State;
+use raid_core::{Member, Sector, Sectors};
+use raid_formats::imsm::{
+    self, Change, Metadata, NewDisk, RawVolume, RunningState,
+    raw::{Dirty, DiskStatus, MapState, MigrationKind, SERIAL_BYTES},
+};
+use raid_formats::record::Uuid;
+
+use super::{Disk, Failure, Format, Said, put};
+use crate::discover::{MediaSource, serial_of};
+use crate::media::{Media as _, SharedMediaMut};
+
+/// Serial number as the table has it.
+pub(super) type Serial = [u8; SERIAL_BYTES];
+
+/// What the longest record and the block behind it take at a disk's end.
+const RECORD_SECTORS: u64 = (imsm::RECORD_BYTES_MAX / 512) as u64 + 16;
+
+/// A volume of a container.
+pub(super) struct ImsmVolume {
+    pub(super) array: Uuid,
+    /// Whose disk is in each slot; nothing if it is gone.
+    pub(super) serials: Vec<Option<Serial>>,
+    /// Serial number and size of who comes, as soon as the slot lives.
+    pub(super) coming: Vec<Option<NewDisk>>,
+    /// Where the data lie, and their sectors with what is kept free behind them.
+    pub(super) data: (Sector, Sectors),
+}
+
+impl Format for ImsmVolume {
+    fn say(&mut self, disks: &mut [Disk], said: &Said) -> io::Result<()> {
+        let mut bufs = vec![Vec::new(); disks.len()];
+        let mut held = Vec::new();
+        for (disk, buf) in disks.iter_mut().zip(&mut bufs) {
+            let read = (disk.is_told(said) && !disk.new).then(|| read(&disk.media, buf));
+            held.push(read.and_then(|read| read.map_err(|error| disk.note(Err(error))).ok()));
+        }
+        let generation = |metadata: &Metadata| metadata.header().generation_num.get();
+        let lead = held.iter().flatten().max_by_key(|metadata| generation(metadata));
+        let Some(lead) = lead else { return Ok(()) };
+        let changes = self.changes(lead, disks, said)?;
+        let state = RunningState { generation: generation(lead).saturating_add(1), changes: &changes };
+        let mut next = vec![0; imsm::RECORD_BYTES_MAX];
+        let after = imsm::update::<Failure>(lead, &mut next, &state, |_| Ok(())).map_err(|Failure(error)| error)?;
+        for (disk, held) in disks.iter_mut().zip(&held) {
+            if !disk.is_told(said) {
+                continue;
+            }
+            let blocks = disk.media.size_bytes() / u64::from(after.place().block_bytes);
+            let write = |write: imsm::Write<'_>| put(&disk.media, write.at, write.bytes, write.flush);
+            let done = imsm::carry(&after, blocks, held.as_ref(), write).map_err(|Failure(error)| error);
+            disk.note(done);
+        }
+        for (slot, serial) in (0..=u8::MAX).zip(&mut self.serials) {
+            let coming = self.coming.get_mut(usize::from(slot)).filter(|_| said.lives(Member(slot)));
+            if let Some(new) = coming.and_then(Option::take) {
+                *serial = Some(new.serial);
+            }
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, disks: &[Disk], said: &Said, member: Member, media: &SharedMediaMut) -> io::Result<Sector> {
+        let refuse = |why: String| Err(io::Error::other(why));
+        let others = self.coming.iter().zip(0..=u8::MAX).any(|(coming, slot)| coming.is_some() && slot != member.0);
+        if others || said.health.rebuilding().next().is_some() {
+            return refuse("the format records one rebuild at a time: wait until the other one is through".into());
+        }
+        let like = disks.iter().find(|disk| disk.is_told(said) && !disk.new).ok_or_else(|| super::absent(member))?;
+        let mut buf = Vec::new();
+        let lead = read(&like.media, &mut buf)?;
+        let held = disks.iter().any(|disk| Arc::ptr_eq(&disk.media, media));
+        let name = media.describe();
+        let Some(serial) = serial_of(&name) else {
+            return refuse(format!(
+                "the format knows disks by their drives' serial numbers, and nothing tells this one's: write it into {name}.serial"
+            ));
+        };
+        let serial = plain_or_drives(&serial, &lead);
+        if !held && living(&lead, &serial).is_some() {
+            return refuse("another disk of the container has its serial number".into());
+        }
+        let size = Sectors::from_bytes_floor(media.size_bytes());
+        let end = self.data.0.0.saturating_add(self.data.1.0);
+        let room = size.0.saturating_sub(RECORD_SECTORS);
+        if end > room {
+            return refuse(format!("too small: data would end at sector {end}, and may lie before sector {room} only"));
+        }
+        if let Some(place) = self.coming.get_mut(usize::from(member.0)) {
+            *place = Some(NewDisk { serial, size });
+        }
+        Ok(self.data.0)
+    }
+}
+
+impl ImsmVolume {
+    /// What must be changed in the record, so that it says what is said.
+    fn changes(&self, lead: &Metadata, disks: &[Disk], said: &Said) -> io::Result<Vec<Change>> {
+        let gone = || io::Error::other("the volume is not in the record of its container any more");
+        let volume = lead.volumes().find(|volume| lead.uuid(Some(volume)) == self.array).ok_or_else(gone)?;
+        let index = volume.index;
+        let mut changes = Vec::new();
+        let (filling, missing) = (said.health.rebuilding().next().is_some(), said.health.missing());
+        for member in missing.iter() {
+            let Some((disk, _)) = volume.map.member(member.0.into()) else { continue };
+            let known = lead.disk(disk).is_some_and(|disk| disk.flags().contains(DiskStatus::FAILED));
+            if !known {
+                let gone = !disks.iter().any(|disk| disk.slot == Some(member));
+                changes.push(Change::Failed { disk: u8::try_from(disk).unwrap_or(u8::MAX), gone });
+            }
+        }
+        let kind = kind(&volume);
+        let resync = kind.is_some_and(|kind| kind != MigrationKind::Rebuild);
+        let uninitialised = volume.map_now().head.map_state == MapState::Uninitialised as u8;
+        // What was compared or made is through, or must give way to a rebuild.
+        if resync && (filling || !said.dirty) || uninitialised && !said.dirty && kind.is_none() {
+            changes.push(Change::InSync { volume: index });
+        }
+        if kind == Some(MigrationKind::Rebuild) && self.is_filled(&volume, said) {
+            changes.push(Change::Rebuilt { volume: index });
+        }
+        let mut count = u8::try_from(lead.disks().len()).unwrap_or(u8::MAX);
+        for (member, mark) in said.health.rebuilding() {
+            let slot = usize::from(member.0);
+            let new = self.coming.get(slot).copied().flatten();
+            let serial = new.map(|new| new.serial).or(self.serials.get(slot).copied().flatten());
+            let known = serial.and_then(|serial| living(lead, &serial));
+            let disk = match (known, new) {
+                (Some(known), _) => known,
+                (None, Some(disk)) => {
+                    changes.push(Change::Joined { disk });
+                    count = count.saturating_add(1);
+                    count.saturating_sub(1)
+                }
+                (None, None) => return Err(io::Error::other("a disk that is filled is in no table")),
+            };
+            let under_way = kind == Some(MigrationKind::Rebuild)
+                && !self.is_filled(&volume, said)
+                && volume.map_now().member(member.0.into()) == Some((disk.into(), true));
+            if !under_way {
+                changes.push(Change::Rebuild { volume: index, slot: member.0.into(), disk });
+            }
+            changes.push(Change::Mark { volume: index, at: Sectors(mark.0) });
+        }
+        let flag = volume.migration.flags().contains(Dirty::DIRTY);
+        if flag != said.dirty {
+            changes.push(Change::Dirty { volume: index, dirty: said.dirty });
+        }
+        Ok(changes)
+    }
+
+    /// True if the record has a rebuild of a slot that is in sync by now.
+    fn is_filled(&self, volume: &RawVolume, said: &Said) -> bool {
+        let now = volume.map_now();
+        let marked = |slot: u8| now.member(slot.into()).is_some_and(|(_, rebuild)| rebuild);
+        let in_sync = |slot: u8| said.health.state(Member(slot)) == Some(State::InSync);
+        (0..now.head.num_members).any(|slot| marked(slot) && in_sync(slot))
+    }
+}
+
+/// What is under way.
+fn kind(volume: &RawVolume) -> Option<MigrationKind> {
+    volume.old_map?;
+    MigrationKind::of(volume.migration.migr_type, volume.head.flags())
+}
+
+/// Index of the disk with that serial number, unless it failed.
+fn living(lead: &Metadata, serial: &Serial) -> Option<u8> {
+    let living = |index: &u8| lead.disk((*index).into()).is_some_and(|disk| !disk.flags().contains(DiskStatus::FAILED));
+    lead.index_of(serial).filter(living)
+}
+
+/// A serial number as the table would have it: by the rules for drives, or, if that is how the table has one, as it is written.
+fn plain_or_drives(text: &str, lead: &Metadata) -> Serial {
+    let mut plain = [0; SERIAL_BYTES];
+    plain.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
+    if lead.index_of(&plain).is_some() { plain } else { imsm::serial(text) }
+}
+
+/// The record that a medium holds now.
+fn read<'b>(media: &SharedMediaMut, buf: &'b mut Vec<u8>) -> io::Result<Metadata<'b>> {
+    let source = MediaSource(media.as_ref());
+    let place = imsm::probe(&source).map_err(|fault| io::Error::other(fault.to_string()))?;
+    buf.resize(place.len_bytes, 0);
+    imsm::read(&source, &place, buf).map_err(|fault| io::Error::other(fault.to_string()))
+}

@@ -1,0 +1,233 @@
+//! Formats that keep the records of a whole container on each of its disks (DDF, IMSM), under a running volume.
+//!
+//! | the engine says | on every disk of the container |
+//! |---|---|
+//! | a bit of the log | the volume is dirty; redundancy may not agree |
+//! | no bit | it is clean |
+//! | the members' states | which disks failed, which is being filled and (IMSM) how far, the volume's condition |
+//! | stopped in the middle of a resync | dirty, as a whole: neither format has a place for how far it came |
+//!
+//! **One change is on all disks before the next one begins**, with one number. A cut in between leaves some disks one number behind, which
+//! are current all the same; never two.
+//!
+//! **The container is not ours alone.** Other volumes' states stand in the same tables, and another store may run such a volume. So a
+//! change starts from what the disks hold now, and not from what this store wrote last; what it does not mean stays; a disk that lags
+//! gets the tables of the freshest with it; and while one store changes a container, no other one does. Disks that hold parts of other
+//! volumes alone get every change, too: else they would be stale.
+//!
+//! Failing is of disks, not of parts: in both formats, a disk that failed in one volume has failed in all.
+
+pub(super) mod ddf;
+pub(super) mod imsm;
+mod start;
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use raid_core::health::{Health, State};
+use raid_core::{Member, Sector};
+
+use super::start::{Slot, Stopped, Store};
+use super::start_error::check_block;
+use crate::media::SharedMediaMut;
+
+pub(super) use start::container_start;
+pub use start::container_start_on;
+
+/// Held by whoever changes a container.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// What the disks are to say of the volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) health: Health,
+    /// Redundancy may not agree.
+    pub(super) dirty: bool,
+}
+
+impl Said {
+    fn lives(&self, member: Member) -> bool {
+        !matches!(self.health.state(member), None | Some(State::Missing))
+    }
+}
+
+/// A disk of the container.
+pub(super) struct Disk {
+    pub(super) media: SharedMediaMut,
+    /// Its slot in the volume; nothing if it holds parts of others alone.
+    pub(super) slot: Option<Member>,
+    /// It has no records yet.
+    pub(super) new: bool,
+    /// Why its records could not be written: it is told nothing any more.
+    pub(super) fault: Option<String>,
+}
+
+impl Disk {
+    /// True if it is to be told what is said.
+    pub(super) fn is_told(&self, said: &Said) -> bool {
+        self.fault.is_none() && self.slot.is_none_or(|slot| said.lives(slot))
+    }
+
+    /// Keeps what went wrong, for whoever waits for this disk.
+    pub(super) fn note(&mut self, done: io::Result<()>) {
+        if let Err(error) = done {
+            self.fault = Some(error.to_string());
+        }
+    }
+}
+
+/// How a format says it.
+pub(super) trait Format: Send {
+    /// Writes what is said to all disks that are told, on top of what stands there now. What goes wrong with one disk is noted there.
+    ///
+    /// # Errors
+    /// It cannot be said; then nothing was written.
+    fn say(&mut self, disks: &mut [Disk], said: &Said) -> io::Result<()>;
+
+    /// Plans a new member for a missing slot; it counts once `say` says that the slot lives. Where its data will lie.
+    ///
+    /// # Errors
+    /// Why it cannot be: no room, not known which disk it is, something else under way.
+    fn admit(&mut self, disks: &[Disk], said: &Said, member: Member, media: &SharedMediaMut) -> io::Result<Sector>;
+}
+
+/// The store of one running volume.
+pub(super) struct ContainerStore(Mutex<Inner>);
+
+struct Inner {
+    format: Box<dyn Format>,
+    disks: Vec<Disk>,
+    said: Said,
+    /// False until this run has said anything. A member that is not here must be written off before the first write.
+    begun: bool,
+}
+
+impl ContainerStore {
+    pub(super) fn new(format: Box<dyn Format>, disks: Vec<Disk>, said: Said) -> Self {
+        Self(Mutex::new(Inner { format, disks, said, begun: false }))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Lets what is said change, and all disks say it.
+    fn say(&mut self, change: impl FnOnce(&mut Said)) -> io::Result<()> {
+        let mut next = self.said;
+        change(&mut next);
+        if self.begun && next == self.said {
+            return Ok(());
+        }
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        self.format.say(&mut self.disks, &next)?;
+        for disk in self.disks.iter_mut().filter(|disk| disk.is_told(&next)) {
+            disk.new = false;
+        }
+        (self.said, self.begun) = (next, true);
+        Ok(())
+    }
+
+    /// How it went for that member.
+    fn answer(&self, member: Member) -> io::Result<()> {
+        match self.disks.iter().find(|disk| disk.slot == Some(member)) {
+            Some(Disk { fault: Some(fault), .. }) => Err(io::Error::other(fault.clone())),
+            // It gets its records with the next states.
+            Some(disk) if disk.new => Ok(()),
+            Some(_) if self.said.lives(member) => Ok(()),
+            _ => Err(absent(member)),
+        }
+    }
+}
+
+impl Store for ContainerStore {
+    fn write_log(&self, member: Member, _: u32, words: &[u64]) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.say(|said| said.dirty = words.iter().any(|word| *word != 0))?;
+        inner.answer(member)
+    }
+
+    fn write_health(&self, member: Member, health: &Health) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.say(|said| {
+            if health.epoch() > said.health.epoch() {
+                said.health = *health;
+            }
+        })?;
+        if inner.said.lives(member) { inner.answer(member) } else { Err(absent(member)) }
+    }
+
+    fn admit(&self, member: Member, media: SharedMediaMut) -> io::Result<Slot> {
+        let mut inner = self.inner();
+        if inner.said.lives(member) {
+            return Err(io::Error::other(format!("slot {member} is not free")));
+        }
+        check_block(&media).map_err(io::Error::other)?;
+        let Inner { format, disks, said, .. } = &mut *inner;
+        // Whoever had the slot is gone, and is told nothing any more.
+        disks.retain(|disk| disk.slot != Some(member));
+        let data_at = format.admit(disks, said, member, &media)?;
+        let held = disks.iter_mut().find(|disk| std::sync::Arc::ptr_eq(&disk.media, &media));
+        match held {
+            Some(disk) => disk.slot = Some(member),
+            None => {
+                crate::create::erase(&media)?;
+                disks.push(Disk { media: media.clone(), slot: Some(member), new: true, fault: None });
+            }
+        }
+        Ok(Slot { media: Some(media), data_at })
+    }
+
+    fn held(&self) -> Vec<SharedMediaMut> {
+        let inner = self.inner();
+        let free = inner.disks.iter().filter(|disk| disk.slot.is_none() && disk.fault.is_none());
+        free.map(|disk| disk.media.clone()).collect()
+    }
+
+    fn release(&self, member: Member) -> bool {
+        let mut inner = self.inner();
+        let coming = inner.disks.iter().any(|disk| disk.slot == Some(member) && disk.new);
+        let out = !inner.said.lives(member) && !coming;
+        if out {
+            inner.disks.retain(|disk| disk.slot != Some(member));
+        }
+        out
+    }
+
+    fn stop(&self, health: &Health, stopped: Stopped) -> io::Result<()> {
+        let mut inner = self.inner();
+        if !inner.begun && stopped == Stopped::Clean {
+            // Nothing was written, or nothing has redundancy.
+            return Ok(());
+        }
+        inner.say(|said| {
+            if health.epoch() > said.health.epoch() {
+                said.health = *health;
+            }
+            said.dirty = stopped != Stopped::Clean;
+        })?;
+        let living = (0..=u8::MAX).map(Member).take(health.members().into()).filter(|member| inner.said.lives(*member));
+        living.map(|member| inner.answer(member)).fold(Ok(()), io::Result::and)
+    }
+}
+
+fn absent(member: Member) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("slot {member} has no member"))
+}
+
+/// What keeps a change from a disk: a refusal of the format, or the medium's error.
+pub(super) struct Failure(pub(super) io::Error);
+
+impl<R: std::fmt::Display> From<R> for Failure {
+    fn from(refusal: R) -> Self {
+        Self(io::Error::other(refusal.to_string()))
+    }
+}
+
+/// Writes to a medium, and flushes it if what comes next must not overtake that.
+pub(super) fn put(media: &SharedMediaMut, at: Sector, bytes: &[u8], flush: bool) -> Result<(), Failure> {
+    let at = at.bytes().ok_or_else(|| Failure(io::Error::other("a place past all media")))?;
+    media.write_at(at, bytes).map_err(Failure)?;
+    if flush { media.flush().map_err(Failure) } else { Ok(()) }
+}

@@ -1,0 +1,166 @@
+//! From members that were found to a running volume of a container.
+
+use raid_core::{Member, Sector, Sectors};
+use raid_formats::assemble::{Claimant as _, Verdict};
+use raid_formats::ddf::raw::{DiskKind, DiskState};
+use raid_formats::imsm::raw::DiskStatus;
+use raid_formats::record::Format;
+
+use super::ddf::{DdfVolume, Joins, Part};
+use super::imsm::ImsmVolume;
+use super::{ContainerStore, Disk, Said};
+use crate::array::{Judged, OpenOptions, verdicts};
+use crate::discover::Found;
+use crate::host::one_flag::{OneFlag, open};
+use crate::host::start::Start;
+use crate::host::start_error::{StartError, not_yet};
+use crate::media::SharedMediaMut;
+
+/// Makes a volume ready to run. `found` are its members, `all` the members of all volumes: disks of its container that hold parts of others
+/// alone are kept up to date, too. The disks are opened for writing, locked, and read again.
+///
+/// # Errors
+/// [`StartError`].
+pub(in crate::host) fn container_start(
+    found: Vec<Found>,
+    all: &[Found],
+    options: &OpenOptions,
+) -> Result<Start, StartError> {
+    let (_, verdicts) = verdicts(&found, options)?;
+    let container = found.first().and_then(Found::container);
+    let mut members = Vec::new();
+    for (found, verdict) in found.iter().zip(verdicts) {
+        // A disk of IMSM that has parts of other volumes alone is a spare for this one.
+        if matches!(verdict, Verdict::Current { .. } | Verdict::Spare) {
+            members.push(open(found)?);
+        }
+    }
+    let mut others: Vec<(Found, SharedMediaMut)> = Vec::new();
+    for other in all.iter().filter(|other| other.container().is_some() && other.container() == container) {
+        let known = |one: &Found| one.name() == other.name();
+        if !found.iter().any(known) && !others.iter().any(|(one, _)| known(one)) {
+            others.push(open(other)?);
+        }
+    }
+    container_start_on(members, others, options)
+}
+
+/// The same with disks that are open already, each with its medium.
+///
+/// # Errors
+/// [`StartError`].
+pub fn container_start_on(
+    members: Vec<(Found, SharedMediaMut)>,
+    others: Vec<(Found, SharedMediaMut)>,
+    options: &OpenOptions,
+) -> Result<Start, StartError> {
+    let (found, media): (Vec<Found>, Vec<SharedMediaMut>) = members.into_iter().unzip();
+    let judged = Judged::new(found, &OpenOptions { partial: false, ..options.clone() })?;
+    let flag = OneFlag::new(&judged, &media, options)?;
+    let lead = judged.lead();
+    let disk = |media: &SharedMediaMut, slot| Disk { media: media.clone(), slot, new: false, fault: None };
+    let keeps =
+        |other: &Found| lead.events.saturating_sub(other.record().events) <= 1 && judged.freshest().keeps(other);
+    let (mut disks, mut beside): (Vec<Disk>, Vec<Found>) = (Vec::new(), Vec::new());
+    for ((found, verdict), media) in judged.both().zip(&media) {
+        match verdict {
+            Verdict::Current { slot, .. } => disks.push(disk(media, u8::try_from(*slot).ok().map(Member))),
+            Verdict::Spare if keeps(found) => {
+                disks.push(disk(media, None));
+                beside.push(found.clone());
+            }
+            _ => {}
+        }
+    }
+    for (other, media) in others.into_iter().filter(|(other, _)| keeps(other)) {
+        disks.push(disk(&media, None));
+        beside.push(other);
+    }
+    let said = Said { health: flag.health, dirty: flag.dirty };
+    let format: Box<dyn super::Format> = match lead.format {
+        Format::Ddf | Format::DdfSwapped => Box::new(ddf(&judged, &flag, &beside)?),
+        Format::Imsm => Box::new(imsm(&judged, &flag, &beside)?),
+        other => return not_yet(format!("writing to {} arrays", other.name())),
+    };
+    Ok(flag.start(Box::new(ContainerStore::new(format, disks, said))))
+}
+
+/// A disk of the container that is not here: its records would go stale.
+fn not_given<T>(disk: impl std::fmt::Display) -> Result<T, StartError> {
+    Err(StartError::NotGiven(format!(
+        "disk {disk} of the same container holds a part of another volume, and was not given: \
+         what is written to the others' records would make it stale"
+    )))
+}
+
+fn ddf(judged: &Judged, flag: &OneFlag, beside: &[Found]) -> Result<DdfVolume, StartError> {
+    let contradiction = |why: &str| StartError::Contradiction(format!("{}: {why}", judged.freshest().name()));
+    let lead = judged.freshest();
+    let volume = lead.with_ddf(|volume| (volume.guid(), *volume.levels()));
+    let (guid, levels) = volume.ok_or_else(|| contradiction("no volume of DDF"))?;
+    let told = |slot: u16| judged.both().find_map(|(found, _)| found.with_ddf(|volume| volume.member(slot)).flatten());
+    let part = |slot: u16| {
+        let own =
+            judged.both().find(|(_, verdict)| matches!(verdict, Verdict::Current { slot: own, .. } if *own == slot));
+        let own = own.map(|(found, _)| (found.record().number, found.record().data.at));
+        let (reference, start) = own.or_else(|| told(slot))?;
+        Some(Part { reference, start, joins: Joins::Nothing })
+    };
+    let parts: Vec<Option<Part>> = (0..flag.health.members()).map(part).collect();
+    let here = |reference: u32| {
+        let of_volume = parts.iter().flatten().any(|part| part.reference == reference);
+        of_volume || beside.iter().any(|other| other.record().number == reference)
+    };
+    let order = |found: &Found| found.ddf().map(|(_, place)| place.order);
+    if judged.both().any(|(found, _)| order(found) != order(lead)) || beside.iter().any(|one| order(one) != order(lead))
+    {
+        return Err(contradiction("the disks of its container have records of different byte orders"));
+    }
+    let used = |entry: &raid_formats::ddf::raw::PhysicalEntry, order| {
+        let (state, kind) = (entry.disk_state(order), entry.kind(order));
+        kind.contains(DiskKind::IN_VIRTUAL_DISK)
+            && state.contains(DiskState::ONLINE)
+            && !state.intersects(DiskState::FAILED | DiskState::MISSING)
+    };
+    let away = lead.with_ddf(|volume| {
+        let (metadata, order) = (volume.metadata(), volume.metadata().place().order);
+        let mut disks = metadata.physical().filter(|entry| used(entry, order)).map(|entry| entry.reference.get(order));
+        disks.find(|reference| !here(*reference))
+    });
+    if let Some(reference) = away.flatten() {
+        return not_given(format_args!("{reference:08x}"));
+    }
+    let coming = vec![None; parts.len()];
+    let len = judged.lead().data.len;
+    Ok(DdfVolume { guid, levels, geometry: flag.rows.geometry().clone(), len, parts, coming })
+}
+
+fn imsm(judged: &Judged, flag: &OneFlag, beside: &[Found]) -> Result<ImsmVolume, StartError> {
+    let contradiction = |why: &str| StartError::Contradiction(format!("{}: {why}", judged.freshest().name()));
+    let lead = judged.freshest();
+    let serial = |slot: u16| {
+        let own =
+            judged.both().find(|(_, verdict)| matches!(verdict, Verdict::Current { slot: own, .. } if *own == slot));
+        own.map(|(found, _)| found.record().member.0)
+    };
+    let serials: Vec<_> = (0..flag.health.members()).map(serial).collect();
+    let look = |volume: &raid_formats::imsm::Volume<'_>| {
+        let (metadata, scale) = (volume.metadata(), volume.metadata().place().block_sectors());
+        let len = Sectors(volume.raw().map.head.member_blocks().saturating_mul(scale));
+        let here = |serial: &[u8; 16]| beside.iter().any(|other| other.record().member.0 == *serial);
+        let of_volume = |index: u32| volume.raw().map.slot_of(index).is_some();
+        let used = |index: u32| metadata.volumes().any(|volume| volume.map.slot_of(index).is_some());
+        let disks = (0..).zip(metadata.disks());
+        let mut away = disks.filter(|(_, disk)| !disk.flags().contains(DiskStatus::FAILED) && !here(&disk.serial));
+        let away = away.find(|(index, _)| used(*index) && !of_volume(*index));
+        (len, away.map(|(_, disk)| disk.serial))
+    };
+    let (len, away) = lead.with_imsm(look).ok_or_else(|| contradiction("no volume of IMSM"))?;
+    if let Some(serial) = away {
+        let text = serial.iter().take_while(|byte| **byte != 0).copied().collect::<Vec<u8>>();
+        return not_given(String::from_utf8_lossy(&text));
+    }
+    let data: (Sector, Sectors) = (judged.lead().data.at, len);
+    let (array, coming) = (judged.lead().array, vec![None; serials.len()]);
+    Ok(ImsmVolume { array, serials, coming, data })
+}
