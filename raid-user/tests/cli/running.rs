@@ -103,9 +103,10 @@ fn a_trim_frees_what_the_members_held() {
         let before = held();
         client.discard(0, 3 << 20).unwrap();
         client.flush().unwrap();
-        // 3 MiB in sectors, and their redundancy beside them. A file system without holes would keep them all.
+        // 3 MiB are 6144 sectors, less what the file system wants to know of the holes, and their redundancy beside them. One without
+        // holes would keep them all.
         let freed = before.saturating_sub(held());
-        assert!(freed >= 6144 || freed == 0, "level {level}: {freed}");
+        assert!(freed >= 5000 || freed == 0, "level {level}: {freed}");
         let mut read = vec![1; 8000 * 512];
         client.read_at(0, &mut read).unwrap();
         assert!(freed == 0 || read[..3 << 20].iter().all(|byte| *byte == 0), "level {level}");
