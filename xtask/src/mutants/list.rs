@@ -47,7 +47,7 @@ pub(super) const MUTANTS: [Mutant; 21] = [
         "raid-core/src/members.rs",
         "filling.member == member && filling.since == since",
         "filling.member == member && (filling.since == since || true)",
-        Open,
+        Caught,
     ),
     mutant("blame-whoever-joined", "raid-core/src/members.rs", "if seen < joined || matches!(", "if matches!(", Caught),
     mutant(
@@ -94,7 +94,7 @@ pub(super) const MUTANTS: [Mutant; 21] = [
         "raid-core/src/stripe/advance.rs",
         "if self.regions.state(region) != region::State::Clean && self.log_durable < Ticket::FIRST {",
         "if false {",
-        Open,
+        Caught,
     ),
     mutant(
         "one-look-is-enough",
@@ -162,7 +162,7 @@ pub(super) const MUTANTS: [Mutant; 21] = [
         "raid-core/src/stripe/regions.rs",
         "if whole { Event::Flushed } else { Event::Keep }",
         "{ let _ = whole; Event::Flushed }",
-        Open,
+        Caught,
     ),
     mutant(
         "answer-before-epoch",
