@@ -35,7 +35,7 @@ const fn mutant(
 }
 
 /// All of them.
-pub(super) const MUTANTS: [Mutant; 21] = [
+pub(super) const MUTANTS: [Mutant; 22] = [
     mutant(
         "modify-in-doubt",
         "raid-core/src/plan_write.rs",
@@ -51,6 +51,13 @@ pub(super) const MUTANTS: [Mutant; 21] = [
         Caught,
     ),
     mutant("blame-whoever-joined", "raid-core/src/members.rs", "if seen < joined || matches!(", "if matches!(", Caught),
+    mutant(
+        "read-error-of-who-was-before",
+        "raid-core/src/members.rs",
+        "seen >= *joined",
+        "seen >= *joined || true",
+        Caught,
+    ),
     mutant(
         "flush-before-epoch",
         "raid-core/src/flush.rs",
