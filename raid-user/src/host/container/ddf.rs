@@ -362,7 +362,5 @@ fn own_guid(media: &SharedMediaMut, like: &Metadata) -> io::Result<Guid> {
             return Ok(guid);
         }
     }
-    let mut guid = *b"raid    ................";
-    guid[8..].copy_from_slice(&new_uuid()?.0);
-    Ok(Guid(guid))
+    crate::create::new_guid()
 }
