@@ -146,7 +146,8 @@ sleep 0.5; settle; write 33; tell; finish",
         assert_eq!(said(&guest, "AFTER"), hash(&disks.check(true, &guest)), "{guest}");
     }
 
-    /// We make it, and write; Linux finds nothing that disagrees, loses a member, writes, and fills another; we find what it wrote.
+    /// We make it, and write; Linux finds nothing that disagrees, loses a member, writes, and fills another; we find what it wrote. `mdadm`
+    /// 4.2 crashes when it adds a disk to any container of DDF, also to its own: of those, we fill what Linux has left degraded.
     fn ours(self) {
         let disks = Disks::new(self);
         let names = disks.names(false);
@@ -161,10 +162,13 @@ sleep 0.5; settle; write 33; tell; finish",
         let ours = disks.check(false, "written by us");
         known.check(&ours, "written by us");
         let last = ('b'..).nth(self.members).unwrap();
+        let theirs = self.format == "imsm";
+        let add = if theirs { format!("mdadm --add /dev/md127 /dev/ubd{last} 2>&1; sleep 2; settle") } else { ":".into() };
         let script = format!(
             "{}\ntell\nmd=$(volume)
 mdadm --fail /dev/$md /dev/ubdc 2>&1; sleep 0.5; write 777
-mdadm --add /dev/md127 /dev/ubd{last} 2>&1; sleep 2; settle; cat /proc/mdstat
+{add}
+cat /proc/mdstat
 echo AFTER $(sha256sum < /dev/$md | cut -d' ' -f1)
 echo FILLED $(cat /sys/block/$md/md/degraded)\nfinish",
             disks.assemble(false)
@@ -172,7 +176,11 @@ echo FILLED $(cat /sys/block/$md/md/degraded)\nfinish",
         let Some(guest) = disks.uml(&script) else { return };
         assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "DEGRADED")), ("0", "0"), "{guest}");
         assert_eq!(said(&guest, "CONTENT"), hash(&ours), "{guest}");
-        assert_eq!(said(&guest, "FILLED"), "0", "{guest}");
+        assert_eq!(said(&guest, "FILLED"), if theirs { "0" } else { "1" }, "{guest}");
+        if !theirs {
+            let left: Vec<String> = names.into_iter().filter(|name| name != "d1").collect();
+            disks.raid(&format!("add --new d{}", self.members), &left);
+        }
         assert_eq!(said(&guest, "AFTER"), hash(&disks.check(true, &guest)), "{guest}");
     }
 
@@ -236,9 +244,9 @@ pub(crate) fn trials(all: bool) -> Vec<Trial> {
     for (format, level, members) in cases {
         let case = Case { format, level, members };
         let runs: [(&str, fn(Case), bool); 4] = [
-            ("made_by_linux_filled_by_us", Case::theirs, level == "5"),
-            ("made_by_us_filled_by_linux", Case::ours, format == "ddf" && level == "5"),
-            ("ours_killed", Case::ours_killed, format == "imsm" && level == "5"),
+            ("made_by_linux_filled_by_us", Case::theirs, format == "ddf" && level == "5"),
+            ("made_by_us_degraded_by_linux", Case::ours, format == "imsm" && level == "5"),
+            ("ours_killed", Case::ours_killed, format == "ddf" && level == "1"),
             ("linux_killed", Case::linux_killed, false),
         ];
         for (what, run, always) in runs {
