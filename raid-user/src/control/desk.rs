@@ -1,5 +1,6 @@
 //! Where a running array is administered: what may be done to it, and how it is.
 
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -205,10 +206,14 @@ impl Desk {
         };
         let bad = |error: &dyn std::fmt::Display| Refusal::new(BAD_INPUT, error);
         let path = path_of(name);
-        let is_it = |media: &SharedMediaMut| path.is_some() && path_of(&media.describe()) == path;
+        // An image of LVM has no path, but a name of two words.
+        let is_it = |media: &SharedMediaMut| {
+            let own = media.describe();
+            (path.is_some() && path_of(&own) == path) || (own.contains('/') && Path::new(name).ends_with(&own))
+        };
         let held = self.running.held().into_iter().find(is_it);
         let media = match held {
-            // A disk of the container that has parts of other volumes: they stay.
+            // A disk of the container that has parts of other volumes, which stay; or the image that the slot is for.
             Some(media) => media,
             None => {
                 let spec = MediaSpec::parse(name.as_ref()).map_err(|error| bad(&error))?;

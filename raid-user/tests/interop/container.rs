@@ -163,7 +163,8 @@ sleep 0.5; settle; write 33; tell; finish",
         known.check(&ours, "written by us");
         let last = ('b'..).nth(self.members).unwrap();
         let theirs = self.format == "imsm";
-        let add = if theirs { format!("mdadm --add /dev/md127 /dev/ubd{last} 2>&1; sleep 2; settle") } else { ":".into() };
+        let add =
+            if theirs { format!("mdadm --add /dev/md127 /dev/ubd{last} 2>&1; sleep 2; settle") } else { ":".into() };
         let script = format!(
             "{}\ntell\nmd=$(volume)
 mdadm --fail /dev/$md /dev/ubdc 2>&1; sleep 0.5; write 777
