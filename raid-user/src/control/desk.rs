@@ -212,6 +212,8 @@ impl Desk {
             (path.is_some() && path_of(&own) == path) || (own.contains('/') && Path::new(name).ends_with(&own))
         };
         let held = self.running.held().into_iter().find(is_it);
+        // What the store holds goes by the name that it has there.
+        let called = held.as_ref().map_or_else(|| name.to_owned(), |media| media.describe());
         let media = match held {
             // A disk of the container that has parts of other volumes, which stay; or the image that the slot is for.
             Some(media) => media,
@@ -224,7 +226,7 @@ impl Desk {
         };
         self.running.add(Member(slot), media).map_err(|error| bad(&format!("{name}: {error}")))?;
         if let Some(place) = self.inside().held.get_mut(usize::from(slot)) {
-            *place = Some(Held::new(name));
+            *place = Some(Held::new(&called));
         }
         Ok(())
     }

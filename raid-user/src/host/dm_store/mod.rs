@@ -71,8 +71,8 @@ struct Disk {
     fault: Option<String>,
 }
 
-/// An image that is here and not used: its slot can be filled with it.
-struct Idle {
+/// The image of a slot, whether it is in use or not: it alone can fill the slot.
+struct Own {
     data: SharedMediaMut,
     meta: SharedMediaMut,
 }
@@ -89,7 +89,7 @@ struct Shared {
     said: Said,
     /// False until this run has said anything.
     begun: bool,
-    idle: Vec<Option<Idle>>,
+    own: Vec<Option<Own>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -202,9 +202,9 @@ impl Store for DmStore {
         if shared.said.lives(member) {
             return Err(io::Error::other(format!("slot {member} is not free")));
         }
-        let idle = shared.idle.get(usize::from(member.0)).and_then(Option::as_ref);
-        let Some(idle) = idle.filter(|idle| Arc::ptr_eq(&idle.data, &media)) else {
-            let own = idle.map_or_else(|| "which is not here".to_owned(), |idle| idle.data.describe());
+        let own = shared.own.get(usize::from(member.0)).and_then(Option::as_ref);
+        let Some(own) = own.filter(|own| Arc::ptr_eq(&own.data, &media)) else {
+            let own = own.map_or_else(|| "which is not here".to_owned(), |own| own.data.describe());
             return Err(io::Error::other(format!("slot {member} is filled by its own image alone: {own}")));
         };
         let mut living = (0..).take(self.disks.len()).map(Member).filter(|other| shared.said.lives(*other));
@@ -212,7 +212,7 @@ impl Store for DmStore {
             .find_map(|other| self.with_disk(other, |disk| Ok((disk.block, disk.bitmap.clone(), disk.data))).ok());
         let (mut block, bitmap, old) = like.ok_or_else(|| absent(member))?;
         let data = Sectors::from_bytes_floor(media.size_bytes());
-        let room = idle.meta.size_bytes().saturating_sub(BITMAP_AT_BYTES);
+        let room = own.meta.size_bytes().saturating_sub(BITMAP_AT_BYTES);
         if data < old || room < bitmap.len() as u64 {
             return Err(io::Error::other("its image or its metadata are smaller than the others'"));
         }
@@ -221,7 +221,7 @@ impl Store for DmStore {
         }
         let parsed = dm::Superblock::parse(&block, data).map_err(io::Error::other)?;
         let data_at = parsed.described().data.at;
-        let disk = Disk { meta: idle.meta.clone(), data, block, bitmap, whole: false, new: true, fault: None };
+        let disk = Disk { meta: own.meta.clone(), data, block, bitmap, whole: false, new: true, fault: None };
         if let Some(place) = self.disks.get(usize::from(member.0)) {
             *lock(place) = Some(disk);
         }
@@ -230,8 +230,8 @@ impl Store for DmStore {
 
     fn held(&self) -> Vec<SharedMediaMut> {
         let shared = lock(&self.shared);
-        let free = (0..).map(Member).zip(&shared.idle).filter(|(member, _)| !shared.said.lives(*member));
-        free.filter_map(|(_, idle)| idle.as_ref()).map(|idle| idle.data.clone()).collect()
+        let free = (0..).map(Member).zip(&shared.own).filter(|(member, _)| !shared.said.lives(*member));
+        free.filter_map(|(_, own)| own.as_ref()).map(|own| own.data.clone()).collect()
     }
 
     fn release(&self, member: Member) -> bool {

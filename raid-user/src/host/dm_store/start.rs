@@ -12,7 +12,7 @@ use raid_formats::assemble::{Claimant as _, Verdict};
 use raid_formats::md::{self, Bitmap, RegionBits};
 use raid_formats::record::{Sync, WriteLog};
 
-use super::{BITMAP_AT_BYTES, BLOCK_BYTES, Disk, DmStore, HEADER_BYTES, Idle, PAGE_WORDS, Said, Shared};
+use super::{BITMAP_AT_BYTES, BLOCK_BYTES, Disk, DmStore, HEADER_BYTES, Own, PAGE_WORDS, Said, Shared};
 use crate::array::{Judged, OpenOptions, judge_missing, missing, with_run};
 use crate::discover::{Found, MediaSource};
 use crate::host::start::{Slot, Start};
@@ -80,15 +80,12 @@ pub fn dm_start(images: Vec<Image>, options: &OpenOptions) -> Result<Start, Star
     let slots = slots.collect();
     let disks = seats.iter().map(|seat| seat.map(|seat| disk(seat, &logs)).transpose());
     let disks = disks.collect::<Result<Vec<_>, _>>()?;
-    let mut idle: Vec<Option<Idle>> = (0..count).map(|_| None).collect();
-    for image in images.iter().filter(|image| seats.get(usize::from(image.slot)).is_some_and(Option::is_none)) {
-        if let Some(place) = idle.get_mut(usize::from(image.slot)) {
-            *place = Some(Idle { data: image.data.clone(), meta: image.meta.clone() });
-        }
-    }
+    let own = |slot: usize| images.iter().find(|image| usize::from(image.slot) == slot);
+    let own = |slot| own(slot).map(|image| Own { data: image.data.clone(), meta: image.meta.clone() });
+    let own = (0..count).map(own).collect();
     let said = Said { events: judged.lead().events, health, dirty };
     let store = DmStore {
-        shared: Mutex::new(Shared { said, begun: false, idle }),
+        shared: Mutex::new(Shared { said, begun: false, own }),
         disks: disks.into_iter().map(Mutex::new).collect(),
         regions: logs.regions,
     };
