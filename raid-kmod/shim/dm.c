@@ -34,6 +34,16 @@ const char *raid_device_name(struct dm_dev *device)
 	return device->name;
 }
 
+u32 raid_device_block(struct dm_dev *device)
+{
+	return bdev_logical_block_size(device->bdev);
+}
+
+bool raid_device_flush(struct dm_dev *device)
+{
+	return !blkdev_issue_flush(device->bdev);
+}
+
 static int raid_ctr(struct dm_target *target, unsigned int argc, char **argv)
 {
 	int result = raid_rs_ctr(target, target->len, argc, argv, &target->private, &target->error);
@@ -103,6 +113,11 @@ static int raid_end_io(struct dm_target *target, struct bio *bio, blk_status_t *
 	return DM_ENDIO_INCOMPLETE;
 }
 
+static int raid_preresume(struct dm_target *target)
+{
+	return raid_rs_preresume(target->private);
+}
+
 static void raid_resume(struct dm_target *target)
 {
 	raid_rs_resume(target->private);
@@ -160,6 +175,7 @@ static struct target_type raid_target = {
 	.map = raid_map,
 	.end_io = raid_end_io,
 	.postsuspend = raid_postsuspend,
+	.preresume = raid_preresume,
 	.resume = raid_resume,
 	.status = raid_status,
 	.message = raid_message,

@@ -131,13 +131,23 @@ void raid_lanes_failed(struct raid_lanes *lanes, struct raid_bio *beside)
 	raid_lane_wake(lanes, 0);
 }
 
-/* Waits until nothing is out and no lane has anything to do. */
+static bool raid_lanes_are_busy(struct raid_lanes *lanes)
+{
+	bool busy = atomic_read(&lanes->out);
+	u16 number;
+
+	for (number = 0; number < lanes->count; number++)
+		busy |= !!work_busy(&lanes->lane[number].work);
+	return busy;
+}
+
+/* Waits until nothing is out and no lane has anything to do. Lanes wake each other, and send more. */
 void raid_lanes_wait(struct raid_lanes *lanes)
 {
 	do {
 		wait_event(lanes->quiet, !atomic_read(&lanes->out));
 		flush_workqueue(lanes->queue);
-	} while (atomic_read(&lanes->out));
+	} while (raid_lanes_are_busy(lanes));
 }
 
 void raid_lanes_tick(struct raid_lanes *lanes, unsigned int after_ms)
@@ -276,10 +286,14 @@ void raid_io_flush(struct raid_io *io, struct raid_lanes *lanes, u16 lane, struc
 	raid_io_send(io, 0);
 }
 
-/* There is nothing to be done: the answer comes as all others do. */
-void raid_io_done(struct raid_io *io, struct raid_lanes *lanes, u16 lane, bool well)
+/* No bio: somebody else does it, or there is nothing to be done. The answer comes as all others do. */
+void raid_io_hold(struct raid_io *io, struct raid_lanes *lanes, u16 lane)
 {
 	raid_io_out(io, lanes, lane);
+}
+
+void raid_io_answer(struct raid_io *io, bool well)
+{
 	io->well = well;
 	raid_io_queue(io);
 }

@@ -10,6 +10,7 @@
 #include <linux/llist.h>
 #include <linux/types.h>
 
+struct raid_clerks;
 struct raid_lane;
 struct raid_lanes;
 struct raid_io;
@@ -54,6 +55,17 @@ struct dm_dev *raid_device_get(struct dm_target *target, const char *name);
 void raid_device_put(struct dm_target *target, struct dm_dev *device);
 u64 raid_device_sectors(struct dm_dev *device);
 const char *raid_device_name(struct dm_dev *device);
+u32 raid_device_block(struct dm_dev *device);
+bool raid_device_flush(struct dm_dev *device);
+
+/* clerks.c */
+struct raid_clerks *raid_clerks_new(void *array, u16 count);
+void raid_clerks_free(struct raid_clerks *clerks);
+void raid_clerk_wake(struct raid_clerks *clerks, u16 number);
+void *raid_clerk_page(struct raid_clerks *clerks, u16 number);
+bool raid_clerk_move(struct raid_clerks *clerks, u16 number, struct dm_dev *device, u64 at, u32 bytes, bool write);
+u32 raid_memory_begin(void);
+void raid_memory_end(u32 before);
 
 /* io.c */
 struct raid_lanes *raid_lanes_new(void *array, u16 count);
@@ -78,7 +90,8 @@ void raid_io_page(struct raid_io *io, struct raid_io *row, struct raid_lanes *la
 void raid_io_request(struct raid_io *io, struct raid_lanes *lanes, u16 lane, struct dm_dev *device, u64 at,
 		     struct raid_request *request, u32 skip_bytes, u32 bytes, bool write, bool fua);
 void raid_io_flush(struct raid_io *io, struct raid_lanes *lanes, u16 lane, struct dm_dev *device);
-void raid_io_done(struct raid_io *io, struct raid_lanes *lanes, u16 lane, bool well);
+void raid_io_hold(struct raid_io *io, struct raid_lanes *lanes, u16 lane);
+void raid_io_answer(struct raid_io *io, bool well);
 
 void raid_request_copy(struct raid_request *request, u32 skip_bytes, void *buffer, u32 bytes, bool to_request);
 void raid_request_end(struct raid_request *request);
@@ -97,6 +110,8 @@ bool raid_rs_redoes(void *array);
 struct raid_lanes *raid_rs_lanes(void *array);
 void raid_rs_lane(void *array, u16 lane);
 void raid_rs_tick(void *array);
+void raid_rs_clerk(void *array, u16 number);
+int raid_rs_preresume(void *array);
 void raid_rs_resume(void *array);
 void raid_rs_postsuspend(void *array);
 void raid_rs_status(void *array, u8 form, char *result, unsigned int room);

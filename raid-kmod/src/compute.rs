@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Arithmetic on the rows of a slot.
 
-use raid_core::action::{SlotId, Work};
+use raid_core::action::{Answer, SlotId, Work};
+use raid_core::check;
 use raid_core::geometry::StripeMap;
 use raid_core::parity::{self, Lost, Parity as Side};
 use raid_core::request::RequestId;
@@ -54,10 +55,37 @@ pub(crate) struct Desk<'a, B> {
 }
 
 impl<B: Bytes> Desk<'_, B> {
-    /// Does it. False if the slot, the request or the stripe is not there: then nothing was done.
-    pub(crate) fn work(&self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) -> bool {
+    /// Does it. Failed if the slot, the request or the stripe is not there: then nothing was done.
+    pub(crate) fn work(&self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) -> Answer {
         match work {
-            // No message begins a check yet.
+            Work::Check { p, q } => stripe.map_or(Answer::Failed, |stripe| self.check(slot, stripe, band, p, q)),
+            Work::Vote { members } if members.len() as usize <= FEW => self.vote::<FEW>(slot, members, band),
+            Work::Vote { members } => self.vote::<MANY>(slot, members, band),
+            work => self.change(slot, stripe, band, work).into(),
+        }
+    }
+
+    fn check(&self, slot: SlotId, stripe: &StripeMap, band: Band, p: bool, q: bool) -> Answer {
+        let p = self.p(slot, stripe, band, p).map(|row| &*row);
+        let q = self.q(slot, stripe, band, q).map(|row| &*row);
+        let compare = move |ops: &parity::Ops, data: &[&[u8]]| check::by_parity(ops, stripe, data, p, q).ok();
+        self.with_data(slot, stripe, band, Columns::EMPTY, compare).map_or(Answer::Failed, Answer::Says)
+    }
+
+    #[inline(never)]
+    fn vote<const MAX: usize>(&self, slot: SlotId, members: Columns, band: Band) -> Answer {
+        let mut copies: [(Member, &[u8]); MAX] = [(Member(0), &[]); MAX];
+        let mut count = 0;
+        for (copy, member) in copies.iter_mut().zip(members.iter()) {
+            let Some(row) = self.band(slot, member, band) else { return Answer::Failed };
+            *copy = (member, row);
+            count += 1;
+        }
+        check::by_copies(copies.get(..count).unwrap_or_default()).into()
+    }
+
+    fn change(&self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) -> bool {
+        match work {
             Work::Check { .. } | Work::Vote { .. } => false,
             Work::Take { column, request } => {
                 self.band(slot, column, band).is_some_and(|row| self.bytes.copy(request, row, false))
@@ -112,7 +140,8 @@ impl<B: Bytes> Desk<'_, B> {
     fn make(&self, slot: SlotId, stripe: &StripeMap, band: Band, p: bool, q: bool) -> bool {
         let (p, q) = (self.p(slot, stripe, band, p), self.q(slot, stripe, band, q));
         let (p, q) = (p.map_or(Side::Absent, Side::Wanted), q.map_or(Side::Absent, Side::Wanted));
-        self.with_data(slot, stripe, band, Columns::EMPTY, move |ops, data| ops.recover(data, Lost::Nothing, p, q))
+        let with = move |ops: &parity::Ops, data: &[&[u8]]| ops.recover(data, Lost::Nothing, p, q).ok();
+        self.with_data(slot, stripe, band, Columns::EMPTY, with).is_some()
     }
 
     fn recover(
@@ -133,34 +162,35 @@ impl<B: Bytes> Desk<'_, B> {
             None => Lost::One(first, to),
             Some(second) => Lost::Two((first, to), second),
         };
-        self.with_data(slot, stripe, band, gone, move |ops, data| ops.recover(data, lost, p, q))
+        let with = move |ops: &parity::Ops, data: &[&[u8]]| ops.recover(data, lost, p, q).ok();
+        self.with_data(slot, stripe, band, gone, with).is_some()
     }
 
     /// Calls `with` with the rows of the data columns but some, each in its column's place.
-    fn with_data(
+    fn with_data<R>(
         &self,
         slot: SlotId,
         stripe: &StripeMap,
         band: Band,
         without: Columns,
-        with: impl FnOnce(&parity::Ops, &[&[u8]]) -> Result<(), parity::Error>,
-    ) -> bool {
+        with: impl FnOnce(&parity::Ops, &[&[u8]]) -> Option<R>,
+    ) -> Option<R> {
         if usize::from(stripe.columns()) <= FEW {
-            self.with_columns::<FEW>(slot, stripe, band, without, with)
+            self.with_columns::<FEW, R>(slot, stripe, band, without, with)
         } else {
-            self.with_columns::<MANY>(slot, stripe, band, without, with)
+            self.with_columns::<MANY, R>(slot, stripe, band, without, with)
         }
     }
 
     #[inline(never)]
-    fn with_columns<const MAX: usize>(
+    fn with_columns<const MAX: usize, R>(
         &self,
         slot: SlotId,
         stripe: &StripeMap,
         band: Band,
         without: Columns,
-        with: impl FnOnce(&parity::Ops, &[&[u8]]) -> Result<(), parity::Error>,
-    ) -> bool {
+        with: impl FnOnce(&parity::Ops, &[&[u8]]) -> Option<R>,
+    ) -> Option<R> {
         let mut rows: [&[u8]; MAX] = [&[]; MAX];
         for member in Rows::data(stripe).difference(without).iter() {
             let place = stripe.column(member).and_then(|column| rows.get_mut(usize::from(column)));
@@ -168,7 +198,7 @@ impl<B: Bytes> Desk<'_, B> {
                 *place = row;
             }
         }
-        let Some(data) = rows.get(..usize::from(stripe.columns())) else { return false };
-        self.parity.with(|ops| with(ops, data).is_ok())
+        let data = rows.get(..usize::from(stripe.columns()))?;
+        self.parity.with(|ops| with(ops, data))
     }
 }

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The engine's host in the kernel: machines under spinlocks, I/O made beforehand, lanes that carry answers back.
 
+mod states;
+
+use core::ffi::c_void;
+
 use kernel::prelude::*;
-use kernel::sync::{new_mutex, new_spinlock, Mutex, SpinLock};
+use kernel::sync::{new_mutex, new_spinlock, Arc, Mutex, SpinLock};
 use raid_core::action::{Action, Buf, SlotId, Token, Way};
 use raid_core::check::Checking;
 use raid_core::engine::{self, Host};
@@ -22,9 +26,11 @@ use crate::calls::{Batch, Calls};
 use crate::compute::{Band, Bytes, Desk, ROW_BYTES};
 use crate::ios::{Io, Ios, Lanes};
 use crate::memory::Kernel;
+use crate::metadata::Regions;
 use crate::parity::Parity;
 use crate::seats::Seats;
 use crate::shim::{self, RawRequest, RawWhere};
+use crate::store::{Store, Task, PAGE_WORDS};
 
 /// Critical sections of a shard that one turn of a lane runs: then others get theirs.
 const BUDGET: u32 = 64;
@@ -56,9 +62,43 @@ pub(crate) struct Start {
     pub(crate) rows: KBox<Rows>,
     pub(crate) health: Health,
     pub(crate) limits: Limits,
-    /// All regions are in doubt.
-    pub(crate) doubt: bool,
+    pub(crate) found: Regions,
     pub(crate) rates: Rates,
+    /// Who remembers; nobody without metadata devices.
+    pub(crate) store: Option<Store>,
+}
+
+/// Room for all that can be under way: made when a table is loaded, since nothing may be when it is used.
+pub(crate) struct Rooms {
+    // First: dropping it stops whoever uses the rest.
+    lanes: Lanes,
+    calls: Calls,
+    feeder: Pin<KBox<Mutex<Batch>>>,
+    slot_ios: Ios,
+    call_ios: Ios,
+    flush_ios: Ios,
+    log_ios: Ios,
+    health_ios: Ios,
+    scratch: Ios,
+}
+
+impl Rooms {
+    /// For an array of so many members. Lanes call with `target` only after they were woken.
+    pub(crate) fn new(target: *mut c_void, limits: &Limits, members: u16) -> Result<Self> {
+        let width = usize::from(members);
+        let slots = usize::from(limits.shards) * usize::from(limits.slots);
+        Ok(Self {
+            lanes: Lanes::new(target, limits.shards)?,
+            calls: Calls::new(limits.requests)?,
+            feeder: KBox::pin_init(new_mutex!(Calls::batch()?, "raid_feeder"), GFP_KERNEL)?,
+            slot_ios: Ios::new(slots * width, true)?,
+            call_ios: Ios::new(limits.requests as usize, false)?,
+            flush_ios: Ios::new(usize::from(FLUSHES_MAX) * width, false)?,
+            log_ios: Ios::new(width, false)?,
+            health_ios: Ios::new(width, false)?,
+            scratch: Ios::new(limits.shards.into(), true)?,
+        })
+    }
 }
 
 /// What the clock saw last.
@@ -68,15 +108,10 @@ struct Clock {
     ticked_ms: u64,
     /// Requests from above until then.
     asked: u64,
-}
-
-/// What is asked of recovery by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Stand still.
-    Hold,
-    /// Go on with what is due.
-    GoOn,
+    /// Recovery was told by name to stand still.
+    held: bool,
+    /// The last pass that compared was to mend.
+    mends: bool,
 }
 
 /// Whether shards may run.
@@ -92,7 +127,8 @@ enum Gate {
 /// A running array.
 pub(crate) struct Array {
     // First: dropping it stops whoever uses the rest.
-    pub(crate) lanes: Lanes,
+    rooms: Rooms,
+    store: Option<Store>,
     rows: KBox<Rows>,
     layouts: KBox<Layouts>,
     limits: Limits,
@@ -106,18 +142,7 @@ pub(crate) struct Array {
     clock: Locked<Clock>,
     rates: Rates,
     parity: Parity,
-    pub(crate) seats: Seats,
-    calls: Calls,
-    /// One feeder at a time, with room for what it submits.
-    feeder: Pin<KBox<Mutex<Batch>>>,
-    /// A row of each member for each slot.
-    slot_ios: Ios,
-    call_ios: Ios,
-    flush_ios: Ios,
-    log_ios: Ios,
-    health_ios: Ios,
-    /// A row for each shard.
-    scratch: Ios,
+    seats: Arc<Seats>,
 }
 
 fn out_of_memory(_: raid_core::memory::OutOfMemory) -> Error {
@@ -130,47 +155,47 @@ fn layouts(rows: &Rows) -> Result<KBox<Layouts>> {
 }
 
 impl Array {
-    /// Makes all that an array will ever need. `lanes` call nobody yet.
+    /// Makes the machines.
     #[inline(never)]
-    pub(crate) fn new(start: Start, seats: Seats, lanes: Lanes) -> Result<Self> {
-        let Start { rows, health, limits, doubt, rates } = start;
+    pub(crate) fn new(start: Start, seats: Arc<Seats>, rooms: Rooms) -> Result<Self> {
+        let Start { rows, health, limits, found, rates, store } = start;
         let members = Members::new(health, limits.read_errors_max).map_err(out_of_memory)?;
-        let (view, count, width) = (members.view(), rows.count(), usize::from(health.members()));
-        let found = if doubt { Found::InDoubt } else { Found::Clean };
+        let (view, count) = (members.view(), rows.count());
+        let found = |region| found.found(region);
         let mut shards = KVVec::with_capacity(limits.shards.into(), GFP_KERNEL)?;
         for number in 0..limits.shards {
-            let shard = || Shard::new(number, &limits, count, view, |_| found).map_err(out_of_memory);
+            let shard = || Shard::new(number, &limits, count, view, found).map_err(out_of_memory);
             shards.push(locked!(shard(), "raid_shard")?, GFP_KERNEL)?;
         }
         let regions = count.div_ceil(limits.region_rows.max(1));
         let (page, epoch) = (limits.log_page_words, health.epoch());
-        let log = || RegionLog::new(regions, page, view, epoch, |_| doubt).map_err(out_of_memory);
-        let slots = usize::from(limits.shards) * usize::from(limits.slots);
+        let is_set = |region| found(region) != Found::Clean;
+        let log = || RegionLog::new(regions, page, view, epoch, is_set).map_err(out_of_memory);
+        let doubted = (0..regions).find(|region| found(RegionNo(*region)) == Found::InDoubt);
+        let doubt = doubted.map(|region| RowNo(region * limits.region_rows.max(1)));
         Ok(Self {
             shards,
             log: locked!(log(), "raid_log")?,
             members: locked!(Ok(members), "raid_members")?,
             flushes: locked!(Ok(Flushes::new(view)), "raid_flushes")?,
-            recovery: locked!(Ok(Recovery::new(view, &limits, count, doubt.then_some(RowNo(0)))), "raid_recovery")?,
+            recovery: locked!(Ok(Recovery::new(view, &limits, count, doubt)), "raid_recovery")?,
             check: locked!(Ok(Checking::new(limits.heal_window)), "raid_check")?,
             gate: locked!(Ok(Gate::New), "raid_gate")?,
-            clock: locked!(Ok(Clock { swept_ms: 0, ticked_ms: 0, asked: 0 }), "raid_clock")?,
+            clock: locked!(Ok(Clock { swept_ms: 0, ticked_ms: 0, asked: 0, held: false, mends: false }), "raid_clock")?,
             rates,
             parity: Parity::choose(),
             seats,
-            calls: Calls::new(limits.requests)?,
-            feeder: KBox::pin_init(new_mutex!(Calls::batch()?, "raid_feeder"), GFP_KERNEL)?,
-            slot_ios: Ios::new(slots * width, true)?,
-            call_ios: Ios::new(limits.requests as usize, false)?,
-            flush_ios: Ios::new(usize::from(FLUSHES_MAX) * width, false)?,
-            log_ios: Ios::new(width, false)?,
-            health_ios: Ios::new(width, false)?,
-            scratch: Ios::new(limits.shards.into(), true)?,
-            lanes,
+            rooms,
+            store,
             layouts: layouts(&rows)?,
             rows,
             limits,
         })
+    }
+
+    /// For sending I/O.
+    pub(crate) fn lanes(&self) -> &Lanes {
+        &self.rooms.lanes
     }
 
     /// The members' states.
@@ -181,23 +206,6 @@ impl Array {
     /// True if a request that passed through and failed is worth another way.
     pub(crate) fn redoes(&self) -> bool {
         self.rows.kind() != RowKind::Plain
-    }
-
-    /// How many sectors are in order, of how many that redundancy is about.
-    pub(crate) fn progress(&self) -> (Sectors, Sectors) {
-        let region = self.limits.region_rows.max(1);
-        let whole = self.rows.count() * ROW_SECTORS;
-        let shard = |number: u64| (number % u64::from(self.limits.shards.max(1))) as u16;
-        let state = |number| self.with_shard(shard(number), |machine| machine.region(RegionNo(number)));
-        let doubted = (0..self.rows.count().div_ceil(region)).filter(|number| state(*number).in_doubt()).count() as u64;
-        let marks = self.health().rebuilding().map(|(_, mark)| mark.0).min().unwrap_or(whole);
-        let in_order = whole.saturating_sub(doubted * region * ROW_SECTORS);
-        (Sectors(in_order.min(marks)), Sectors(whole))
-    }
-
-    /// True if recovery has nothing to do.
-    pub(crate) fn is_resting(&self) -> bool {
-        self.with_recovery(|recovery| recovery.is_resting())
     }
 
     /// Takes a request from above.
@@ -221,16 +229,16 @@ impl Array {
             }
         }
         // SAFETY: The caller's promise.
-        unsafe { self.calls.push(request) };
+        unsafe { self.rooms.calls.push(request) };
         self.feed();
         shim::TAKEN
     }
 
     /// Hands requests that wait to the engine, as far as there is room.
     fn feed(&self) {
-        let mut batch = self.feeder.lock();
+        let mut batch = self.rooms.feeder.lock();
         loop {
-            self.calls.cut(&self.rows, &mut batch);
+            self.rooms.calls.cut(&self.rows, &mut batch);
             if batch.is_empty() {
                 return;
             }
@@ -238,7 +246,7 @@ impl Array {
                 Ok(()) => (batch.len(), false),
                 Err((taken, why)) => (taken, why != Refused::Busy),
             };
-            if !self.calls.fed(&batch, taken, refused) {
+            if !self.rooms.calls.fed(&batch, taken, refused) {
                 return;
             }
         }
@@ -246,77 +254,59 @@ impl Array {
 
     /// What a lane does: takes answers, lets its shard go on, and feeds if it is the first.
     pub(crate) fn lane(&self, lane: u16) {
-        self.lanes.drain(lane, |token, well| engine::complete(self, token, well));
+        self.rooms.lanes.drain(lane, |token, well| engine::complete(self, token, well));
         if lane == 0 {
-            let mut failed = self.lanes.take_failed();
+            let mut failed = self.rooms.lanes.take_failed();
             while !failed.is_null() {
                 // SAFETY: A request that failed below is ours again; `push` takes it.
                 let next = unsafe { (*failed).next };
                 // SAFETY: As above.
-                unsafe { self.calls.push(failed) };
+                unsafe { self.rooms.calls.push(failed) };
                 failed = next;
             }
-            if self.calls.are_waiting() {
+            if self.rooms.calls.are_waiting() {
                 self.feed();
             }
         }
         if *self.gate.lock() == Gate::Open && engine::run(self, lane, BUDGET) {
-            self.lanes.wake(lane);
+            self.rooms.lanes.wake(lane);
         }
     }
 
     /// Tells recovery what time it is, and takes back bits of regions that have been idle.
     pub(crate) fn tick(&self) {
-        let (now_ms, asked) = (shim::now_ms(), self.calls.asked());
+        let (now_ms, asked) = (shim::now_ms(), self.rooms.calls.asked());
         let mut clock = self.clock.lock();
         let before = *clock;
         let sweeps = now_ms.saturating_sub(before.swept_ms) >= SWEEP_MS;
-        *clock = Clock { swept_ms: if sweeps { now_ms } else { before.swept_ms }, ticked_ms: now_ms, asked };
+        *clock = Clock { swept_ms: if sweeps { now_ms } else { before.swept_ms }, ticked_ms: now_ms, asked, ..before };
         drop(clock);
         engine::tick(self, now_ms.saturating_sub(before.ticked_ms), asked != before.asked);
         if sweeps {
             engine::sweep(self, SWEEP_REGIONS);
         }
-        self.lanes.tick_after(TICK_MS);
+        self.rooms.lanes.tick_after(TICK_MS);
     }
 
-    /// Does what a message asks of recovery.
-    pub(crate) fn order(&self, order: Order) {
-        match order {
-            Order::Hold => engine::pause(self),
-            Order::GoOn => engine::resume(self),
+    /// What a member's clerk does.
+    pub(crate) fn clerk(&self, member: Member) {
+        let Some(store) = &self.store else { return };
+        while let Some((task, io)) = store.next(member) {
+            let words = |page: u32, room: &mut [u64; PAGE_WORDS]| {
+                self.with_log(|log| {
+                    let words = log.page(page);
+                    room.iter_mut().zip(words).for_each(|(to, from)| *to = *from);
+                    words.len()
+                })
+            };
+            let well = match task {
+                Task::Log(page) => store.write_log(&self.seats, member, page, |room| words(page, room)),
+                Task::Health => {
+                    store.write_health(&self.seats, member, &self.with_members(|members| members.persisting()))
+                }
+            };
+            self.rooms.lanes.answer(io, well);
         }
-    }
-
-    /// True if recovery was told to stand still.
-    pub(crate) fn is_held(&self) -> bool {
-        self.with_recovery(|recovery| recovery.is_paused())
-    }
-
-    /// Begins, or goes on.
-    pub(crate) fn resume(&self) {
-        let was = core::mem::replace(&mut *self.gate.lock(), Gate::Open);
-        let now_ms = shim::now_ms();
-        *self.clock.lock() = Clock { swept_ms: now_ms, ticked_ms: now_ms, asked: 0 };
-        if was == Gate::New {
-            engine::set_rates(self, self.rates);
-            engine::start(self);
-        }
-        for lane in 0..self.limits.shards {
-            self.lanes.wake(lane);
-        }
-        self.lanes.tick_after(TICK_MS);
-    }
-
-    /// Shuts the gate, and waits until nothing is under way. There are no requests from above any more.
-    pub(crate) fn suspend(&self) {
-        self.lanes.no_tick();
-        let mut gate = self.gate.lock();
-        if *gate == Gate::Open {
-            *gate = Gate::Shut;
-        }
-        drop(gate);
-        self.lanes.wait();
     }
 
     fn slot_number(&self, slot: SlotId, member: Member) -> usize {
@@ -328,11 +318,11 @@ impl Array {
     fn io_of(&self, token: &Token) -> Option<(Io, u16)> {
         let width = usize::from(self.rows.geometry().members());
         let (ios, number, lane) = match *token {
-            Token::Slot { slot, member, .. } => (&self.slot_ios, self.slot_number(slot, member), slot.shard),
-            Token::Direct { request, .. } => (&self.call_ios, usize::try_from(request.id.0).ok()?, 0),
-            Token::Flush { flush, member, .. } => (&self.flush_ios, usize::from(flush) * width + usize::from(member.0), 0),
-            Token::Log { member, .. } => (&self.log_ios, usize::from(member.0), 0),
-            Token::Health { member, .. } => (&self.health_ios, usize::from(member.0), 0),
+            Token::Slot { slot, member, .. } => (&self.rooms.slot_ios, self.slot_number(slot, member), slot.shard),
+            Token::Direct { request, .. } => (&self.rooms.call_ios, usize::try_from(request.id.0).ok()?, 0),
+            Token::Flush { flush, member, .. } => (&self.rooms.flush_ios, usize::from(flush) * width + usize::from(member.0), 0),
+            Token::Log { member, .. } => (&self.rooms.log_ios, usize::from(member.0), 0),
+            Token::Health { member, .. } => (&self.rooms.health_ios, usize::from(member.0), 0),
             Token::Compute { .. } => return None,
         };
         let io = ios.at(number)?;
@@ -347,21 +337,20 @@ impl Array {
             Way::Write { fua } => (true, fua),
         };
         let bytes = len.0.saturating_mul(512) as u32;
-        let lanes = self.lanes.raw();
+        let lanes = self.rooms.lanes.raw();
         let Some(device) = self.seats.data(member) else {
-            // SAFETY: The I/O is this action's until its receipt comes back.
-            return unsafe { shim::raid_io_done(io.0, lanes, lane, false) };
+            return self.done(io, lane, false);
         };
         match buf {
             Buf::Slot { slot, column } => {
-                let Some(row) = self.slot_ios.at(self.slot_number(slot, column)) else { return };
+                let Some(row) = self.rooms.slot_ios.at(self.slot_number(slot, column)) else { return };
                 // A band lies in the row's buffer where it lies in the row.
                 let skip = (at.0 % ROW_SECTORS) as u32 * 512;
                 // SAFETY: As above; the row is the slot's, and a band lies inside of it.
                 unsafe { shim::raid_io_page(io.0, row.0, lanes, lane, device, at.0, skip, bytes, write, fua) };
             }
             Buf::Request(id) => {
-                let Some(place) = self.calls.place(id) else { return };
+                let Some(place) = self.rooms.calls.place(id) else { return };
                 let (request, skip) = (place.request, place.skip_bytes);
                 // SAFETY: As above; a request is valid while a piece of it is under way.
                 unsafe { shim::raid_io_request(io.0, lanes, lane, device, at.0, request, skip, bytes, write, fua) };
@@ -369,22 +358,30 @@ impl Array {
         }
     }
 
-    /// Metadata are not written yet: the table names none.
-    fn answer(&self, token: Token) {
-        if let Some((io, lane)) = self.io_of(&token) {
-            // SAFETY: The I/O is this action's until its receipt comes back.
-            unsafe { shim::raid_io_done(io.0, self.lanes.raw(), lane, true) };
+    /// There is nothing to be done: the answer comes as all others do.
+    fn done(&self, io: Io, lane: u16, well: bool) {
+        self.rooms.lanes.hold(io, lane);
+        self.rooms.lanes.answer(io, well);
+    }
+
+    /// Without metadata devices nothing is remembered.
+    fn remember(&self, token: Token, member: Member, task: Task) {
+        let Some((io, lane)) = self.io_of(&token) else { return };
+        match &self.store {
+            Some(store) => {
+                self.rooms.lanes.hold(io, lane);
+                store.ask(member, task, io);
+            }
+            None => self.done(io, lane, true),
         }
     }
 
     fn flush(&self, token: Token, member: Member) {
         let Some((io, lane)) = self.io_of(&token) else { return };
-        let lanes = self.lanes.raw();
         match self.seats.data(member) {
-            // SAFETY: As in `answer`.
-            Some(device) => unsafe { shim::raid_io_flush(io.0, lanes, lane, device) },
-            // SAFETY: As in `answer`.
-            None => unsafe { shim::raid_io_done(io.0, lanes, lane, false) },
+            // SAFETY: The I/O is this action's until its receipt comes back.
+            Some(device) => unsafe { shim::raid_io_flush(io.0, self.rooms.lanes.raw(), lane, device) },
+            None => self.done(io, lane, false),
         }
     }
 }
@@ -392,16 +389,16 @@ impl Array {
 impl Bytes for Array {
     fn row(&self, slot: SlotId, member: Member) -> Option<&mut [u8; ROW_BYTES]> {
         // SAFETY: Slots' I/Os have pages; while a slot computes, nobody but its computation uses its rows, which asks for each once.
-        unsafe { self.slot_ios.bytes(self.slot_number(slot, member)) }
+        unsafe { self.rooms.slot_ios.bytes(self.slot_number(slot, member)) }
     }
 
     fn scratch(&self, shard: u16) -> Option<&mut [u8; ROW_BYTES]> {
         // SAFETY: These have pages; a shard computes in its lane only, one thing at a time.
-        unsafe { self.scratch.bytes(shard.into()) }
+        unsafe { self.rooms.scratch.bytes(shard.into()) }
     }
 
     fn copy(&self, request: RequestId, bytes: &mut [u8], to_request: bool) -> bool {
-        let Some(place) = self.calls.place(request) else { return false };
+        let Some(place) = self.rooms.calls.place(request) else { return false };
         let len = bytes.len() as u32;
         // SAFETY: A request is valid while a piece of it is under way, and holds all sectors of the piece.
         unsafe { shim::raid_request_copy(place.request, place.skip_bytes, bytes.as_mut_ptr(), len, to_request) };
@@ -452,9 +449,10 @@ impl Host for Array {
         match action {
             Action::Io { token, way, member, at, len, buf } => self.io(token, way, member, at, len, buf),
             Action::Flush { token, member } => self.flush(token, member),
-            // No message begins a check yet, so none finds anything.
+            // Whoever wants to know which blocks are wrong asks the tool: here they are only counted.
             Action::Found(_) => {}
-            Action::WriteLog { token, .. } | Action::WriteHealth { token, .. } => self.answer(token),
+            Action::WriteLog { token, member, page } => self.remember(token, member, Task::Log(page)),
+            Action::WriteHealth { token, member } => self.remember(token, member, Task::Health),
             Action::Compute { token, slot, stripe, first, len, work } => {
                 let stripe = self.rows.geometry().stripe(stripe);
                 let desk = Desk { parity: &self.parity, bytes: self };
@@ -462,14 +460,14 @@ impl Host for Array {
                 engine::complete(self, token, done);
             }
             Action::Complete { request, result } => {
-                if self.calls.done(request, result.is_ok()) {
-                    self.lanes.wake(0);
+                if self.rooms.calls.done(request, result.is_ok()) {
+                    self.rooms.lanes.wake(0);
                 }
             }
         }
     }
 
     fn wake(&self, shard: u16) {
-        self.lanes.wake(shard);
+        self.rooms.lanes.wake(shard);
     }
 }

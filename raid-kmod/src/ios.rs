@@ -60,6 +60,9 @@ impl Drop for Ios {
 #[derive(Clone, Copy)]
 pub(crate) struct Io(pub(crate) *mut RawIo);
 
+// SAFETY: An I/O belongs to whoever the engine gave its action to, on whatever processor that is.
+unsafe impl Send for Io {}
+
 impl Io {
     /// Notes the receipt.
     pub(crate) fn set_token(self, token: Token) {
@@ -87,6 +90,18 @@ impl Lanes {
     /// For sending I/O.
     pub(crate) fn raw(&self) -> *mut RawLanes {
         self.0
+    }
+
+    /// Counts an I/O that no bio does; its answer is owed.
+    pub(crate) fn hold(&self, io: Io, lane: u16) {
+        // SAFETY: The I/O is its action's until its receipt comes back.
+        unsafe { shim::raid_io_hold(io.0, self.0, lane) };
+    }
+
+    /// Answers one that was held.
+    pub(crate) fn answer(&self, io: Io, well: bool) {
+        // SAFETY: As in `hold`.
+        unsafe { shim::raid_io_answer(io.0, well) };
     }
 
     /// Lets a lane's work run soon.

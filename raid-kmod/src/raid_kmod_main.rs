@@ -4,13 +4,16 @@
 //! It decides nothing about RAID. `shim/` holds the C that the kernel's headers need, and decides nothing at all.
 
 mod calls;
+mod clerks;
 mod compute;
 mod host;
 mod ios;
 mod memory;
+mod metadata;
 mod parity;
 mod seats;
 mod shim;
+mod store;
 mod target;
 mod words;
 

@@ -36,6 +36,23 @@ impl Device {
         unsafe { CStr::from_ptr(shim::raid_device_name(self.raw)) }.to_str().unwrap_or("?")
     }
 
+    /// As C has it.
+    pub(crate) fn raw(&self) -> *mut DmDev {
+        self.raw
+    }
+
+    /// Bytes of a logical block.
+    pub(crate) fn block_bytes(&self) -> usize {
+        // SAFETY: It is held.
+        unsafe { shim::raid_device_block(self.raw) as usize }
+    }
+
+    /// Makes durable what was written to it. False if that failed.
+    pub(crate) fn flush(&self) -> bool {
+        // SAFETY: It is held, and the caller may sleep.
+        unsafe { shim::raid_device_flush(self.raw) }
+    }
+
     /// Its size.
     pub(crate) fn sectors(&self) -> Sectors {
         // SAFETY: It is held.
@@ -50,32 +67,48 @@ impl Drop for Device {
     }
 }
 
+/// The devices of a slot.
+pub(crate) struct Seat {
+    pub(crate) metadata: Option<Device>,
+    pub(crate) data: Option<Device>,
+}
+
 /// All slots.
 pub(crate) struct Seats {
-    data: KVVec<Option<Device>>,
+    seats: KVVec<Seat>,
 }
 
 impl Seats {
-    pub(crate) fn new(data: KVVec<Option<Device>>) -> Self {
-        Self { data }
+    pub(crate) fn new(seats: KVVec<Seat>) -> Self {
+        Self { seats }
     }
 
-    fn at(&self, member: Member) -> Option<&Device> {
-        self.data.get(usize::from(member.0))?.as_ref()
+    fn at(&self, member: Member) -> Option<&Seat> {
+        self.seats.get(usize::from(member.0))
     }
 
     /// The data device in a slot.
     pub(crate) fn data(&self, member: Member) -> Option<*mut DmDev> {
-        self.at(member).map(|device| device.raw)
+        self.data_device(member).map(Device::raw)
     }
 
-    /// Its name, or `-`.
-    pub(crate) fn name(&self, member: Member) -> &str {
-        self.at(member).map_or("-", Device::name)
+    /// The data device in a slot.
+    pub(crate) fn data_device(&self, member: Member) -> Option<&Device> {
+        self.at(member)?.data.as_ref()
+    }
+
+    /// The metadata device in a slot.
+    pub(crate) fn metadata(&self, member: Member) -> Option<&Device> {
+        self.at(member)?.metadata.as_ref()
+    }
+
+    /// Their names, or `-`: metadata, data.
+    pub(crate) fn names(&self, member: Member) -> [&str; 2] {
+        [self.metadata(member), self.data_device(member)].map(|device| device.map_or("-", Device::name))
     }
 
     /// Slots that have a device.
     pub(crate) fn present(&self) -> Columns {
-        (0..=u8::MAX).map(Member).filter(|member| self.at(*member).is_some()).collect()
+        (0..=u8::MAX).map(Member).filter(|member| self.data_device(*member).is_some()).collect()
     }
 }

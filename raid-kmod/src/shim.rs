@@ -21,6 +21,8 @@ opaque! {
     DmTarget;
     /// A device that the target holds.
     DmDev;
+    /// Who moves metadata.
+    RawClerks;
     /// I/O made beforehand.
     RawIo;
     /// Where finished I/O waits for process context.
@@ -71,6 +73,23 @@ extern "C" {
     pub(crate) fn raid_device_put(target: *mut DmTarget, device: *mut DmDev);
     pub(crate) fn raid_device_sectors(device: *mut DmDev) -> u64;
     pub(crate) fn raid_device_name(device: *mut DmDev) -> *const c_char;
+    pub(crate) fn raid_device_block(device: *mut DmDev) -> u32;
+    pub(crate) fn raid_device_flush(device: *mut DmDev) -> bool;
+
+    pub(crate) fn raid_clerks_new(array: *mut c_void, count: u16) -> *mut RawClerks;
+    pub(crate) fn raid_clerks_free(clerks: *mut RawClerks);
+    pub(crate) fn raid_clerk_wake(clerks: *mut RawClerks, number: u16);
+    pub(crate) fn raid_clerk_page(clerks: *mut RawClerks, number: u16) -> *mut u8;
+    pub(crate) fn raid_clerk_move(
+        clerks: *mut RawClerks,
+        number: u16,
+        device: *mut DmDev,
+        at: u64,
+        bytes: u32,
+        write: bool,
+    ) -> bool;
+    fn raid_memory_begin() -> u32;
+    fn raid_memory_end(before: u32);
 
     pub(crate) fn raid_lanes_new(array: *mut c_void, count: u16) -> *mut RawLanes;
     pub(crate) fn raid_lanes_free(lanes: *mut RawLanes);
@@ -113,7 +132,8 @@ extern "C" {
         fua: bool,
     );
     pub(crate) fn raid_io_flush(io: *mut RawIo, lanes: *mut RawLanes, lane: u16, device: *mut DmDev);
-    pub(crate) fn raid_io_done(io: *mut RawIo, lanes: *mut RawLanes, lane: u16, well: bool);
+    pub(crate) fn raid_io_hold(io: *mut RawIo, lanes: *mut RawLanes, lane: u16);
+    pub(crate) fn raid_io_answer(io: *mut RawIo, well: bool);
 
     pub(crate) fn raid_request_copy(
         request: *mut RawRequest,
@@ -134,4 +154,14 @@ extern "C" {
 pub(crate) fn now_ms() -> u64 {
     // SAFETY: Only asks.
     unsafe { raid_now_ms() }
+}
+
+/// Calls `work` so that what it allocates starts no I/O.
+pub(crate) fn without_io<R>(work: impl FnOnce() -> R) -> R {
+    // SAFETY: Changes a flag of this task, which is put back below.
+    let before = unsafe { raid_memory_begin() };
+    let result = work();
+    // SAFETY: As above.
+    unsafe { raid_memory_end(before) };
+    result
 }

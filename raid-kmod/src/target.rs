@@ -6,16 +6,20 @@ use core::fmt::{self, Write as _};
 
 use kernel::alloc::AllocError;
 use kernel::prelude::*;
+use kernel::sync::{new_mutex, Arc, Mutex, SetOnce};
 use raid_core::geometry::Geometry;
+use raid_core::region::Found;
 use raid_core::rows::{RowKind, Rows, ROW_SECTORS};
 use raid_core::stripe::Limits;
 use raid_core::{ArrayConfig, Columns, Member, Sectors};
-use raid_formats::table::{Activity, Info, Table};
+use raid_formats::table::{Activity, Info, Message, Table};
 
-use crate::host::{Array, Order, Start};
-use crate::ios::Lanes;
-use crate::seats::{Device, Seats};
-use crate::shim::{DmDev, DmTarget, RawLanes, RawRequest, RawWhere};
+use crate::clerks::Clerks;
+use crate::host::{Array, Rooms, Start};
+use crate::metadata::{self, Fault, Regions, Shape};
+use crate::seats::{Device, Seat, Seats};
+use crate::shim::{self, DmDev, DmTarget, RawLanes, RawRequest, RawWhere};
+use crate::store::{Store, PAGE_WORDS};
 use crate::words::Words;
 
 /// The target's name, as `shim/dm.c` has it. `raid` is the name of dm-raid.
@@ -24,12 +28,24 @@ const NAME: &str = "raid-kmod";
 /// The target's version, as `shim/dm.c` has it.
 const VERSION: [u32; 3] = [0, 1, 0];
 
-/// An array behind its table.
+/// A table, and its array from the first resume on: what the metadata devices say is known only when nobody else writes to them.
 struct Target {
+    // First: dropping it stops whoever uses the rest.
+    array: SetOnce<KBox<Array>>,
+    waiting: Pin<KBox<Mutex<Option<Waiting>>>>,
     words: Words,
     share: Sectors,
     hints: (u32, u32),
-    array: Array,
+    seats: Arc<Seats>,
+}
+
+/// What is made beforehand for an array that was not resumed yet.
+struct Waiting {
+    rows: KBox<Rows>,
+    limits: Limits,
+    rooms: Rooms,
+    /// None without metadata devices.
+    clerks: Option<Clerks>,
 }
 
 /// Why a table is refused: a text for device-mapper, and a code.
@@ -103,7 +119,7 @@ fn limits(table: &Table<'_, '_>, rows: &Rows, len: Sectors) -> core::result::Res
         slots: 128,
         requests: 1024,
         region_rows,
-        log_page_words: 512,
+        log_page_words: PAGE_WORDS,
         read_errors_max: 20,
         heal_window: 32,
         checkpoint_rows: 16 * 1024,
@@ -111,7 +127,7 @@ fn limits(table: &Table<'_, '_>, rows: &Rows, len: Sectors) -> core::result::Res
     Ok(limits)
 }
 
-/// The data devices in their slots.
+/// The devices in their slots.
 ///
 /// # Safety
 /// `target` is the one that the table is loaded for.
@@ -121,74 +137,142 @@ unsafe fn seats(
     members: u16,
     share: Sectors,
 ) -> core::result::Result<Seats, Refusal> {
-    let mut data = KVVec::with_capacity(members.into(), GFP_KERNEL)?;
+    let mut seats = KVVec::with_capacity(members.into(), GFP_KERNEL)?;
     let skip = words.strings().count().saturating_sub(usize::from(members) * 2);
-    for name in words.strings().skip(skip).skip(1).step_by(2) {
-        let device = if name == c"-" {
-            None
-        } else {
+    let get = |name: Option<&CStr>| match name {
+        None => Ok(None),
+        Some(name) if name == c"-" => Ok(None),
+        Some(name) => {
             // SAFETY: The caller's promise.
             let device = unsafe { Device::get(target, name) };
-            let device = device.ok_or(Refusal(c"a device cannot be had", ENXIO))?;
-            if device.sectors() < share {
-                return Err(refuse(c"a device is too small", format_args!("{} is too small", device.name())));
-            }
-            Some(device)
-        };
-        data.push(device, GFP_KERNEL)?;
+            device.map(Some).ok_or(Refusal(c"a device cannot be had", ENXIO))
+        }
+    };
+    let mut names = words.strings().skip(skip);
+    for _ in 0..members {
+        let seat = Seat { metadata: get(names.next())?, data: get(names.next())? };
+        if let Some(data) = seat.data.as_ref().filter(|data| data.sectors() < share) {
+            return Err(refuse(c"a device is too small", format_args!("{} is too small", data.name())));
+        }
+        seats.push(seat, GFP_KERNEL)?;
     }
-    Ok(Seats::new(data))
+    Ok(Seats::new(seats))
+}
+
+/// True if the line names metadata devices: all that have data, or none.
+fn has_metadata(table: &Table<'_, '_>) -> core::result::Result<bool, Refusal> {
+    let mut pairs = table.devices().filter(|device| device.data.is_some()).map(|device| device.metadata.is_some());
+    let first = pairs.next().unwrap_or(false);
+    if pairs.all(|other| other == first) {
+        Ok(first)
+    } else {
+        Err(refuse(c"some metadata devices are missing", "give metadata devices to all or to none"))
+    }
+}
+
+/// Whether the table alone can be believed: without metadata everybody who is there is.
+fn check_members(table: &Table<'_, '_>, geometry: &Geometry) -> core::result::Result<(), Refusal> {
+    let missing = Columns::first(table.members()).difference(table.present()).union(table.options().rebuild);
+    if geometry.survives(missing) {
+        Ok(())
+    } else {
+        Err(refuse(c"too many members are missing", "more are missing than the level survives"))
+    }
+}
+
+fn bad_metadata(fault: Fault<'_>) -> Refusal {
+    match fault {
+        Fault::Memory => Refusal(c"no memory", ENOMEM),
+        fault => refuse(c"the metadata do not fit", fault),
+    }
 }
 
 impl Target {
-    /// Makes an array of a table line.
+    /// Makes all that an array of a table line will need.
     ///
     /// # Safety
     /// `target` is the one that the table is loaded for.
     #[inline(never)]
     unsafe fn new(target: *mut DmTarget, words: Words, len: Sectors) -> core::result::Result<KBox<Self>, Refusal> {
-        let (start, share, hints) = words.with_table(|table| {
+        let (rows, limits, remembers, members) = words.with_table(|table| {
             let table = table.map_err(|error| refuse(c"the table line is wrong", error))?;
-            if table.devices().any(|device| device.metadata.is_some()) {
-                return Err(refuse(c"metadata devices are not served yet", "give - for each metadata device"));
-            }
             let config = table.config(len).map_err(|error| refuse(c"the length does not fit", error))?;
             let geometry = geometry(&config)?;
-            let missing = Columns::first(table.members()).difference(table.present()).union(table.options().rebuild);
-            if !geometry.survives(missing) {
-                return Err(refuse(c"too many members are missing", "more are missing than the level survives"));
-            }
-            let (share, chunk) = (geometry.member_size(Member(0)), geometry.chunk());
-            let stripe = geometry.stripe(raid_core::StripeNo(0));
-            let columns = stripe.map_or(u64::from(table.members()), |stripe| stripe.data_count().into());
-            let hints = ((chunk.0 * 512) as u32, (chunk.0 * 512 * columns) as u32);
+            check_members(&table, &geometry)?;
             let rows = rows(geometry)?;
             let limits = limits(&table, &rows, len)?;
-            let health = table.health().map_err(|error| refuse(c"too many are to be rebuilt", error))?;
-            let (doubt, rates) = (table.options().sync, table.rates());
-            let start = Start { health, limits, doubt, rates, rows };
-            Ok((start, share, hints))
+            Ok::<_, Refusal>((rows, limits, has_metadata(&table)?, table.members()))
         })??;
+        let geometry = rows.geometry();
+        let (share, chunk) = (geometry.member_size(Member(0)), geometry.chunk());
+        let stripe = geometry.stripe(raid_core::StripeNo(0));
+        let columns = stripe.map_or(u64::from(members), |stripe| stripe.data_count().into());
+        let hints = ((chunk.0 * 512) as u32, (chunk.0 * 512 * columns) as u32);
         // SAFETY: The caller's promise.
-        let seats = unsafe { seats(target, &words, start.health.members(), share)? };
+        let seats = unsafe { seats(target, &words, members, share)? };
         let mut made = KBox::<Self>::new_uninit(GFP_KERNEL)?;
-        let lanes = Lanes::new(made.as_mut_ptr().cast(), start.limits.shards)?;
-        let array = Array::new(start, seats, lanes)?;
-        Ok(made.write(Self { words, share, hints, array }))
+        let pointer = made.as_mut_ptr().cast();
+        let clerks = if remembers { Some(Clerks::new(pointer, members)?) } else { None };
+        if let Some(clerks) = &clerks {
+            // What is wrong now is told now; it is read once more when nobody writes to it any more.
+            words.with_table(|table| {
+                let table = table.map_err(|error| refuse(c"the table line is wrong", error))?;
+                let shape = Shape::new(&table, &rows, Sectors(limits.region_rows * ROW_SECTORS));
+                metadata::judge(&shape, &seats, clerks).map(|_| ()).map_err(bad_metadata)
+            })??;
+        }
+        let rooms = Rooms::new(pointer, &limits, members)?;
+        let waiting = Some(Waiting { rows, limits, rooms, clerks });
+        let waiting = KBox::pin_init(new_mutex!(waiting, "raid_waiting"), GFP_KERNEL)?;
+        let seats = Arc::new(seats, GFP_KERNEL)?;
+        Ok(made.write(Self { array: SetOnce::new(), waiting, words, share, hints, seats }))
     }
 
-    fn info(&self) -> Info {
-        let (progress, whole) = self.array.progress();
-        let health = self.array.health();
-        let activity = match (self.array.is_held(), self.array.is_resting(), health.rebuilding().next()) {
-            (true, ..) => Activity::Frozen,
-            (_, true, _) => Activity::Idle,
-            (_, false, None) => Activity::Resync,
-            (_, false, Some(_)) => Activity::Recover,
+    /// Makes the array, the first time that the table is resumed.
+    #[inline(never)]
+    fn start(&self) -> core::result::Result<(), Refusal> {
+        if self.array().is_some() {
+            return Ok(());
+        }
+        let waiting = self.waiting.lock().take().ok_or(Refusal(c"it did not start before", EIO))?;
+        let Waiting { rows, mut limits, rooms, clerks } = waiting;
+        let (found, health, rates, store) = self.words.with_table(|table| {
+            let table = table.map_err(|error| refuse(c"the table line is wrong", error))?;
+            let rates = table.rates();
+            let Some(clerks) = clerks else {
+                let health = table.health().map_err(|error| refuse(c"too many are to be rebuilt", error))?;
+                let all = if table.options().sync { Found::InDoubt } else { Found::Clean };
+                return Ok::<_, Refusal>((Regions::alike(all, limits.region_rows), health, rates, None));
+            };
+            let shape = Shape::new(&table, &rows, Sectors(limits.region_rows * ROW_SECTORS));
+            let mut loaded = metadata::load(&shape, &self.seats, &clerks).map_err(bad_metadata)?;
+            limits.region_rows = loaded.region_rows;
+            let found = core::mem::replace(&mut loaded.found, Regions::alike(Found::Clean, 1));
+            let health = loaded.set.health;
+            Ok((found, health, rates, Some(Store::new(clerks, loaded)?)))
+        })??;
+        let start = Start { rows, health, limits, found, rates, store };
+        self.array.populate(KBox::new(Array::new(start, self.seats.clone(), rooms)?, GFP_KERNEL)?);
+        Ok(())
+    }
+
+    /// The array; none before the first resume.
+    fn array(&self) -> Option<&Array> {
+        self.array.as_ref().map(|array| &**array)
+    }
+
+    fn info(&self, table: &Table<'_, '_>) -> Option<Info> {
+        let present = self.seats.present();
+        let Some(array) = self.array() else {
+            let (health, whole) = (table.health().ok()?, self.share);
+            let progress = Sectors(0);
+            return Some(Info { health, present, activity: Activity::Frozen, progress, whole, mismatches: 0 });
         };
+        let (progress, whole) = array.progress();
+        let (health, activity, mismatches) = (array.health(), array.activity(), array.mismatches());
         let whole = if whole.is_zero() { self.share } else { whole };
-        let progress = if self.array.redoes() { progress } else { whole };
-        Info { health, present: self.array.seats.present(), activity, progress, whole, mismatches: 0 }
+        let progress = if array.redoes() { progress } else { whole };
+        Some(Info { health, present, activity, progress, whole, mismatches })
     }
 }
 
@@ -243,7 +327,9 @@ unsafe extern "C" fn raid_rs_ctr(
 unsafe extern "C" fn raid_rs_dtr(array: *mut c_void) {
     // SAFETY: Made by `raid_rs_ctr`, and device-mapper asks nothing of it any more.
     let target = unsafe { KBox::from_raw(array.cast::<Target>()) };
-    target.array.suspend();
+    if let Some(array) = target.array() {
+        array.suspend();
+    }
 }
 
 /// The target behind a pointer that device-mapper keeps.
@@ -255,77 +341,109 @@ unsafe fn target<'a>(array: *mut c_void) -> &'a Target {
     unsafe { &*array.cast::<Target>() }
 }
 
+/// The array behind it; none before the first resume.
+///
+/// # Safety
+/// As for [`target`].
+unsafe fn array<'a>(array: *mut c_void) -> Option<&'a Array> {
+    // SAFETY: The caller's promise.
+    unsafe { target(array).array() }
+}
+
 #[no_mangle]
-unsafe extern "C" fn raid_rs_map(array: *mut c_void, request: *mut RawRequest, to: *mut RawWhere) -> i32 {
+unsafe extern "C" fn raid_rs_map(target: *mut c_void, request: *mut RawRequest, to: *mut RawWhere) -> i32 {
     // SAFETY: Device-mapper calls between ctr and dtr, with a request that is the target's until it is ended.
-    unsafe { target(array).array.map(request, &mut *to) }
+    unsafe { array(target).map_or(shim::REFUSED, |array| array.map(request, &mut *to)) }
 }
 
 #[no_mangle]
-unsafe extern "C" fn raid_rs_redoes(array: *mut c_void) -> bool {
+unsafe extern "C" fn raid_rs_redoes(target: *mut c_void) -> bool {
     // SAFETY: Device-mapper calls between ctr and dtr.
-    unsafe { target(array).array.redoes() }
+    unsafe { array(target).is_some_and(Array::redoes) }
 }
 
 #[no_mangle]
-unsafe extern "C" fn raid_rs_lanes(array: *mut c_void) -> *mut RawLanes {
+unsafe extern "C" fn raid_rs_lanes(target: *mut c_void) -> *mut RawLanes {
     // SAFETY: Device-mapper calls between ctr and dtr.
-    unsafe { target(array).array.lanes.raw() }
+    unsafe { array(target).map_or(core::ptr::null_mut(), |array| array.lanes().raw()) }
 }
 
 #[no_mangle]
-unsafe extern "C" fn raid_rs_lane(array: *mut c_void, lane: u16) {
+unsafe extern "C" fn raid_rs_lane(target: *mut c_void, lane: u16) {
     // SAFETY: Lanes run only after they were woken, and dtr waits for them.
-    unsafe { target(array).array.lane(lane) };
+    if let Some(array) = unsafe { array(target) } {
+        array.lane(lane);
+    }
 }
 
 #[no_mangle]
-unsafe extern "C" fn raid_rs_tick(array: *mut c_void) {
+unsafe extern "C" fn raid_rs_tick(target: *mut c_void) {
     // SAFETY: The clock ticks only after resume, and dtr stops it.
-    unsafe { target(array).array.tick() };
+    if let Some(array) = unsafe { array(target) } {
+        array.tick();
+    }
 }
 
 #[no_mangle]
-unsafe extern "C" fn raid_rs_resume(array: *mut c_void) {
-    // SAFETY: Device-mapper calls between ctr and dtr.
-    unsafe { target(array).array.resume() };
+unsafe extern "C" fn raid_rs_clerk(target: *mut c_void, number: u16) {
+    // SAFETY: Clerks work only after they were woken, and dtr waits for them.
+    if let (Some(array), Ok(number)) = (unsafe { array(target) }, u8::try_from(number)) {
+        array.clerk(Member(number));
+    }
 }
 
 #[no_mangle]
-unsafe extern "C" fn raid_rs_postsuspend(array: *mut c_void) {
+unsafe extern "C" fn raid_rs_preresume(array: *mut c_void) -> i32 {
     // SAFETY: Device-mapper calls between ctr and dtr.
-    unsafe { target(array).array.suspend() };
+    let target = unsafe { target(array) };
+    match shim::without_io(|| target.start()) {
+        Ok(()) => 0,
+        Err(Refusal(_, code)) => code.to_errno(),
+    }
+}
+
+#[no_mangle]
+unsafe extern "C" fn raid_rs_resume(target: *mut c_void) {
+    // SAFETY: Device-mapper calls between ctr and dtr.
+    if let Some(array) = unsafe { array(target) } {
+        array.resume();
+    }
+}
+
+#[no_mangle]
+unsafe extern "C" fn raid_rs_postsuspend(target: *mut c_void) {
+    // SAFETY: Device-mapper calls between ctr and dtr.
+    if let Some(array) = unsafe { array(target) } {
+        array.suspend();
+    }
 }
 
 #[no_mangle]
 unsafe extern "C" fn raid_rs_status(array: *mut c_void, form: u8, result: *mut u8, room: u32) {
     // SAFETY: Device-mapper calls between ctr and dtr.
     let target = unsafe { target(array) };
-    let info = target.info();
     let mut output = Output { at: result, left: room as usize };
     // A line that does not fit is cut, which device-mapper notices by its length; without memory there is no line.
     let _ = target.words.with_table(|table| match (table, form) {
-        (Ok(table), 0) => write!(output, "{}", table.info(info)),
-        (Ok(table), 1) => write!(output, "{}", table.line(|member| ["-", target.array.seats.name(member)])),
-        (Ok(table), _) => write!(output, "{}", table.measured(NAME, VERSION, info)),
+        (Ok(table), 1) => write!(output, "{}", table.line(|member| target.seats.names(member))),
+        (Ok(table), form) => match (target.info(&table), form) {
+            (Some(info), 0) => write!(output, "{}", table.info(info)),
+            (Some(info), _) => write!(output, "{}", table.measured(NAME, VERSION, info)),
+            (None, _) => Ok(()),
+        },
         (Err(_), _) => Ok(()),
     });
 }
 
 #[no_mangle]
-unsafe extern "C" fn raid_rs_message(array: *mut c_void, argc: u32, argv: *const *const c_char) -> i32 {
-    // SAFETY: Device-mapper hands over `argc` strings, at least one.
-    let word = unsafe { CStr::from_ptr(*argv) }.to_str().unwrap_or_default();
+unsafe extern "C" fn raid_rs_message(target: *mut c_void, argc: u32, argv: *const *const c_char) -> i32 {
     // SAFETY: Device-mapper calls between ctr and dtr.
-    let array = unsafe { &target(array).array };
-    let order = match word {
-        _ if argc != 1 || !array.redoes() => return EINVAL.to_errno(),
-        "frozen" => Order::Hold,
-        "idle" | "resync" | "recover" => Order::GoOn,
-        _ => return EINVAL.to_errno(),
-    };
-    array.order(order);
-    0
+    let Some(array) = (unsafe { array(target) }) else { return EBUSY.to_errno() };
+    // SAFETY: Device-mapper hands over `argc` strings.
+    let words = unsafe { Words::copy(argc as usize, argv) };
+    let message = words.and_then(|words| words.with(Message::parse));
+    let told = message.and_then(|message| array.tell(message.filter(|_| array.redoes()).ok_or(EINVAL)?));
+    told.map_or_else(Error::to_errno, |()| 0)
 }
 
 #[no_mangle]
@@ -335,7 +453,7 @@ unsafe extern "C" fn raid_rs_device(array: *mut c_void, number: u16, sectors: *m
     // SAFETY: A variable of the caller's.
     unsafe { *sectors = target.share.0 };
     let member = u8::try_from(number).ok().map(Member);
-    member.and_then(|member| target.array.seats.data(member)).unwrap_or(core::ptr::null_mut())
+    member.and_then(|member| target.seats.data(member)).unwrap_or(core::ptr::null_mut())
 }
 
 #[no_mangle]

@@ -3,11 +3,8 @@
 //! The mathematics is in [`reference`](super::reference#which-one-is-wrong). [`Ops::locate`] is meant for what does not fit, which is
 //! rare: it finds out with [`Ops::check`], at full speed, whether there is anything to look at.
 
-use core::ops::Range;
-use core::slice::SliceIndex;
-
-use super::gf;
-use super::ops::{COLUMNS_MAX, Error, LENGTH_UNIT_BYTES, Ops};
+use super::ops::{Error, LENGTH_UNIT_BYTES, Ops};
+use super::{gf, reference};
 
 /// What does not fit in a stretch, and who explains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +49,14 @@ impl Ops {
         let mut found: Option<Located> = None;
         let mut looked_at = 0;
         // What fits between two places that do not is passed at full speed.
-        while let Some(at_bytes) = self.next_mismatch(data, p, q, looked_at..len_bytes)? {
-            let start = at_bytes.saturating_sub(at_bytes % UNIT);
+        while let Some(mismatch) = self.check_from(data, p, q, looked_at)? {
+            let start = mismatch.at_bytes.saturating_sub(mismatch.at_bytes % UNIT);
             looked_at = start.saturating_add(UNIT);
-            let [p_rest, q_rest] = self.rests(data, p, q, start)?;
-            for (offset, (p_rest, q_rest)) in p_rest.into_iter().zip(q_rest).enumerate() {
+            for at in start..looked_at.min(len_bytes) {
+                let (p_rest, q_rest) = Self::rests(data, p, q, at);
                 if (p_rest, q_rest) == (0, 0) {
                     continue;
                 }
-                let at = start.saturating_add(offset);
                 let culprit = if p.is_some() && q.is_some() { explain(data, p_rest, q_rest) } else { Culprit::Unknown };
                 let located = found.get_or_insert(Located { from_bytes: at, to_bytes: at, bytes: 0, culprit });
                 if located.culprit != culprit {
@@ -73,62 +69,14 @@ impl Ops {
         Ok(found)
     }
 
-    /// Where in `range` data and parity first do not fit; the range begins at a unit and ends where the buffers do.
-    fn next_mismatch(
-        &self,
-        data: &[&[u8]],
-        p: Option<&[u8]>,
-        q: Option<&[u8]>,
-        range: Range<usize>,
-    ) -> Result<Option<usize>, Error> {
-        let mismatch = if range.start == 0 {
-            // Whatever is wrong with the buffers comes out here.
-            self.check(data, p, q)?
-        } else {
-            let rest = |buffer: &'_ [u8]| range.start.min(buffer.len())..;
-            let columns = cut(data, rest)?;
-            let [p, q] = [p, q].map(|parity| parity.and_then(|parity| parity.get(rest(parity))));
-            self.check(columns.get(..data.len()).unwrap_or_default(), p, q)?
+    /// P′ and Q′ of one byte: what is left of P and Q when all data are taken out. Zero where none is given.
+    fn rests(data: &[&[u8]], p: Option<&[u8]>, q: Option<&[u8]>, at_bytes: usize) -> (u8, u8) {
+        let (made_p, made_q) = reference::pq_at(data, at_bytes);
+        let rest = |stored: Option<&[u8]>, made: u8| {
+            stored.and_then(|stored| stored.get(at_bytes)).map_or(0, |stored| stored ^ made)
         };
-        Ok(mismatch.map(|mismatch| range.start.saturating_add(mismatch.at_bytes)))
+        (rest(p, made_p), rest(q, made_q))
     }
-
-    /// P′ and Q′ of one unit: what is left of P and Q when all data are taken out. Zero where none is given.
-    fn rests(
-        &self,
-        data: &[&[u8]],
-        p: Option<&[u8]>,
-        q: Option<&[u8]>,
-        start: usize,
-    ) -> Result<[[u8; UNIT]; 2], Error> {
-        let unit = |column: &'_ [u8]| start..start.saturating_add(UNIT).min(column.len());
-        let columns = cut(data, unit)?;
-        let (mut p_rest, mut q_rest) = ([0; UNIT], [0; UNIT]);
-        self.pq(columns.get(..data.len()).unwrap_or_default(), &mut p_rest, &mut q_rest)?;
-        for (rest, parity) in [(&mut p_rest, p), (&mut q_rest, q)] {
-            let Some(parity) = parity.map(|parity| parity.get(unit(parity)).unwrap_or_default()) else {
-                rest.fill(0);
-                continue;
-            };
-            rest.iter_mut().zip(parity).for_each(|(rest, parity)| *rest ^= parity);
-        }
-        Ok([p_rest, q_rest])
-    }
-}
-
-/// A part of each column, in the first places; what is empty stays so.
-fn cut<'a, R: SliceIndex<[u8], Output = [u8]>>(
-    data: &[&'a [u8]],
-    part: impl Fn(&[u8]) -> R,
-) -> Result<[&'a [u8]; COLUMNS_MAX], Error> {
-    let mut columns: [&[u8]; COLUMNS_MAX] = [&[]; COLUMNS_MAX];
-    if data.len() > COLUMNS_MAX {
-        return Err(Error::TooManyColumns);
-    }
-    for (place, column) in columns.iter_mut().zip(data) {
-        *place = column.get(part(column)).unwrap_or_default();
-    }
-    Ok(columns)
 }
 
 /// Who explains what is left at one position, where something is.

@@ -253,23 +253,72 @@ impl Ops {
     /// # Errors
     /// [`Error::Length`], [`Error::TooManyColumns`].
     pub fn check(&self, data: &[&[u8]], p: Option<&[u8]>, q: Option<&[u8]>) -> Result<Option<Mismatch>, Error> {
+        self.check_from(data, p, q, 0)
+    }
+
+    /// [`check`](Self::check) from a byte on, a multiple of what a kernel takes at once.
+    pub(super) fn check_from(
+        &self,
+        data: &[&[u8]],
+        p: Option<&[u8]>,
+        q: Option<&[u8]>,
+        from_bytes: usize,
+    ) -> Result<Option<Mismatch>, Error> {
         let Some(len_bytes) = p.or(q).map(<[u8]>::len) else { return Ok(None) };
-        let mut columns = Columns::of_length(len_bytes);
-        columns.fill(data)?;
-        let right_bytes = if q.is_none() || columns.count() == data.len() {
-            columns.check(&self.kernels, p, q)?
+        let (p_rest, q_rest) = (rest(p, from_bytes)?, rest(q, from_bytes)?);
+        let gaps = q.is_some() && data.iter().any(|column| column.is_empty());
+        let right_bytes = if gaps {
+            self.right_of_some(data, p_rest, q_rest, (from_bytes, len_bytes))?
         } else {
-            let mut list = Weighted::of_length(len_bytes);
-            list.push_data(data, &[], gf::power)?;
-            list.check(&self.kernels, p, q)?
+            self.right_of_all(data, p_rest, q_rest, (from_bytes, len_bytes))?
         };
         // A kernel ends within a few lines of the first wrong byte; which one it is, the reference says.
-        Ok((right_bytes..len_bytes).find_map(|at_bytes| {
+        Ok((from_bytes.saturating_add(right_bytes)..len_bytes).find_map(|at_bytes| {
             let (made_p, made_q) = reference::pq_at(data, at_bytes);
             let wrong = |stored: Option<&[u8]>, made| stored.and_then(|stored| stored.get(at_bytes)) != Some(&made);
             let (p, q) = (p.is_some() && wrong(p, made_p), q.is_some() && wrong(q, made_q));
             (p || q).then_some(Mismatch { at_bytes, p, q })
         }))
+    }
+
+    /// How many bytes of the rest are right. Here and below: lists are kilobytes, and the stack of a kernel has few; so each has a frame
+    /// of its own.
+    #[inline(never)]
+    fn right_of_all(
+        &self,
+        data: &[&[u8]],
+        p: Option<&[u8]>,
+        q: Option<&[u8]>,
+        (from_bytes, len_bytes): (usize, usize),
+    ) -> Result<usize, Error> {
+        let mut columns = Columns::of_length(len_bytes.saturating_sub(from_bytes));
+        if from_bytes == 0 {
+            columns.fill(data)?;
+        } else {
+            for column in data.iter().filter(|column| !column.is_empty()) {
+                columns.push(column.get(from_bytes..).ok_or(Error::Length)?)?;
+            }
+        }
+        columns.check(&self.kernels, p, q)
+    }
+
+    /// The same where columns are left out, and those behind them keep their factors.
+    #[inline(never)]
+    fn right_of_some(
+        &self,
+        data: &[&[u8]],
+        p: Option<&[u8]>,
+        q: Option<&[u8]>,
+        (from_bytes, len_bytes): (usize, usize),
+    ) -> Result<usize, Error> {
+        let mut list = Weighted::of_length(len_bytes.saturating_sub(from_bytes));
+        if data.len() > COLUMNS_MAX {
+            return Err(Error::TooManyColumns);
+        }
+        for (exponent, column) in (0..=u8::MAX).zip(data).filter(|(_, column)| !column.is_empty()) {
+            list.push(column.get(from_bytes..).ok_or(Error::Length)?, gf::power(exponent))?;
+        }
+        list.check(&self.kernels, p, q)
     }
 }
 
@@ -277,6 +326,11 @@ impl fmt::Debug for Ops {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Ops").field(&self.name).field(&self.temporal).finish()
     }
+}
+
+/// What is left of a buffer from a byte on.
+fn rest(buffer: Option<&[u8]>, from_bytes: usize) -> Result<Option<&[u8]>, Error> {
+    buffer.map(|buffer| buffer.get(from_bytes..).ok_or(Error::Length)).transpose()
 }
 
 /// The weight of a lost column in Q, if `data` has such a column.

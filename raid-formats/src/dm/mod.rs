@@ -6,13 +6,15 @@
 pub mod dump;
 pub mod mirror;
 mod raid;
+mod set;
 pub mod snapshot;
 
 pub use mirror::MirrorLog;
 pub use raid::{
-    Bits, CreateParams, DISKS_MAX, MAGIC as RAID_MAGIC, RAID_BYTES, RaidState, RawRaid, RawRaidExtension, RawRaidHead,
-    Superblock, create, update,
+    BITMAP_AT, BITMAP_BYTES, Bits, CreateParams, DISKS_MAX, MAGIC as RAID_MAGIC, RAID_BYTES, RaidState, RawRaid,
+    RawRaidExtension, RawRaidHead, Superblock, create, update,
 };
+pub use set::{Block, Said, Set, SetError};
 pub use snapshot::{Store, StoreState};
 
 use crate::{fault, md};

@@ -26,7 +26,9 @@ pub const RAID_BYTES: usize = size_of::<RawRaid>();
 /// Most devices of a set (`MAX_RAID_DEVICES`).
 pub const DISKS_MAX: u32 = 253;
 /// Where MD's bitmap lies on the metadata device.
-const BITMAP_AT: Sector = Sector(8);
+pub const BITMAP_AT: Sector = Sector(8);
+/// The same in bytes.
+pub const BITMAP_BYTES: u64 = 4096;
 /// All sectors: nothing to resync, nothing to rebuild.
 const ALL: u64 = u64::MAX;
 

@@ -32,6 +32,12 @@ impl RegionBits {
         Ok(Self { chunk, chunks: bitmap.chunks(), bits })
     }
 
+    /// Sectors that a bit stands for.
+    #[must_use]
+    pub const fn chunk(&self) -> Sectors {
+        self.chunk
+    }
+
     /// Rows of a region.
     #[must_use]
     pub const fn rows(&self) -> u64 {

@@ -10,6 +10,7 @@
 
 mod error;
 mod kind;
+mod message;
 mod options;
 mod status;
 
@@ -20,6 +21,7 @@ use raid_core::{ArrayConfig, Columns, Level, Member, Sector, Sectors, Sizes};
 
 pub use error::TableError;
 use kind::Kind;
+pub use message::{Belief, Message};
 pub use options::Options;
 pub use status::{Activity, Info};
 
@@ -150,6 +152,12 @@ impl<'w, 'a> Table<'w, 'a> {
     #[must_use]
     pub const fn level(&self) -> Level {
         self.kind.level(self.options.format, self.options.copies, self.options.near_sets)
+    }
+
+    /// Sectors of a chunk; zero for RAID 1, which has none.
+    #[must_use]
+    pub const fn chunk(&self) -> Sectors {
+        self.chunk
     }
 
     /// Number of slots.

@@ -16,10 +16,11 @@ skip() {
 }
 
 run_test() {
+	local name=${1#????_}
 	insmod /modules/brd.ko rd_nr=16 rd_size=$((MEMBER_SECTORS / 2)) 2>/dev/null
 	insmod /modules/raid_kmod.ko 2>/tmp/insmod || echo "guest: no module: $(cat /tmp/insmod) $(dmesg | tail -5 | tr "\n" " ")"
 	dmesg -c >/dev/null
-	( "test_$1" ) >/tmp/said 2>&1 </dev/null
+	( "$1" ) >/tmp/said 2>&1 </dev/null
 	result=$?
 	dmsetup remove_all --force >/dev/null 2>&1
 	left=
@@ -31,10 +32,10 @@ run_test() {
 	fi
 	why=$(sed -n 's/^why: //p' /tmp/said | tail -1)
 	case $result in
-	2) echo "test: skipped $1: $(sed -n 's/^skip: //p' /tmp/said | tail -1)"; return ;;
-	0) [ -n "$left" ] || { echo "test: ok $1"; return; } ;;
+	2) echo "test: skipped $name: $(sed -n 's/^skip: //p' /tmp/said | tail -1)"; return ;;
+	0) [ -n "$left" ] || { echo "test: ok $name"; return; } ;;
 	esac
-	echo "test: FAILED $1: ${why:-$(tail -1 /tmp/said)} $left"
+	echo "test: FAILED $name: ${why:-$(tail -1 /tmp/said)} $left"
 	sed 's/^/  said: /' /tmp/said | tail -20
 	dmesg | tail -30 | sed 's/^/  kernel: /'
 }

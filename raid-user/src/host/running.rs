@@ -167,13 +167,14 @@ impl Running {
         let slot = self.inner.store.admit(member, media)?;
         self.inner.seats.give(member, slot, health.epoch());
         self.begin();
-        engine::add(&*self.inner, member).map_err(io::Error::other)
+        engine::add(&*self.inner, member).map_err(|error| self.unseat(member, error))
     }
 
     /// Gives a missing member's slot to a medium that had it before, and fills only what it lacks by the region log.
     ///
     /// # Errors
-    /// The slot is taken; the medium was no member in sync; or it cannot be known what it lacks. It can be [added](Self::add) then.
+    /// The slot is taken; the medium was no member in sync; or it cannot be known what it lacks (the error has an
+    /// [`Unknown`](raid_core::members::Unknown) in it). It can be [added](Self::add) then.
     pub fn readd(&self, member: Member, media: SharedMediaMut) -> io::Result<()> {
         let health = self.health();
         if health.state(member) != Some(State::Missing) {
@@ -182,7 +183,14 @@ impl Running {
         let (slot, away) = self.inner.store.readmit(member, media)?;
         self.inner.seats.give(member, slot, health.epoch());
         self.begin();
-        engine::readd(&*self.inner, member, away).map_err(io::Error::other)
+        engine::readd(&*self.inner, member, away).map_err(|unknown| self.unseat(member, unknown))
+    }
+
+    /// The core refused: the medium is nobody's again.
+    fn unseat(&self, member: Member, why: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+        self.inner.seats.leave(member);
+        self.inner.store.withdraw(member);
+        io::Error::other(why)
     }
 
     /// Media that the format keeps up to date without their being members; each can be [added](Self::add).

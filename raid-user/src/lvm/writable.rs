@@ -38,8 +38,8 @@ struct Plan {
 }
 
 impl VolumeGroup {
-    /// Makes a RAID volume ready to run. Its physical volumes are opened for writing and locked; of what they hold, only the volume's images
-    /// and their metadata are written to.
+    /// Makes a RAID volume ready to run. Its physical volumes are opened for writing and locked; of what they hold, only the volume's
+    /// images and their metadata are written to.
     ///
     /// # Errors
     /// What is no RAID volume with metadata, or does not lie on physical volumes directly; and as for every array.

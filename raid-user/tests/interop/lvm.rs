@@ -162,7 +162,8 @@ echo AFTER $(sha256sum < /dev/mapper/vg-lv | cut -d' ' -f1); lvm vgchange -an vg
             "{PRELUDE}lvm vgchange -ay vg 2>&1; idle; md=/dev/mapper/vg-lv
 dd if=$(command -v mdadm) of=$md bs=64k count=8 conv=notrunc,fsync 2>/dev/null
 echo FLUSHED $(head -c 524288 $md | sha256sum | cut -d' ' -f1)
-for worker in 1 2 3; do while :; do dd if=/dev/urandom of=$md bs=32k count=4 conv=notrunc oflag=direct seek=$((RANDOM % 60 + 20)) 2>/dev/null; done & done
+random() {{ dd if=/dev/urandom of=$md bs=32k count=4 conv=notrunc oflag=direct seek=$((RANDOM % 60 + 20)) 2>/dev/null; }}
+for worker in 1 2 3; do while :; do random; done & done
 sleep 0.4; echo KILL; sleep 30"
         );
         let Some(guest) = uml::run_and_kill(disks.folder(), &script, &disks.paths(), "KILL") else { return };

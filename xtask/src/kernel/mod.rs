@@ -20,7 +20,7 @@ use linux::Machine;
 
 /// The verb: tests whose names contain `filter`.
 pub(crate) fn run(filter: &str) -> ExitCode {
-    match tests(filter) {
+    match tests(filter, false) {
         Ok(counts) => {
             for reason in &counts.reasons {
                 println!("skipped: {reason}");
@@ -35,11 +35,11 @@ pub(crate) fn run(filter: &str) -> ExitCode {
     }
 }
 
-/// Builds what is not built, boots, and counts.
+/// Builds what is not built, boots, and counts; in a `hurry` without the slow tests.
 ///
 /// # Errors
 /// If something that is there cannot be built or started. What cannot be had is skipped.
-pub(crate) fn tests(filter: &str) -> Result<Counts> {
+pub(crate) fn tests(filter: &str, hurry: bool) -> Result<Counts> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Ok(Counts::skip(vec!["raid-kmod: its guest is for Linux on x86-64".to_owned()]));
     }
@@ -56,7 +56,7 @@ pub(crate) fn tests(filter: &str) -> Result<Counts> {
     let module = module::build(&parts, &kernel)?;
     let image = root().join("target/kernel/um/initramfs");
     guest::fill(&image, &[&module, &kernel.folder.join("drivers/block/brd.ko")])?;
-    let mut counts = guest::run(&kernel, &image, filter)?;
+    let mut counts = guest::run(&kernel, &image, filter, hurry)?;
     counts += shared::count()?;
     Ok(counts)
 }

@@ -15,6 +15,9 @@
 //! gets the tables of the freshest with it; and while one store changes a container, no other one does. Disks that hold parts of other
 //! volumes alone get every change, too: else they would be stale.
 //!
+//! A disk that joins is told what is said by stores that were started before it came only by way of its own volume's next change. Between
+//! processes that cannot be: whoever runs a volume has all disks of its container locked.
+//!
 //! Failing is of disks, not of parts: in both formats, a disk that failed in one volume has failed in all.
 
 pub(super) mod ddf;

@@ -6,8 +6,8 @@
 //! | the members' states | `failed_devices`, `disk_recovery_offset` of who is being filled, and one event more |
 //! | stopped, clean | `array_resync_offset` at the end, and no bit if nobody is missing |
 //!
-//! A superblock is one block, written behind the bitmap's header. All devices get a change before the next change begins, so that none lags by
-//! two events. A slot is filled by its own image alone, which LVM's text names; that text is not changed.
+//! A superblock is one block, written after the bitmap's header. All devices get a change before the next one begins, so that none lags
+//! by two events. A slot is filled by its own image alone, which LVM's text names; that text is not changed.
 
 mod start;
 
