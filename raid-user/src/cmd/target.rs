@@ -37,6 +37,9 @@ pub(super) struct TargetArgs {
     /// Which RAID volume of LVM, as group/volume
     #[arg(long, value_name = "NAME", conflicts_with = "array")]
     volume: Option<String>,
+    /// Which disk a member is, by its drive's serial number, where the format (IMSM) knows disks by nothing else; several times
+    #[arg(long, value_name = "MEMBER=SERIAL")]
+    serial: Vec<String>,
     /// If nobody runs it: believe parity where a degraded array was not stopped cleanly. Risk: what a missing member held can be wrong
     #[arg(long)]
     trust_dirty_parity: bool,
@@ -60,8 +63,8 @@ pub(super) struct Own {
 impl TargetArgs {
     fn open(&self) -> OpenArgs {
         let plain = OpenArgs::plain(&self.target, false);
-        let (array, volume) = (self.array.clone(), self.volume.clone());
-        OpenArgs { array, volume, trust_dirty_parity: self.trust_dirty_parity, ..plain }
+        let (array, volume, serial) = (self.array.clone(), self.volume.clone(), self.serial.clone());
+        OpenArgs { array, volume, serial, trust_dirty_parity: self.trust_dirty_parity, ..plain }
     }
 
     /// The array that somebody runs; nothing if nobody does.

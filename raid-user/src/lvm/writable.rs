@@ -9,6 +9,7 @@ use raid_formats::assemble::Claimant as _;
 use raid_formats::lvm::{Group, Kind, Volume};
 use raid_formats::record::{Role, Uuid};
 
+use super::volume::snapshot_of;
 use super::{Stop, VolumeGroup, shown};
 use crate::array::OpenOptions;
 use crate::discover::Found;
@@ -92,6 +93,10 @@ impl VolumeGroup {
             |name: &[u8], reason: &str| Stop::Impossible { volume: title(name), reason: reason.to_owned() };
         let volumes: BTreeMap<&[u8], Volume<'_>> = view.volumes().map(|volume| (volume.name, volume)).collect();
         let volume = volumes.get(name.as_bytes()).ok_or_else(|| Stop::NoVolume(title(name.as_bytes())))?;
+        let mut snapshots = volumes.values().filter_map(snapshot_of);
+        if snapshots.any(|snapshot| [snapshot.origin, snapshot.store].contains(&volume.name)) {
+            return Err(impossible(volume.name, "writing past a snapshot, which would not keep what was there before"));
+        }
         let mut segments = volume.segments();
         let (Some(segment), None) = (segments.next().transpose()?, segments.next()) else {
             return Err(impossible(volume.name, "writing to a volume of several segments"));

@@ -113,9 +113,10 @@ impl Case {
     fn theirs(self) {
         let disks = Disks::new(self);
         let Self { format, level, members } = self;
+        let chunk = if level == "1" { "" } else { " --chunk=64" };
         let script = format!(
             "mdadm -C /dev/md127 -e {format} -n {members}{} 2>&1
-mdadm -C /dev/md0 -l {level} -n {members} --chunk=64 --size=2048 /dev/md127 2>&1
+mdadm -C /dev/md0 -l {level} -n {members}{chunk} --size=2048 /dev/md127 2>&1
 sleep 0.5; settle; write 33; tell; finish",
             disks.devices(false)
         );

@@ -132,6 +132,12 @@ impl Format for DdfVolume {
         }
         Ok(part.start)
     }
+
+    fn withdraw(&mut self, member: Member) {
+        if let Some(place) = self.coming.get_mut(usize::from(member.0)) {
+            *place = None;
+        }
+    }
 }
 
 impl DdfVolume {

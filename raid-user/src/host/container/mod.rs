@@ -92,6 +92,9 @@ pub(super) trait Format: Send {
     /// # Errors
     /// Why it cannot be: no room, not known which disk it is, something else under way.
     fn admit(&mut self, disks: &[Disk], said: &Said, member: Member, media: &SharedMediaMut) -> io::Result<Sector>;
+
+    /// Forgets that plan.
+    fn withdraw(&mut self, member: Member);
 }
 
 /// The store of one running volume.
@@ -180,6 +183,21 @@ impl Store for ContainerStore {
             }
         }
         Ok(Slot { media: Some(media), data_at })
+    }
+
+    fn withdraw(&self, member: Member) {
+        let mut inner = self.inner();
+        let lives = inner.said.lives(member);
+        let Inner { format, disks, .. } = &mut *inner;
+        if lives {
+            return;
+        }
+        format.withdraw(member);
+        disks.retain(|disk| !(disk.slot == Some(member) && disk.new));
+        // A disk that was here before goes on with its other parts.
+        for disk in disks.iter_mut().filter(|disk| disk.slot == Some(member)) {
+            disk.slot = None;
+        }
     }
 
     fn held(&self) -> Vec<SharedMediaMut> {

@@ -228,6 +228,16 @@ impl Store for DmStore {
         Ok(Slot { media: Some(media), data_at })
     }
 
+    fn withdraw(&self, member: Member) {
+        let shared = lock(&self.shared);
+        if let Some(place) = self.disks.get(usize::from(member.0)).filter(|_| !shared.said.lives(member)) {
+            let mut disk = lock(place);
+            if disk.as_ref().is_some_and(|disk| disk.new) {
+                *disk = None;
+            }
+        }
+    }
+
     fn held(&self) -> Vec<SharedMediaMut> {
         let shared = lock(&self.shared);
         let free = (0..).map(Member).zip(&shared.own).filter(|(member, _)| !shared.said.lives(*member));
