@@ -304,6 +304,8 @@ fn a_volume_of_lvm_with_a_snapshot_or_without_raid_is_not_written_to() {
     };
     let refused = refusal("lvm-snapshot");
     assert!(!refused.is_empty() && refused.iter().all(|why| why.contains("writing past a snapshot")), "{refused:?}");
-    let refused = refusal("lvm-linear");
-    assert!(!refused.is_empty() && refused.iter().all(|why| why.contains("a volume that is no RAID")), "{refused:?}");
+    for (case, why) in [("lvm-linear", "several segments"), ("lvm-striped3", "a volume that is no RAID")] {
+        let refused = refusal(case);
+        assert!(!refused.is_empty() && refused.iter().all(|refused| refused.contains(why)), "{refused:?}");
+    }
 }
