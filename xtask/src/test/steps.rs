@@ -31,7 +31,7 @@ const fn step(name: &'static str, quick: bool, what: &'static str, run: fn() -> 
 }
 
 /// All steps, the cheap ones first.
-pub(super) const STEPS: [Step; 17] = [
+pub(super) const STEPS: [Step; 18] = [
     step("tools", false, "programs that tests use as peers", tools_for_tests),
     step("fmt", true, "the format of the code", fmt),
     step("tidy", true, "the house rules", || tidy::run().map(|()| Counts::pass())),
@@ -57,6 +57,7 @@ pub(super) const STEPS: [Step; 17] = [
         let sim = ["run", "--release", "--package", "raid-user", "--", "sim", "--seeds", "10000"];
         one(cargo().args(sim))
     }),
+    step("exhaustive", false, "every order of events in small arrays, and all that a power cut can leave", exhaust),
     step("kernel", false, "the device-mapper target in a guest, against dm-raid", || kernel::tests("", true)),
     step("demo", false, "README's first command", demo),
     step("deny", false, "licences and sources of dependencies", deny),
@@ -65,6 +66,18 @@ pub(super) const STEPS: [Step; 17] = [
 /// A command that is one check.
 fn one(command: &mut Command) -> Result<Counts> {
     perform(command).map(|()| Counts::pass())
+}
+
+/// Two requests of the host and a power cut on every level; then one request beside a member that fails or joins.
+fn exhaust() -> Result<Counts> {
+    let mut counts = Counts::default();
+    for bounds in [["2", "0", "4"], ["1", "1", "3"]] {
+        let [requests, events, members] = bounds;
+        let sim = ["run", "--release", "--package", "raid-user", "--", "sim", "--exhaustive"];
+        let bounds = ["--requests", requests, "--events", events, "--members-max", members];
+        counts += one(cargo().args(sim).args(bounds))?;
+    }
+    Ok(counts)
 }
 
 /// Counts nothing: each test that misses a tool says so itself.
