@@ -96,7 +96,6 @@ impl MediaMut for JoinedMut {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
 mod tests {
     use std::sync::Arc;
 
