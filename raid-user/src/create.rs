@@ -3,6 +3,8 @@
 //! Data are not touched: what stands there becomes the array's content, and unless it is assumed to be in order, all redundancy is in
 //! doubt until a resync was through. It refuses media that carry metadata or a partition table; [`lost`] says which.
 
+mod container;
+
 use std::io;
 
 use raid_core::geometry::{ConfigError, Geometry};
@@ -15,6 +17,9 @@ use raid_formats::{ddf, imsm};
 
 use crate::discover::{Found, MediaSource};
 use crate::media::{Media, SharedMedia, SharedMediaMut, partitions};
+
+pub(crate) use container::new_guid;
+pub use container::{ContainerFormat, NewContainer};
 
 /// The array to make.
 #[derive(Clone, Copy, Debug)]

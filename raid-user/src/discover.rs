@@ -293,8 +293,12 @@ impl Found {
     pub(crate) fn again(&self, media: SharedMedia) -> Result<Self, NoMember> {
         let mut found = Self::inspect(&self.name, media)?;
         found.identify_as(self);
-        let volumes = found.clone().volumes();
-        Ok(volumes.into_iter().find(|volume| volume.record.array == self.record.array).unwrap_or(found))
+        let mut volumes = found.volumes().into_iter();
+        volumes.find(|volume| volume.record.array == self.record.array).ok_or_else(|| NoMember {
+            name: self.name.clone(),
+            places: vec![(self.record.format.name(), "another array's by now".to_owned())],
+            damaged: false,
+        })
     }
 
     /// Asks this member's IMSM record; `None` if it has none.

@@ -24,7 +24,7 @@ pub(crate) const fn tool(program: &'static str, package: &'static str, serves: &
 pub(crate) const CXX: Tool = tool("g++", "g++", "fuzzing");
 
 /// What `cargo xtask test` uses besides Rust and a C compiler.
-pub(crate) const FOR_TESTS: [Tool; 13] = [
+pub(crate) const FOR_TESTS: [Tool; 15] = [
     tool("nbdinfo", "libnbd-bin", "libnbd's clients against our NBD server"),
     tool("nbdcopy", "libnbd-bin", "libnbd's clients against our NBD server"),
     tool("qemu-img", "qemu-utils", "qcow2 and VMDK members, QEMU's NBD client"),
@@ -34,6 +34,8 @@ pub(crate) const FOR_TESTS: [Tool; 13] = [
     tool("mdadm", "mdadm", "what we create and change, read by mdadm"),
     tool("dmraid", "dmraid", "records of BIOS RAIDs that we make, served by dmraid"),
     tool("linux.uml", "user-mode-linux", "a real kernel that assembles what we make"),
+    tool("lvm", "lvm2", "RAID volumes of LVM in that kernel, written by us and by it"),
+    tool("dmsetup", "dmsetup", "RAID volumes of LVM in that kernel, written by us and by it"),
     tool("mkfs.ext4", "e2fsprogs", "a file system read through a served array"),
     tool("sfdisk", "fdisk", "members in partitions"),
     tool("objdump", "binutils", "the parity code as a leaf object"),

@@ -1,4 +1,5 @@
-//! `raid create`: a new Linux MD array. It overwrites nothing that looks like anybody's without being told to.
+//! `raid create`: a new array of Linux MD, or a container of DDF or IMSM with one volume. It overwrites nothing that looks like
+//! anybody's without being told to.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use raid_core::{FarSets, Level, Raid0Layout, Raid5Layout, Raid6Layout, Raid10Layout, Sectors};
 use raid_formats::md::Version;
-use raid_formats::record::{Name, Sync};
+use raid_formats::record::{Name, Sync, Uuid};
 use serde_json::json;
 
 use super::exit::{Exit, Failure};
@@ -14,14 +15,15 @@ use super::open::unopened;
 use super::output::Output;
 use super::text;
 use crate::array::level_name;
-use crate::create::{CreateError, Made, NewArray, lost};
+use crate::create::{ContainerFormat, CreateError, Made, NewArray, NewContainer, lost};
 use crate::host::md_store::{new_uuid, now_s};
 use crate::media::{MediaMut, MediaSpec, SharedMedia, SharedMediaMut, open_mut};
 
 /// The word for a slot without a member.
 const MISSING: &str = "missing";
 
-/// Makes a new Linux MD array. Data on the members are not touched; they become the array's content.
+/// Makes a new array: of Linux MD, or a container of DDF or IMSM with one volume over all of its disks. Data on the members are not
+/// touched; they become the array's content.
 #[derive(Args, Debug)]
 pub(super) struct CreateArgs {
     /// Members in the order of slots: files, devices, partitions (disk.img#2); "missing" leaves a slot empty
@@ -30,6 +32,9 @@ pub(super) struct CreateArgs {
     /// linear, 0, 1, 4, 5, 6 or 10
     #[arg(long, value_name = "LEVEL")]
     level: String,
+    /// What the members' metadata are: Linux MD; or DDF or IMSM, which have other levels and layouts, and keep no bitmap
+    #[arg(long, value_name = "FORMAT", default_value = "md")]
+    format: CreateFormat,
     /// RAID 5: la, ra, ls, rs, parity-first, parity-last; RAID 6: these, and ddf-zero-restart, ddf-N-restart, ddf-N-continue;
     /// RAID 10: n2, f2, o2 and so on; RAID 0: original, alternate. Otherwise the usual one
     #[arg(long, value_name = "LAYOUT")]
@@ -37,16 +42,16 @@ pub(super) struct CreateArgs {
     /// Chunk: 64K, 1M; where the level has one
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "512K")]
     chunk: u64,
-    /// Version of the superblock
+    /// Version of MD's superblock
     #[arg(long, value_name = "VERSION", default_value = "1.2")]
     metadata: Metadata,
-    /// A bitmap makes a resync after a crash short
+    /// MD: a bitmap makes a resync after a crash short
     #[arg(long, value_name = "KIND", default_value = "internal")]
     bitmap: BitmapKind,
     /// What one bit of the bitmap stands for; the larger, the fewer writes to it
     #[arg(long, value_name = "SIZE", value_parser = size)]
     bitmap_chunk: Option<u64>,
-    /// Name of the array, up to 32 bytes; not with 0.90
+    /// Name of the array, up to 32 bytes, 16 for DDF and IMSM; not with 0.90
     #[arg(long, value_name = "NAME", default_value = "")]
     name: String,
     /// Use this much of each member, instead of all that the smallest has
@@ -58,6 +63,16 @@ pub(super) struct CreateArgs {
     /// Overwrite members of other arrays, and partition tables
     #[arg(long)]
     force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CreateFormat {
+    /// Linux MD
+    Md,
+    /// SNIA DDF 1.2
+    Ddf,
+    /// Intel's firmware RAID; each disk's serial number is its drive's, or stands in a file MEMBER.serial
+    Imsm,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -89,27 +104,39 @@ enum BitmapKind {
 /// # Errors
 /// What makes no array; members that cannot be opened or carry something; errors of the media.
 pub(super) fn run(args: &CreateArgs, output: &Output) -> Result<Exit, Failure> {
+    let container = match args.format {
+        CreateFormat::Md => None,
+        CreateFormat::Ddf => Some(args.container(ContainerFormat::Ddf)?),
+        CreateFormat::Imsm => Some(args.container(ContainerFormat::Imsm)?),
+    };
     let new = args.array()?;
     let members = args.open()?;
     args.check_nothing_lost(&members, output)?;
-    let made = new.create(&members).map_err(failed)?;
+    let (made, array) = match container {
+        None => (new.create(&members).map_err(failed)?, new.array),
+        Some(container) => {
+            let disks: Option<Vec<SharedMediaMut>> = members.iter().cloned().collect();
+            let why = "a container is made with all of its disks; `raid fail` takes one away later";
+            container.create(&disks.ok_or_else(|| Failure::new(Exit::Usage, why))?).map_err(failed)?
+        }
+    };
     let resync = made.sync != Sync::Clean;
     let level = level_name(new.level);
     let document = json!({
-        "uuid": new.array.to_string(), "level": level, "members": members.len(), "resync": resync,
+        "uuid": array.to_string(), "level": level, "members": members.len(), "resync": resync,
         "size_bytes": made.size.bytes(), "used_bytes": made.used.bytes(),
     });
-    output.print("raid.create/1", document, || human(&new, &made, members.len()))?;
+    output.print("raid.create/1", document, || human(array, &level, &made, members.len()))?;
     Ok(Exit::Ok)
 }
 
-fn human(new: &NewArray, made: &Made, members: usize) -> String {
+fn human(array: Uuid, level: &str, made: &Made, members: usize) -> String {
     let size = text::size(made.size.bytes().unwrap_or(u64::MAX));
     let next = match made.sync {
         Sync::Clean => "Redundancy is taken to be in order.",
         Sync::DirtyFrom(_) => "Redundancy is not in order yet: whoever runs it next synchronises it.",
     };
-    format!("{} {}, {members} members, {size}\n{next}\n", new.array, level_name(new.level))
+    format!("{array} {level}, {members} members, {size}\n{next}\n")
 }
 
 fn failed(error: CreateError) -> Failure {
@@ -118,6 +145,24 @@ fn failed(error: CreateError) -> Failure {
 }
 
 impl CreateArgs {
+    fn container(&self, format: ContainerFormat) -> Result<NewContainer, Failure> {
+        let usage = |why: String| Failure::new(Exit::Usage, why);
+        // What mdadm takes for these formats.
+        let layout = match (format, self.level.trim_start_matches("raid")) {
+            (ContainerFormat::Ddf, "6") => Some("ddf-N-continue"),
+            (ContainerFormat::Imsm, "5") => Some("la"),
+            _ => None,
+        };
+        let level = level(&self.level, self.layout.as_deref().or(layout)).map_err(usage)?;
+        let mut name = [0; 16];
+        let place = name.get_mut(..self.name.len());
+        let place = place.ok_or_else(|| usage(format!("--name: {} bytes, at most 16 fit", self.name.len())))?;
+        place.copy_from_slice(self.name.as_bytes());
+        let (chunk, used) = (Sectors::from_bytes_floor(self.chunk), self.size.map(Sectors::from_bytes_floor));
+        let (assume_clean, created_s) = (self.assume_clean, now_s());
+        Ok(NewContainer { format, level, chunk, name, used, assume_clean, created_s })
+    }
+
     fn array(&self) -> Result<NewArray, Failure> {
         let usage = |why: String| Failure::new(Exit::Usage, why);
         let level = level(&self.level, self.layout.as_deref()).map_err(usage)?;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use raid_core::Raid0Layout;
 use raid_formats::assemble::Claimant;
+use raid_formats::record::Uuid;
 
 use super::exit::{Exit, Failure};
 use super::output::Output;
 use crate::array::{Array, OpenError, OpenOptions};
 use crate::discover::{Found, Only, Outcome, Search, Serials, group, search, settle};
 use crate::layers::{Layers, NoVolume};
-use crate::lvm::Physical;
+use crate::lvm::{Physical, VolumeGroup};
 use crate::media::{Media, MediaId, OpenError as MediaError, Options, SharedMedia};
 use crate::nbd::Client;
 
@@ -142,22 +143,43 @@ impl OpenArgs {
     /// # Errors
     /// Several arrays and none chosen; none at all; something that stands on layers is meant.
     pub(super) fn group(&self, output: &Output) -> Result<Vec<Found>, Failure> {
-        Ok(self.group_beside(output)?.0)
+        match self.meant(output)? {
+            Meant::Array { found, .. } => Ok(found),
+            Meant::Volume { .. } => {
+                Err(Failure::new(Exit::Refused, "a volume of LVM: this verb knows arrays of members alone"))
+            }
+        }
     }
 
-    /// The same, and the members of all arrays that were given: those of one container know of each other.
+    /// What is meant, for verbs that run it.
     ///
     /// # Errors
-    /// As [`group`](Self::group).
-    pub(super) fn group_beside(&self, output: &Output) -> Result<(Vec<Found>, Vec<Found>), Failure> {
+    /// Several could be meant and none is named; none at all.
+    pub(super) fn meant(&self, output: &Output) -> Result<Meant, Failure> {
         let given = self.given(output)?;
-        if self.is_layered(&given) {
-            let why = "a volume that stands on others is read, and not yet written to or administered";
-            return Err(Failure::new(Exit::Refused, why));
+        if !self.is_layered(&given) {
+            let groups = group(given.found);
+            let all = groups.concat();
+            return Ok(Meant::Array { found: choose(groups, self.array.as_deref())?, all });
         }
-        let groups = group(given.found);
-        let all = groups.concat();
-        Ok((choose(groups, self.array.as_deref())?, all))
+        let (groups, _) = VolumeGroup::sort(given.physical);
+        let names: Vec<String> = groups
+            .iter()
+            .flat_map(|group| group.volumes().into_iter().map(|name| format!("{}/{name}", group.name())))
+            .collect();
+        let wanted = match (&self.volume, names.as_slice()) {
+            (Some(wanted), _) => wanted.clone(),
+            (None, [only]) => only.clone(),
+            (None, _) => return Err(no_volume(&NoVolume::Several(names))),
+        };
+        let meant = groups.into_iter().find_map(|group| {
+            let name = wanted.strip_prefix(group.name())?.strip_prefix('/')?.to_owned();
+            group.volumes().contains(&name).then_some(Meant::Volume { group: Box::new(group), name })
+        });
+        let why = format!(
+            "{wanted}: a volume that stands on others is read; of those, RAID volumes of LVM alone are written to"
+        );
+        meant.ok_or_else(|| Failure::new(Exit::Refused, why))
     }
 
     /// The members of the one array that is meant among these.
@@ -213,6 +235,34 @@ impl OpenArgs {
     /// As [`given`](Self::given) and [`assemble`](Self::assemble).
     pub(super) fn open(&self, output: &Output) -> Result<Volume, Failure> {
         self.assemble(self.given(output)?, output)
+    }
+}
+
+/// What is to be run.
+pub(super) enum Meant {
+    /// An array.
+    Array {
+        /// Its members.
+        found: Vec<Found>,
+        /// The members of all arrays that were given: those of one container know of each other.
+        all: Vec<Found>,
+    },
+    /// A volume of LVM.
+    Volume {
+        /// Its group.
+        group: Box<VolumeGroup>,
+        /// Its name in the group.
+        name: String,
+    },
+}
+
+impl Meant {
+    /// Its identity.
+    pub(super) fn uuid(&self) -> Option<Uuid> {
+        match self {
+            Self::Array { found, .. } => found.first().map(|found| found.record().array),
+            Self::Volume { group, name } => group.uuid(name),
+        }
     }
 }
 

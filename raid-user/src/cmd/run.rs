@@ -8,11 +8,11 @@ use raid_formats::assemble::Claimant;
 use raid_formats::record::{Record, Uuid};
 
 use super::exit::{Exit, Failure};
-use super::open::{OpenArgs, refused, unopened};
+use super::open::{Meant, OpenArgs, refused, unopened};
 use super::output::Output;
 use super::text;
+use crate::array::level_name;
 use crate::control::{self, About, Desk, Held, Server, socket_of};
-use crate::discover::Found;
 use crate::host::{Running, StartError, Tuning, start_array};
 use crate::media::OpenError as MediaError;
 
@@ -35,15 +35,34 @@ impl Run {
     pub(super) fn start(args: &OpenArgs, tuning: &Tuning, output: &Output) -> Result<Self, Failure> {
         // As a reader first: what is refused or warned of is so in the same words.
         drop(args.open(output)?);
-        let (found, all) = args.group_beside(&Output { quiet: true, ..*output })?;
-        let record = found.first().map(|found| *found.record());
-        let record = record.ok_or_else(|| refused(crate::array::OpenError::NoMember))?;
-        let start = start_array(found, &all, &args.options()).map_err(|error| unstarted(error, &args.members))?;
+        let meant = args.meant(&Output { quiet: true, ..*output })?;
+        let options = args.options();
+        let (start, about) = match meant {
+            Meant::Array { found, all } => {
+                let record = found.first().map(|found| *found.record());
+                let record = record.ok_or_else(|| refused(crate::array::OpenError::NoMember))?;
+                (start_array(found, &all, &options), about(&record))
+            }
+            Meant::Volume { group, name } => {
+                let start = group.start(&name, &options);
+                let uuid = group.uuid(&name).unwrap_or_default();
+                let shape = start.as_ref().map_or_else(
+                    |_| String::new(),
+                    |start| {
+                        let geometry = start.rows.geometry();
+                        format!("{}, {} members", level_name(geometry.level()), geometry.members())
+                    },
+                );
+                let (name, description) = (format!("{}/{name}", group.name()), format!("lvm2 {shape}"));
+                (start, About { uuid, name, description, uri: None })
+            }
+        };
+        let start = start.map_err(|error| unstarted(error, &args.members))?;
         let held =
             start.slots.iter().map(|slot| slot.media.as_ref().map(|media| Held::new(&media.describe()))).collect();
         let epoch = start.health.epoch();
         let running = Running::start(start, tuning).map_err(|error| Failure::new(Exit::Io, error))?;
-        Ok(Self { running: Arc::new(running), about: about(&record), held, epoch })
+        Ok(Self { running: Arc::new(running), about, held, epoch })
     }
 
     /// Lets it be administered: at `control`, or where its identity is looked for.
@@ -120,9 +139,4 @@ fn unstarted(error: StartError, members: &[String]) -> Failure {
         }
         StartError::DirtyDegraded(_) | StartError::NotGiven(_) => Failure::new(Exit::Refused, error),
     }
-}
-
-/// The members' records agree on the array's identity; the first tells it.
-pub(super) fn identity(found: &[Found]) -> Option<Uuid> {
-    found.first().map(|found| found.record().array)
 }

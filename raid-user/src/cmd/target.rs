@@ -10,9 +10,9 @@ use raid_formats::assemble::Claimant as _;
 use raid_formats::record::Uuid;
 
 use super::exit::{Exit, Failure};
-use super::open::OpenArgs;
+use super::open::{Meant, OpenArgs};
 use super::output::Output;
-use super::run::{Administered, Run, about, identity, place};
+use super::run::{Administered, Run, about, place};
 use crate::control::{Answer, Ask, Client, ClientError, Desk, FindingStatus, Held, Refusal, Status};
 use crate::host::Tuning;
 use crate::host::look::{LookError, look};
@@ -34,6 +34,12 @@ pub(super) struct TargetArgs {
     /// Which array, by name or UUID, where members of several are given
     #[arg(long, value_name = "NAME|UUID")]
     array: Option<String>,
+    /// Which RAID volume of LVM, as group/volume
+    #[arg(long, value_name = "NAME", conflicts_with = "array")]
+    volume: Option<String>,
+    /// Which disk a member is, by its drive's serial number, where the format (IMSM) knows disks by nothing else; several times
+    #[arg(long, value_name = "MEMBER=SERIAL")]
+    serial: Vec<String>,
     /// If nobody runs it: believe parity where a degraded array was not stopped cleanly. Risk: what a missing member held can be wrong
     #[arg(long)]
     trust_dirty_parity: bool,
@@ -57,7 +63,8 @@ pub(super) struct Own {
 impl TargetArgs {
     fn open(&self) -> OpenArgs {
         let plain = OpenArgs::plain(&self.target, false);
-        OpenArgs { array: self.array.clone(), trust_dirty_parity: self.trust_dirty_parity, ..plain }
+        let (array, volume, serial) = (self.array.clone(), self.volume.clone(), self.serial.clone());
+        OpenArgs { array, volume, serial, trust_dirty_parity: self.trust_dirty_parity, ..plain }
     }
 
     /// The array that somebody runs; nothing if nobody does.
@@ -76,10 +83,11 @@ impl TargetArgs {
             let nobody = || Failure::new(Exit::No, format!("nobody runs array {one} (give its members to look at it)"));
             return Client::connect(&place(uuid)?).map_err(io)?.ok_or_else(nobody).map(Some);
         }
-        let found = self.open().group(output)?;
-        let Some(uuid) = identity(&found) else { return Ok(None) };
+        let meant = self.open().meant(output)?;
+        let Some(uuid) = meant.uuid() else { return Ok(None) };
         let path = place(uuid)?;
         let Some(mut client) = Client::connect(&path).map_err(io)? else { return Ok(None) };
+        let Meant::Array { found, .. } = meant else { return Ok(Some(client)) };
         // Copies of an array have its UUID, too.
         let status = client.ask(&Ask::Status).map_err(refused)?;
         let own: Vec<String> = found.iter().filter_map(|found| crate::control::path_of(found.name())).collect();

@@ -1,6 +1,7 @@
 //! Where a running array is administered: what may be done to it, and how it is.
 
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -208,10 +209,16 @@ impl Desk {
         let none = || Refusal::new(REFUSED, "no slot is empty: there is nothing that a new member could do");
         let first = missing.iter().next().ok_or_else(none)?;
         let path = path_of(name);
-        let is_it = |media: &SharedMediaMut| path.is_some() && path_of(&media.describe()) == path;
+        // An image of LVM has no path, but a name of two words.
+        let is_it = |media: &SharedMediaMut| {
+            let own = media.describe();
+            (path.is_some() && path_of(&own) == path) || (own.contains('/') && Path::new(name).ends_with(&own))
+        };
         let held = self.running.held().into_iter().find(is_it);
+        // What the store holds goes by the name that it has there.
+        let called = held.as_ref().map_or_else(|| name.to_owned(), |media| media.describe());
         let (media, own) = match held {
-            // A disk of the container that has parts of other volumes: they stay.
+            // A disk of the container that has parts of other volumes, which stay; or the image that the slot is for.
             Some(media) => (media, None),
             None => {
                 let spec = MediaSpec::parse(name.as_ref()).map_err(|error| bad(&error))?;
@@ -243,7 +250,7 @@ impl Desk {
             }
         };
         if let Some(place) = self.inside().held.get_mut(usize::from(member.0)) {
-            *place = Some(Held::new(name));
+            *place = Some(Held::new(&called));
         }
         Ok(note)
     }

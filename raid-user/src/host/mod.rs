@@ -10,6 +10,7 @@ mod calls;
 mod checks;
 mod compute;
 pub mod container;
+pub mod dm_store;
 mod inner;
 mod jobs;
 pub mod look;

@@ -6,6 +6,7 @@
 mod group;
 mod physical;
 mod volume;
+mod writable;
 
 pub use group::VolumeGroup;
 pub use physical::Physical;

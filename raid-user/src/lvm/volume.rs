@@ -114,13 +114,13 @@ impl VolumeGroup {
 
 /// A snapshot, as its glue in the text tells it.
 #[derive(Clone, Copy)]
-struct SnapshotOf<'a> {
-    origin: &'a [u8],
-    store: &'a [u8],
+pub(super) struct SnapshotOf<'a> {
+    pub(super) origin: &'a [u8],
+    pub(super) store: &'a [u8],
     merging: bool,
 }
 
-fn snapshot_of<'a>(volume: &Volume<'a>) -> Option<SnapshotOf<'a>> {
+pub(super) fn snapshot_of<'a>(volume: &Volume<'a>) -> Option<SnapshotOf<'a>> {
     match volume.segments().next()?.ok()?.kind {
         Kind::Snapshot { origin, store, merging, .. } => Some(SnapshotOf { origin, store, merging }),
         _ => None,

@@ -226,9 +226,9 @@ fn what_cannot_be_kept_right_is_refused_with_the_way_out_and_not_written_to() {
     let journal = Folder::new().with("md-1.2-raid5-journal-wb-crash", "", &[0, 1, 2, 3]);
     let (code, said) = serve(&journal, "--ignore-journal .").unwrap_err();
     assert!(code == 3 && said.contains("read-only (without --write)"), "{said}");
-    let ddf = Folder::new().with("ddf-uml-raid5", "", &[0, 1, 2]);
-    let (code, said) = serve(&ddf, ".").unwrap_err();
-    assert!(code == 3 && said.contains("not yet"), "{said}");
+    let lvm = Folder::new().with("lvm-striped3", "", &[0, 1, 2]);
+    let (code, said) = serve(&lvm, ".").unwrap_err();
+    assert!(code == 3 && said.contains("not yet") && said.contains("no RAID"), "{said}");
 }
 
 #[test]

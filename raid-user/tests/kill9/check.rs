@@ -8,11 +8,11 @@ use raid_core::reshape::Side;
 use raid_core::{Level, Member, Sector};
 use raid_formats::assemble::Claimant as _;
 use raid_formats::md;
-use raid_formats::record::{Sync, WriteLog};
+use raid_formats::record::{Role, Sync, WriteLog};
 use raid_testkit::array::lay_out;
 use raid_user::array::{Array, OpenOptions};
-use raid_user::discover::{Found, MediaSource};
-use raid_user::media::{Media as _, MediaSpec, Options, open};
+use raid_user::discover::{Found, MediaSource, Outcome, Search, open_member};
+use raid_user::media::Media as _;
 
 /// What was compared.
 #[derive(Default)]
@@ -24,8 +24,10 @@ pub(crate) struct Compared {
 }
 
 fn find(disk: &Path) -> Found {
-    let opened = open(&MediaSpec::path(disk), &Options::default()).unwrap();
-    Found::inspect(&disk.display().to_string(), opened.media).unwrap()
+    match open_member(&disk.display().to_string(), &Search::default()) {
+        Outcome::Member(found) => *found,
+        _ => panic!("{}: no member", disk.display()),
+    }
 }
 
 /// What the members' metadata call in doubt.
@@ -77,8 +79,12 @@ pub(crate) fn check_redundancy(disks: &[PathBuf], seen: &mut Compared, when: &st
     let geometry = array.layouts().geometry(Side::Old);
     let mut content = vec![0; usize::try_from(array.size_bytes()).unwrap()];
     array.read_at(0, &mut content).unwrap();
-    for (slot, (expected, disk)) in (0..).zip(lay_out(geometry, &content).iter().zip(disks)) {
-        let data_at = usize::try_from(find(disk).record().data.at.0 * 512).unwrap();
+    let expected = lay_out(geometry, &content);
+    for disk in disks {
+        let record = *find(disk).record();
+        let Role::Slot(slot) = record.role else { panic!("{}: in no slot", disk.display()) };
+        let (expected, slot) = (&expected[usize::from(slot)], u8::try_from(slot).unwrap());
+        let data_at = usize::try_from(record.data.at.0 * 512).unwrap();
         let bytes = std::fs::read(disk).unwrap();
         let sectors = expected.as_chunks::<512>().0.iter().zip(bytes[data_at..].as_chunks::<512>().0);
         for (at, (expected, is)) in (0..).map(Sector).zip(sectors) {

@@ -28,7 +28,18 @@ fn killed(create: &str, members: usize) {
     let names: Vec<String> = (0..members).map(|slot| format!("d{slot}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let disks: Vec<PathBuf> = names.iter().map(|name| folder.path().join(name)).collect();
-    disks.iter().for_each(|disk| std::fs::write(disk, vec![0; MEMBER_BYTES]).unwrap());
+    // DDF and IMSM take some of each disk for themselves.
+    let own = if create.contains("ddf") {
+        32 << 20
+    } else if create.contains("imsm") {
+        6 << 20
+    } else {
+        0
+    };
+    for (name, disk) in names.iter().zip(&disks) {
+        std::fs::write(disk, vec![0; MEMBER_BYTES + own]).unwrap();
+        std::fs::write(format!("{}.serial", disk.display()), name).unwrap();
+    }
     let arguments = ["create", "--chunk", "64K", "--assume-clean"].into_iter().chain(create.split(' '));
     let made = raid_in(RAID, folder.path()).args(arguments.chain(names.iter().copied())).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -80,4 +91,6 @@ cases! {
     raid6_with_a_bitmap: "--level 6 --bitmap-chunk 64K", 5;
     raid10: "--level 10 --bitmap none", 4;
     raid10_with_a_bitmap: "--level 10 --bitmap-chunk 64K", 4;
+    ddf_raid5: "--level 5 --format ddf", 3;
+    imsm_raid5: "--level 5 --format imsm", 3;
 }

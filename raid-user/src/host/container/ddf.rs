@@ -132,6 +132,12 @@ impl Format for DdfVolume {
         }
         Ok(part.start)
     }
+
+    fn withdraw(&mut self, member: Member) {
+        if let Some(place) = self.coming.get_mut(usize::from(member.0)) {
+            *place = None;
+        }
+    }
 }
 
 impl DdfVolume {
@@ -362,7 +368,5 @@ fn own_guid(media: &SharedMediaMut, like: &Metadata) -> io::Result<Guid> {
             return Ok(guid);
         }
     }
-    let mut guid = *b"raid    ................";
-    guid[8..].copy_from_slice(&new_uuid()?.0);
-    Ok(Guid(guid))
+    crate::create::new_guid()
 }

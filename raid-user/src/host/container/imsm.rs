@@ -99,6 +99,12 @@ impl Format for ImsmVolume {
         }
         Ok(self.data.0)
     }
+
+    fn withdraw(&mut self, member: Member) {
+        if let Some(place) = self.coming.get_mut(usize::from(member.0)) {
+            *place = None;
+        }
+    }
 }
 
 impl ImsmVolume {

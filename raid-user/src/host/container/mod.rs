@@ -15,6 +15,9 @@
 //! gets the tables of the freshest with it; and while one store changes a container, no other one does. Disks that hold parts of other
 //! volumes alone get every change, too: else they would be stale.
 //!
+//! A disk that joins is told what is said by stores that were started before it came only by way of its own volume's next change. Between
+//! processes that cannot be: whoever runs a volume has all disks of its container locked.
+//!
 //! Failing is of disks, not of parts: in both formats, a disk that failed in one volume has failed in all.
 
 pub(super) mod ddf;
@@ -89,6 +92,9 @@ pub(super) trait Format: Send {
     /// # Errors
     /// Why it cannot be: no room, not known which disk it is, something else under way.
     fn admit(&mut self, disks: &[Disk], said: &Said, member: Member, media: &SharedMediaMut) -> io::Result<Sector>;
+
+    /// Forgets that plan.
+    fn withdraw(&mut self, member: Member);
 }
 
 /// The store of one running volume.
@@ -177,6 +183,21 @@ impl Store for ContainerStore {
             }
         }
         Ok(Slot { media: Some(media), data_at })
+    }
+
+    fn withdraw(&self, member: Member) {
+        let mut inner = self.inner();
+        let lives = inner.said.lives(member);
+        let Inner { format, disks, .. } = &mut *inner;
+        if lives {
+            return;
+        }
+        format.withdraw(member);
+        disks.retain(|disk| !(disk.slot == Some(member) && disk.new));
+        // A disk that was here before goes on with its other parts.
+        for disk in disks.iter_mut().filter(|disk| disk.slot == Some(member)) {
+            disk.slot = None;
+        }
     }
 
     fn held(&self) -> Vec<SharedMediaMut> {

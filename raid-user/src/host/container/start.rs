@@ -10,7 +10,7 @@ use super::ddf::{DdfVolume, Joins, Part};
 use super::imsm::ImsmVolume;
 use super::{ContainerStore, Disk, Said};
 use crate::array::{Judged, OpenOptions, verdicts};
-use crate::discover::Found;
+use crate::discover::{Found, Identity};
 use crate::host::one_flag::{OneFlag, open};
 use crate::host::start::Start;
 use crate::host::start_error::{StartError, not_yet};
@@ -138,6 +138,15 @@ fn ddf(judged: &Judged, flag: &OneFlag, beside: &[Found]) -> Result<DdfVolume, S
 fn imsm(judged: &Judged, flag: &OneFlag, beside: &[Found]) -> Result<ImsmVolume, StartError> {
     let contradiction = |why: &str| StartError::Contradiction(format!("{}: {why}", judged.freshest().name()));
     let lead = judged.freshest();
+    // Copies that may be taken either way read alike; but which of them failed must not be written down of the wrong one.
+    let either = judged.both().find(|(found, _)| found.identity() == Some(Identity::Interchangeable));
+    if let Some((found, _)) = either {
+        let name = found.name();
+        let what = "nothing tells which copy of the mirror it is";
+        return not_yet(format!(
+            "{name}: {what}: say it with --serial {name}=SERIAL, or in a file {name}.serial; writing to it"
+        ));
+    }
     let serial = |slot: u16| {
         let own =
             judged.both().find(|(_, verdict)| matches!(verdict, Verdict::Current { slot: own, .. } if *own == slot));
