@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
+use super::Choice;
 use super::archive::{Archive, Kind};
 use super::linux::Kernel;
 use crate::command::{command, find, output, root};
@@ -22,8 +23,16 @@ const PROGRAMS: [&str; 2] = ["dmsetup", "mdadm"];
 const FOLDERS: [&str; 7] = ["sbin", "dev", "proc", "sys", "tmp", "run", "etc"];
 
 /// What runs in the guest: helpers, then tests in the order in which they run.
-const SCRIPTS: [&str; 7] =
-    ["lib.sh", "10-target.sh", "20-levels.sh", "30-faults.sh", "40-tables.sh", "50-metadata.sh", "60-messages.sh"];
+const SCRIPTS: [&str; 8] = [
+    "lib.sh",
+    "10-target.sh",
+    "20-levels.sh",
+    "30-faults.sh",
+    "40-tables.sh",
+    "50-metadata.sh",
+    "60-messages.sh",
+    "70-spares.sh",
+];
 
 /// The longest that a guest may take.
 const SECONDS: &str = "1500";
@@ -84,11 +93,12 @@ pub(super) fn fill(image: &Path, modules: &[&Path]) -> Result<()> {
     Ok(())
 }
 
-/// Boots the guest and counts what it says. In a `hurry`, it leaves out what is slow.
+/// Boots the guest and counts what it says. In a hurry, it leaves out what is slow.
 ///
 /// # Errors
 /// If it cannot be started.
-pub(super) fn run(kernel: &Kernel, image: &Path, filter: &str, hurry: bool) -> Result<Counts> {
+pub(super) fn run(kernel: &Kernel, image: &Path, choice: Choice<'_>) -> Result<Counts> {
+    let Choice { filter, hurry, .. } = choice;
     let mut guest = command("timeout");
     guest.args(["--kill-after=5", SECONDS]).arg(kernel.folder.join("linux"));
     guest.arg("mem=1024M").arg(format!("initrd={}", image.display()));

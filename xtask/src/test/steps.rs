@@ -53,7 +53,9 @@ pub(super) const STEPS: [Step; 16] = [
         let sim = ["run", "--release", "--package", "raid-user", "--", "sim", "--seeds", "10000"];
         one(cargo().args(sim))
     }),
-    step("kernel", false, "the device-mapper target in a guest, against dm-raid", || kernel::tests("", true)),
+    step("kernel", false, "the device-mapper target in a guest, against dm-raid", || {
+        kernel::tests(kernel::Choice { hurry: true, ..kernel::Choice::default() })
+    }),
     step("demo", false, "README's first command", demo),
     step("deny", false, "licences and sources of dependencies", deny),
 ];
