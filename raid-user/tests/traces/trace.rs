@@ -17,6 +17,8 @@ const LEN_MAX: u64 = 400;
 
 /// An array, and how long its trace is.
 pub(crate) struct Kind {
+    /// The trace's file.
+    pub(crate) file: &'static str,
     /// Type and parameters, as in a table line.
     pub(crate) name: &'static str,
     pub(crate) members: u64,
@@ -27,21 +29,21 @@ pub(crate) struct Kind {
     steps: usize,
 }
 
-const fn kind(name: &'static str, members: u64, data: u64, spares: usize, steps: usize) -> Kind {
-    Kind { name, members, data, spares, steps }
+const fn kind(file: &'static str, name: &'static str, members: u64, data: u64, spares: usize, steps: usize) -> Kind {
+    Kind { file, name, members, data, spares, steps }
 }
 
 pub(crate) const KINDS: [Kind; 10] = [
-    kind("raid1 0", 2, 1, 1, 40),
-    kind("raid1 0", 3, 1, 2, 40),
-    kind("raid5_ls 64", 3, 2, 1, 200),
-    kind("raid5_ra 8", 4, 3, 1, 40),
-    kind("raid4 32", 3, 2, 1, 40),
-    kind("raid6_zr 64", 5, 3, 2, 200),
-    kind("raid6_nc 16", 4, 2, 2, 40),
-    kind("raid10 64 raid10_format near", 4, 2, 1, 40),
-    kind("raid10 32 raid10_format far", 4, 2, 1, 40),
-    kind("raid10 8 raid10_format offset", 4, 2, 1, 40),
+    kind("00-raid1.txt", "raid1 0", 2, 1, 1, 40),
+    kind("01-raid1.txt", "raid1 0", 3, 1, 2, 40),
+    kind("02-raid5_ls.txt", "raid5_ls 64", 3, 2, 1, 200),
+    kind("03-raid5_ra.txt", "raid5_ra 8", 4, 3, 1, 40),
+    kind("04-raid4.txt", "raid4 32", 3, 2, 1, 40),
+    kind("05-raid6_zr.txt", "raid6_zr 64", 5, 3, 2, 200),
+    kind("06-raid6_nc.txt", "raid6_nc 16", 4, 2, 2, 40),
+    kind("07-raid10.txt", "raid10 64 raid10_format near", 4, 2, 1, 40),
+    kind("08-raid10.txt", "raid10 32 raid10_format far", 4, 2, 1, 40),
+    kind("09-raid10.txt", "raid10 8 raid10_format offset", 4, 2, 1, 40),
 ];
 
 /// One step.
