@@ -30,7 +30,7 @@ pub const REBUILDING_MAX: usize = 8;
 pub struct Epoch(pub u64);
 
 /// What a member is good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Not there, or thrown out: neither read nor written.
     Missing,
@@ -44,7 +44,7 @@ pub enum State {
 }
 
 /// A member being filled: who, how far, and since when. Another one in the same slot has another beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Filling {
     /// The member.
     pub member: Member,
@@ -131,7 +131,7 @@ impl fmt::Display for HealthError {
 impl core::error::Error for HealthError {}
 
 /// The state of all members.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Health {
     epoch: Epoch,
     members: u16,

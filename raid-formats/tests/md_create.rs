@@ -84,6 +84,7 @@ const IDLE: RunningState = RunningState {
     updated_s: 1_700_000_100,
     sync: Sync::Clean,
     sync_mark: None,
+    by_bitmap: false,
     replacement: false,
     bad_blocks: false,
     table: &[],

@@ -158,6 +158,7 @@ fn update(block: &[u8; 4096], version: Version, medium: Sectors, record: &raid_f
         updated_s: 1_800_000_000,
         sync: Sync::DirtyFrom(Sector(0)),
         sync_mark: None,
+        by_bitmap: false,
         replacement: false,
         bad_blocks: false,
         table: &table,

@@ -73,6 +73,41 @@ pub fn join(
     Ok(Joined { superblock_at: at, data: record.data, bitmap, bad_blocks })
 }
 
+/// Changes `block`, the sound superblock of a member that was away, so that its table says what that of `like`, one that stayed, says, and
+/// that its number is this one. What is its own (where its data lie, its identity, its flags) stays. [`update`](super::update::update)
+/// comes before the first write.
+///
+/// # Errors
+/// One of the two is refused; they are not of one version.
+pub fn rejoin(
+    block: &mut [u8; 4096],
+    like: &[u8; 4096],
+    version: Version,
+    (medium, like_medium): (Sectors, Sectors),
+    number: u32,
+) -> Result<(), Refusal> {
+    Superblock::parse(like, version, like_medium)?;
+    match version {
+        Version::V0Little => table_0::<LE>(block, like, number),
+        Version::V0Big => table_0::<BE>(block, like, number),
+        Version::V1_0 | Version::V1_1 | Version::V1_2 => {
+            let (raw, like): (&mut Raw1, &Raw1) = (zerocopy::transmute_mut!(block), zerocopy::transmute_ref!(like));
+            raw.head.set_name = like.head.set_name;
+            raw.head.max_dev = like.head.max_dev;
+            raw.head.dev_number.set(number);
+            raw.dev_roles = like.dev_roles;
+        }
+    }
+    Superblock::seal(block, version);
+    Superblock::parse(block, version, medium).map(drop)
+}
+
+fn table_0<O: ByteOrder>(block: &mut [u8; 4096], like: &[u8; 4096], number: u32) {
+    let (Ok(raw), Ok(like)) = (Raw0::<O>::mut_from_bytes(block), Raw0::<O>::ref_from_bytes(like)) else { return };
+    raw.disks = like.disks;
+    raw.this_disk.number.set(number);
+}
+
 fn own_0<O: ByteOrder>(block: &mut [u8; 4096], number: u32) {
     let Ok(raw) = Raw0::<O>::mut_from_bytes(block) else { return };
     raw.this_disk = Disk::new_zeroed();

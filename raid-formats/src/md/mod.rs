@@ -27,7 +27,7 @@ mod version;
 pub use bad_blocks::read_bad_blocks;
 pub use bitmap::{Bitmap, BitmapSummary, bitmap_summary, read_bitmap, read_bitmap_at};
 pub use create::{BitmapParams, CreateParams, create};
-pub use join::{Joined, join};
+pub use join::{Joined, join, rejoin};
 pub use journal::{JournalBlock, JournalState, ReplayStep, journal_state, replay_journal};
 pub use level::{UnknownLevel, level_from_md, level_to_md};
 pub use place::{SUPERBLOCK_SECTORS, superblock_at};

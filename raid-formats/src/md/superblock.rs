@@ -1,7 +1,7 @@
 //! A superblock of any version, as one type.
 
 use crate::{
-    md::{Refusal, Superblock0, Superblock1, Version, v0, v1},
+    md::{Refusal, Superblock0, Superblock1, Version, raw1::Features, v0, v1},
     record::{Record, Role},
 };
 use raid_core::{Sector, Sectors};
@@ -79,6 +79,17 @@ impl<'a> Superblock<'a> {
     #[must_use]
     pub fn medium(&self) -> Sectors {
         each!(self, inner => inner.medium())
+    }
+
+    /// True if the recovery of this member follows the bitmap (kernel `super_1_validate`: such a member keeps its `saved_raid_disk`).
+    /// 0.90 cannot say so.
+    #[must_use]
+    pub fn recovers_by_bitmap(&self) -> bool {
+        let wanted = Features::RECOVERY_OFFSET | Features::RECOVERY_BITMAP;
+        match self {
+            Self::V0Little(_) | Self::V0Big(_) => false,
+            Self::V1(inner) => Features::from_bits_retain(inner.raw().head.feature_map.get()).contains(wanted),
+        }
     }
 
     /// The array's identity as the header of a bitmap holds it.

@@ -52,6 +52,8 @@ pub struct RunningState<'a> {
     pub sync: Sync,
     /// How far this member is rebuilt; `None` once it holds everything. 0.90 cannot say it and calls the member a spare until then.
     pub sync_mark: Option<Sectors>,
+    /// The recovery of this member follows the bitmap: it was a member before, and lacks only what bits are set for. Counts with a mark.
+    pub by_bitmap: bool,
     /// This member takes over from another in its slot.
     pub replacement: bool,
     /// The list of bad blocks has entries.
@@ -190,13 +192,11 @@ fn update_1(block: &mut [u8; 4096], state: &RunningState) {
     let mark = state.sync_mark.filter(|_| matches!(own, Role::Slot(_)));
     let mut features = Features::from_bits_retain(head.feature_map.get());
     features.set(Features::RECOVERY_OFFSET, mark.is_some());
+    features.set(Features::RECOVERY_BITMAP, mark.is_some() && state.by_bitmap);
     features.set(Features::REPLACEMENT, state.replacement);
     features.set(Features::BAD_BLOCKS, state.bad_blocks);
     if let Some(mark) = mark {
         head.recovery_offset.set(mark.0);
-    } else {
-        // The recovery that followed the bitmap is over.
-        features.remove(Features::RECOVERY_BITMAP);
     }
     head.feature_map.set(features.bits());
 }

@@ -9,7 +9,7 @@ use super::target::{Handle, TargetArgs};
 use super::text;
 use crate::control::{Ask, Status, absolute, path_of};
 
-/// Gives an empty slot to a new member, and fills it.
+/// Gives an empty slot to a member, and fills it. One that was a member of this array before gets only what it missed, if that is known.
 #[derive(Args, Debug)]
 pub(super) struct AddArgs {
     #[command(flatten)]
@@ -23,6 +23,9 @@ pub(super) struct AddArgs {
     /// Overwrite members of other arrays, and partition tables
     #[arg(long)]
     force: bool,
+    /// Fill it from the start, even if it was a member before and it is known what it missed
+    #[arg(long)]
+    whole: bool,
     #[command(flatten)]
     wait: WaitArgs,
 }
@@ -103,9 +106,14 @@ pub(super) fn slot_of(member: &str, status: &Status) -> Result<u8, Failure> {
 /// As opening; what is refused.
 pub(super) fn add(args: &AddArgs, output: &Output) -> Result<Exit, Failure> {
     let mut handle = args.target.handle(output)?;
-    let ask = Ask::Add { member: absolute(&args.new)?, slot: args.slot, force: args.force };
-    match handle.ask(&ask) {
-        Ok(_) => finish(handle, &args.wait, output),
+    let (member, slot) = (absolute(&args.new)?, args.slot);
+    match handle.ask(&Ask::Add { member, slot, force: args.force, whole: args.whole }) {
+        Ok(status) => {
+            if let Some(note) = status.note {
+                output.warn(&note);
+            }
+            finish(handle, &args.wait, output)
+        }
         Err(failure) => handle.close().and(Err(failure)),
     }
 }

@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::output::Output;
 use super::target::{Handle, TargetArgs};
 use super::text;
-use crate::control::{ArrayState, Ask, SlotState, Status};
+use crate::control::{ArrayState, Ask, SlotState, SlotStatus, Status};
 
 /// Tells how a running array is: its members, what goes on in the background, regions being written to.
 #[derive(Args, Debug)]
@@ -46,6 +46,19 @@ pub(super) fn tell(status: &Status, output: &Output) -> Result<(), Failure> {
     output.print("raid.status/1", status, || human(status))
 }
 
+/// What a member is good for, in words.
+fn state_of(slot: &SlotStatus) -> String {
+    match slot.state {
+        SlotState::InSync => "in sync".to_owned(),
+        SlotState::Rebuilding => {
+            let how = if slot.by_log { "being filled where it missed something" } else { "being filled" };
+            format!("{how}, {} so far", text::size(slot.mark_bytes.unwrap_or(0)))
+        }
+        SlotState::Failed => "failed; `raid remove` lets go of it".to_owned(),
+        SlotState::Missing => "nobody".to_owned(),
+    }
+}
+
 fn human(status: &Status) -> String {
     let mut out = text::wrap("", format!("{}  {}", status.uuid, status.name).trim_end()) + "\n";
     let state = match status.state {
@@ -61,12 +74,7 @@ fn human(status: &Status) -> String {
     for slot in &status.slots {
         let first = format!("slot {:<5}  ", slot.slot);
         let member = slot.member.as_deref().unwrap_or("-");
-        let state = match (slot.state, slot.mark_bytes) {
-            (SlotState::InSync, _) => "in sync".to_owned(),
-            (SlotState::Rebuilding, mark) => format!("being filled, {} so far", text::size(mark.unwrap_or(0))),
-            (SlotState::Failed, _) => "failed; `raid remove` lets go of it".to_owned(),
-            (SlotState::Missing, _) => "nobody".to_owned(),
-        };
+        let state = state_of(slot);
         let _ = writeln!(out, "{}", text::wrap(&first, &format!("{member}: {state}")));
     }
     let regions = &status.regions;

@@ -1,14 +1,17 @@
 //! Where a running array is administered: what may be done to it, and how it is.
 
+use std::io::ErrorKind;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use raid_core::health::{Health, State};
+use raid_core::members::Unknown;
 use raid_core::recovery::Rates;
 use raid_core::{Member, SECTOR_BYTES};
-use raid_formats::record::Uuid;
+use raid_formats::assemble::Claimant;
+use raid_formats::record::{Role, Uuid};
 
 use super::meter::Meter;
 use super::name::path_of;
@@ -115,45 +118,44 @@ impl Desk {
             return Answer::Found { findings: self.findings(*from) };
         }
         match self.obey(ask) {
-            Ok(()) => Answer::Done(Box::new(self.status())),
+            Ok(note) => Answer::Done(Box::new(Status { note, ..self.status() })),
             Err(refusal) => Answer::Refused(refusal),
         }
     }
 
-    fn obey(&self, ask: &Ask) -> Result<(), Refusal> {
+    /// Does it; says what was done where the question leaves that open.
+    fn obey(&self, ask: &Ask) -> Result<Option<String>, Refusal> {
         if *ask == Ask::Status {
-            return Ok(());
+            return Ok(None);
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(done) = self.obey_check(ask) {
-            return done;
+            return done.map(|()| None);
         }
         if !self.running.is_redundant() {
             return Err(Refusal::new(REFUSED, "an array without redundancy can do without none of its members"));
         }
         match ask {
-            Ask::Status | Ask::Check { .. } | Ask::StopCheck | Ask::Findings { .. } => Ok(()),
-            Ask::Fail { slot } => self.fail(Member(*slot)),
-            Ask::Remove { slot } => self.remove(Member(*slot)),
-            Ask::Add { member, slot, force } => self.add(member, *slot, *force),
+            Ask::Status | Ask::Check { .. } | Ask::StopCheck | Ask::Findings { .. } => {}
+            Ask::Fail { slot } => self.fail(Member(*slot))?,
+            Ask::Remove { slot } => self.remove(Member(*slot))?,
+            Ask::Add { member, slot, force, whole } => return self.add(member, *slot, *force, *whole),
             Ask::Pause => {
                 self.inside().paused = true;
                 self.running.pause();
-                Ok(())
             }
             Ask::Resume => {
                 self.inside().paused = false;
                 self.running.resume();
-                Ok(())
             }
             Ask::Limit { busy_bytes_per_s, max_bytes_per_s } => {
                 let rows = |bytes: &Option<u64>| bytes.map_or(u64::MAX, |bytes| self.running.rows_in(bytes));
                 self.inside().limits = (*busy_bytes_per_s, *max_bytes_per_s);
                 let (floor_rows_s, ceiling_rows_s) = (rows(busy_bytes_per_s), rows(max_bytes_per_s));
                 self.running.set_rates(Rates { floor_rows_s, ceiling_rows_s });
-                Ok(())
             }
         }
+        Ok(None)
     }
 
     fn state(&self, member: Member) -> Result<State, Refusal> {
@@ -194,44 +196,73 @@ impl Desk {
         Ok(())
     }
 
-    fn add(&self, name: &str, slot: Option<u8>, force: bool) -> Result<(), Refusal> {
-        let health = self.running.health();
-        let slot = match slot {
-            Some(slot) if self.state(Member(slot))? == State::Missing => slot,
-            Some(slot) => return Err(Refusal::new(REFUSED, format!("slot {slot} is not empty"))),
-            None => health.missing().iter().next().map(|member| member.0).ok_or_else(|| {
-                Refusal::new(REFUSED, "no slot is empty: there is nothing that a new member could do")
-            })?,
-        };
+    /// Gives a slot to a medium: to who had it before only with what it lacks, if the log knows what that is.
+    fn add(&self, name: &str, slot: Option<u8>, force: bool, whole: bool) -> Result<Option<String>, Refusal> {
         let bad = |error: &dyn std::fmt::Display| Refusal::new(BAD_INPUT, error);
+        let missing = self.running.health().missing();
+        if let Some(slot) = slot
+            && self.state(Member(slot))? != State::Missing
+        {
+            return Err(Refusal::new(REFUSED, format!("slot {slot} is not empty")));
+        }
+        let none = || Refusal::new(REFUSED, "no slot is empty: there is nothing that a new member could do");
+        let first = missing.iter().next().ok_or_else(none)?;
         let path = path_of(name);
         let is_it = |media: &SharedMediaMut| path.is_some() && path_of(&media.describe()) == path;
         let held = self.running.held().into_iter().find(is_it);
-        let media = match held {
+        let (media, own) = match held {
             // A disk of the container that has parts of other volumes: they stay.
-            Some(media) => media,
+            Some(media) => (media, None),
             None => {
                 let spec = MediaSpec::parse(name.as_ref()).map_err(|error| bad(&error))?;
                 let media = open_mut(&spec).map_err(|error| Refusal::new(IO, error))?.media;
-                self.check_loss(name, &(media.clone() as SharedMedia), force)?;
-                media
+                let own = self.own(name, &(media.clone() as SharedMedia));
+                if own.is_none() {
+                    Self::check_loss(name, &(media.clone() as SharedMedia), force)?;
+                }
+                (media, own)
             }
         };
-        self.running.add(Member(slot), media).map_err(|error| bad(&format!("{name}: {error}")))?;
-        if let Some(place) = self.inside().held.get_mut(usize::from(slot)) {
+        let before = own.flatten().filter(|slot| missing.contains(*slot));
+        let member = slot.map(Member).or(before).unwrap_or(first);
+        let was = format!("{name}: was in slot {member} before");
+        let back =
+            before.filter(|before| *before == member && !whole).map(|_| self.running.readd(member, media.clone()));
+        if let Some(Err(why)) = &back
+            && why.get_ref().and_then(|why| why.downcast_ref()) == Some(&Unknown::Diverged)
+        {
+            return Err(Refusal::new(REFUSED, format!("{was}; {why}; --whole overwrites what it holds")));
+        }
+        let note = match back {
+            Some(Ok(())) => Some(format!("{was}, and gets only what it missed")),
+            other => {
+                self.running.add(member, media).map_err(|error| bad(&format!("{name}: {error}")))?;
+                // A format that never says what a member knew is no news.
+                let news = other.and_then(Result::err).filter(|why| why.kind() != ErrorKind::Unsupported);
+                news.map(|why| format!("{was}, and is filled from the start: {why}"))
+            }
+        };
+        if let Some(place) = self.inside().held.get_mut(usize::from(member.0)) {
             *place = Some(Held::new(name));
         }
-        Ok(())
+        Ok(note)
     }
 
-    /// Refuses a medium that holds something else than what this array left there.
-    fn check_loss(&self, name: &str, media: &SharedMedia, force: bool) -> Result<(), Refusal> {
-        let own = Found::inspect(name, media.clone()).is_ok_and(|found| {
-            found.others().next().is_none() && raid_formats::assemble::Claimant::record(&found).array == self.about.uuid
-        });
-        if own {
-            return Ok(());
+    /// Whether a medium says that it is a member of this very array and nothing else, and in which slot, if it had one.
+    fn own(&self, name: &str, media: &SharedMedia) -> Option<Option<Member>> {
+        let found = Found::inspect(name, media.clone()).ok()?;
+        let record = Claimant::record(&found);
+        if found.others().next().is_some() || record.array != self.about.uuid {
+            return None;
         }
+        Some(match record.role {
+            Role::Slot(slot) => u8::try_from(slot).ok().map(Member),
+            _ => None,
+        })
+    }
+
+    /// Refuses a medium that holds something that would be lost.
+    fn check_loss(name: &str, media: &SharedMedia, force: bool) -> Result<(), Refusal> {
         let losses = lost(name, media);
         if let Some(loss) = losses.iter().find(|loss| !loss.erasable) {
             let why = format!("{name}: {}: it would be found beside the array's; take it away first", loss.what);
@@ -300,6 +331,7 @@ impl Desk {
             pass: inside.pass(&self.running),
             check: inside.check(&self.running),
             unhealed_rows: self.running.unhealed_rows(),
+            note: None,
         }
     }
 }
@@ -317,6 +349,7 @@ fn slot_status(health: &Health, slot: u8, held: &Option<Held>) -> SlotStatus {
         path: held.as_ref().and_then(|held| held.path.clone()),
         state,
         mark_bytes: mark,
+        by_log: health.filling().any(|filling| filling.member == Member(slot) && filling.by_log),
     }
 }
 

@@ -61,6 +61,9 @@ pub enum Ask {
         /// Overwrite what it holds of other arrays.
         #[serde(default)]
         force: bool,
+        /// Fill it from the start, even if the log knows what it lacks.
+        #[serde(default)]
+        whole: bool,
     },
     /// Compare redundancy with the data; rewrite what is wrong, if that is wanted. It goes on in the background.
     Check {
@@ -144,6 +147,9 @@ pub struct Status {
     pub check: Option<CheckStatus>,
     /// Rows that could not be put in order since the start.
     pub unhealed_rows: u64,
+    /// What was done, in words, where the question left that open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// The array in one word.
@@ -171,6 +177,9 @@ pub struct SlotStatus {
     pub state: SlotState,
     /// Bytes of the member that are filled, while it is being filled.
     pub mark_bytes: Option<u64>,
+    /// It was a member before, and is filled only where the log has bits.
+    #[serde(default)]
+    pub by_log: bool,
 }
 
 /// What a member is good for.

@@ -89,6 +89,11 @@ pub trait Store: Send + Sync {
         Err(io::Error::new(io::ErrorKind::Unsupported, "the format does not say what a member knew when it left"))
     }
 
+    /// Takes back what [`admit`](Self::admit) or [`readmit`](Self::readmit) gave: the member did not get the slot and will be told nothing.
+    fn withdraw(&self, member: Member) {
+        let _ = member;
+    }
+
     /// Media that are kept up to date without being members: they have parts of other volumes. Each may be [admitted](Self::admit).
     fn held(&self) -> Vec<SharedMediaMut> {
         Vec::new()

@@ -156,6 +156,28 @@ fn what_holds_something_else_is_added_only_by_force() {
 }
 
 #[test]
+fn who_was_a_member_gets_only_what_it_missed_and_that_is_said() {
+    let folder = array("--level 5 --assume-clean --bitmap-chunk 64K", 3);
+    assert_eq!(raid(&folder, "fail --slot 1 d0 d1 d2").code, 0);
+    let served = serve(&folder, "d0 d2").unwrap();
+    client(&folder).write_at(70_000, &[0xA7; 5000]).unwrap();
+    let words = |ran: &Ran| ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    let back = raid(&folder, "add --new d1 d0");
+    assert!(words(&back).contains("was in slot 1 before, and gets only what it missed"), "{}", back.stderr);
+    assert!(back.code == 0 && back.stdout.contains("healthy"), "{}", back.stdout);
+    assert_eq!(served.stop().0, 0);
+    std::fs::copy(folder.path().join("d1"), folder.path().join("old")).unwrap();
+    assert_eq!(raid(&folder, "fail --slot 1 d0 d1 d2").code, 0);
+    let whole = raid(&folder, "add --whole --new d1 d0 d2");
+    assert!(whole.code == 0 && !words(&whole).contains("slot 1 before"), "{}", whole.stderr);
+    // What the old one lacks, no bit tells any more.
+    assert_eq!(raid(&folder, "fail --slot 1 d0 d1 d2").code, 0);
+    let old = raid(&folder, "add --new old d0 d2");
+    assert!(old.code == 0 && words(&old).contains("is filled from the start"), "{}", old.stderr);
+    assert!(cat(&folder, "d2 old")[70_000..75_000].iter().all(|byte| *byte == 0xA7));
+}
+
+#[test]
 fn what_cannot_be_kept_right_is_refused_with_the_way_out_and_not_written_to() {
     let folder = array("--level 5", 3);
     let served = serve(&folder, "d0 d1 d2").unwrap();

@@ -227,6 +227,78 @@ mdadm --stop /dev/md0 2>&1",
         assert!(disks.content() == before, "{guest}");
     }
 
+    /// Linux loses a member and writes; we take it back and give it what it missed by Linux's bits; Linux finds nothing that disagrees.
+    fn back_to_us(self) {
+        let disks = Disks::new(self, false);
+        let write = |seek: u32| {
+            format!(
+                "dd if=$(command -v mdadm) of=/dev/md0 bs=1000 count=300 seek={seek} conv=notrunc,fsync 2>/dev/null"
+            )
+        };
+        let script = format!(
+            "{}\n{}\nmdadm /dev/md0 --fail /dev/ubdc 2>&1; sleep 0.2; mdadm /dev/md0 --remove /dev/ubdc 2>&1\n{}
+echo AFTER $(sha256sum < /dev/md0 | cut -d' ' -f1)\nmdadm --stop /dev/md0 2>&1",
+            disks.assemble(),
+            write(777),
+            write(1500),
+        );
+        let Some(guest) = disks.uml(&script) else { return };
+        let others: Vec<&str> = disks.names().into_iter().filter(|name| *name != "d1").collect();
+        let arguments = ["add", "--new", "d1"].into_iter().chain(others);
+        let ran = raid_in(RAID, disks.folder()).args(arguments).output().unwrap();
+        let said_ours = String::from_utf8_lossy(&ran.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(ran.status.success() && said_ours.contains("gets only what it missed"), "{said_ours}: {guest}");
+        let ours = disks.content();
+        assert_eq!(said(&guest, "AFTER"), hash(&ours), "{guest}");
+        check_redundancy(&disks.paths(), &mut Compared::default(), "caught up");
+        self.linux_agrees(&disks, &ours);
+    }
+
+    /// We lose a member and write; Linux takes it back by our bits (mdadm refuses what cannot be), or goes on where we were stopped in
+    /// the middle of that.
+    fn back_to_linux(self, begun_by_us: bool) {
+        let disks = Disks::new(self, false);
+        disks.raid("fail --slot 1", &disks.names());
+        let left: Vec<&str> = disks.names().into_iter().filter(|name| *name != "d1").collect();
+        let served = serve(disks.folder(), &left);
+        let writer = client(disks.folder());
+        let known = Known::new(usize::try_from(writer.size_bytes() / 512).unwrap());
+        known.write(50, known.sectors() - 100, |at, bytes: &[u8]| writer.write_at(at, bytes)).unwrap();
+        drop(writer);
+        if begun_by_us {
+            disks.raid("limit --max 1M", &["d0"]);
+            disks.raid("add --no-wait --new d1", &["d0"]);
+            std::thread::sleep(std::time::Duration::from_millis(400));
+        }
+        assert_eq!(served.stop().0, 0);
+        let take_back =
+            if begun_by_us { "settle" } else { "mdadm /dev/md0 --re-add /dev/ubdc 2>&1 && echo TAKEN; settle" };
+        let script = format!(
+            "mdadm --examine /dev/ubdc; {}\necho active > /sys/block/md0/md/array_state\n{take_back}\n{CHECK}\nmdadm --stop /dev/md0 2>&1",
+            disks.assemble()
+        );
+        let Some(guest) = disks.uml(&script) else { return };
+        if begun_by_us {
+            // A bitmap, a recovery offset, and the recovery follows the bitmap.
+            assert!(guest.contains("Feature Map : 0x83"), "{guest}");
+        } else {
+            assert!(guest.contains("TAKEN"), "{guest}");
+        }
+        assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "MEMBERS")), ("0", &*self.all_up()), "{guest}");
+        let content = disks.content();
+        assert_eq!(said(&guest, "CONTENT"), hash(&content), "{guest}");
+        known.check(&content, "taken back by Linux");
+        check_redundancy(&disks.paths(), &mut Compared::default(), "taken back by Linux");
+    }
+
+    /// Linux assembles all members, finds nothing that disagrees, and serves this.
+    fn linux_agrees(self, disks: &Disks, content: &[u8]) {
+        let script = format!("{}\n{CHECK}\nmdadm --stop /dev/md0 2>&1", disks.assemble());
+        let Some(guest) = disks.uml(&script) else { return };
+        assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "MEMBERS")), ("0", &*self.all_up()), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), hash(content), "{guest}");
+    }
+
     /// Ours is killed in the middle of writes; Linux synchronises, by our bits if there are any, and what was flushed is there.
     fn ours_killed(self) {
         let disks = Disks::new(self, false);
@@ -304,6 +376,13 @@ fn main() {
                     continue;
                 }
                 trials.push(trial("there_and_back", case, Case::there_and_back));
+                if bitmap && (all || level == "5") {
+                    trials.push(trial("back_to_us", case, Case::back_to_us));
+                    trials.push(trial("back_to_linux", case, |case| case.back_to_linux(false)));
+                    if version != "0.90" {
+                        trials.push(trial("back_begun_by_us", case, |case| case.back_to_linux(true)));
+                    }
+                }
                 if case.redundant() {
                     trials.push(trial("ours_killed", case, Case::ours_killed));
                     trials.push(trial("linux_killed", case, Case::linux_killed));

@@ -5,8 +5,9 @@
 use std::io;
 use std::ops::Range;
 
+use raid_core::health::Filling;
 use raid_core::{Extent, SECTOR_BYTES, Sector, Sectors};
-use raid_formats::md::{self, Joined, RunningState, Version, update};
+use raid_formats::md::{self, RunningState, Version, update};
 
 use super::said::Said;
 use crate::media::SharedMediaMut;
@@ -24,6 +25,13 @@ pub(super) struct BitmapArea {
     pub(super) whole: bool,
 }
 
+/// What is written to a medium before it is a member.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct First {
+    /// Its list of bad blocks, which is emptied; nothing of one that was a member before.
+    pub(super) bad_blocks: Option<Extent>,
+}
+
 /// A member that has a medium.
 pub(super) struct Disk {
     pub(super) media: SharedMediaMut,
@@ -34,7 +42,7 @@ pub(super) struct Disk {
     pub(super) events: u64,
     pub(super) bitmap: Option<BitmapArea>,
     /// Not a member yet: nothing is written before it is told its state, and then this first.
-    pub(super) new: Option<Joined>,
+    pub(super) first: Option<First>,
     /// Its list of bad blocks has entries.
     pub(super) bad_blocks: bool,
     /// A write that nobody was waiting for failed; the next one says so.
@@ -47,8 +55,8 @@ impl Disk {
         Sectors::from_bytes_floor(self.media.size_bytes())
     }
 
-    /// Brings the member up to `said`, unless it is. `mark` is how far it is rebuilt.
-    pub(super) fn tell(&mut self, said: &Said, mark: Option<Sectors>) -> io::Result<()> {
+    /// Brings the member up to `said`, unless it is. `filling` is how far it is rebuilt.
+    pub(super) fn tell(&mut self, said: &Said, filling: Option<Filling>) -> io::Result<()> {
         if self.failed {
             return Err(io::Error::other("an earlier write of its metadata failed"));
         }
@@ -57,13 +65,12 @@ impl Disk {
         }
         self.write_first()?;
         self.tell_bitmap(said)?;
-        self.tell_superblock(said, mark)
+        self.tell_superblock(said, filling)
     }
 
     /// What must stand on a new member before its superblock: no bad blocks.
     fn write_first(&mut self) -> io::Result<()> {
-        let Some(joined) = &self.new else { return Ok(()) };
-        if let Some(area) = joined.bad_blocks {
+        if let Some(area) = self.first.and_then(|first| first.bad_blocks) {
             self.media
                 .write_at(bytes(area.at)?, &vec![0xFF; usize::try_from(area.len.0 * SECTOR_BYTES).unwrap_or(0)])?;
         }
@@ -81,13 +88,14 @@ impl Disk {
         self.media.flush()
     }
 
-    fn tell_superblock(&mut self, said: &Said, mark: Option<Sectors>) -> io::Result<()> {
+    fn tell_superblock(&mut self, said: &Said, filling: Option<Filling>) -> io::Result<()> {
         let table = said.table();
         let state = RunningState {
             events: said.events,
             updated_s: super::now_s(),
             sync: said.sync,
-            sync_mark: mark,
+            sync_mark: filling.map(|filling| Sectors(filling.mark.0)),
+            by_bitmap: self.bitmap.is_some() && filling.is_some_and(|filling| filling.by_log),
             replacement: false,
             bad_blocks: self.bad_blocks,
             table: &table,
@@ -95,12 +103,12 @@ impl Disk {
         let mut block = self.block.clone();
         let (medium, block_bytes) = (self.medium(), self.media.block_bytes());
         let write = update(&mut block, self.version, medium, block_bytes, &state).map_err(other)?;
-        let write = if self.new.is_some() { Some(write) } else { update::changed(&write, &self.block, block_bytes) };
+        let write = if self.first.is_some() { Some(write) } else { update::changed(&write, &self.block, block_bytes) };
         if let Some(write) = write {
             self.media.write_at(bytes(write.at)?, write.bytes)?;
         }
         self.media.flush()?;
-        (self.block, self.events, self.new) = (block, said.events, None);
+        (self.block, self.events, self.first) = (block, said.events, None);
         Ok(())
     }
 

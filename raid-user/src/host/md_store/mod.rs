@@ -15,6 +15,7 @@
 //!
 //! It refuses to run what it cannot keep right: see [`StartError`]. It decides nothing about data.
 
+mod back;
 mod disk;
 mod said;
 mod start;
@@ -23,13 +24,14 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use raid_core::health::Health;
+use raid_core::health::{Epoch, Health};
+use raid_core::members::Away;
 use raid_core::rows::ROW_SECTORS;
 use raid_core::{Member, Sector, Sectors};
 use raid_formats::md::{self, RegionBits, Superblock, Version};
 use raid_formats::record::{Role, Sync, Uuid};
 
-use disk::{BitmapArea, Disk, HEADER_BYTES};
+use disk::{BitmapArea, Disk, First, HEADER_BYTES};
 use said::Said;
 pub use start::{md_start, md_start_on};
 
@@ -57,6 +59,20 @@ struct Shared {
     begun: bool,
     /// Numbers of new members, which count once their slot lives.
     coming: Vec<Option<u32>>,
+    /// From which event count on a member knew of which epoch, ascending: of this run's first epoch, and of each that changed who is a
+    /// member. Whoever has fewer events than the first lacks what no bit tells.
+    known: Vec<(u64, Epoch)>,
+}
+
+impl Shared {
+    /// What a member with so many events knew.
+    fn knew(&self, events: u64) -> Epoch {
+        if events > self.said.events {
+            return Epoch(u64::MAX);
+        }
+        let known = self.known.iter().rev().find(|(since, _)| *since <= events);
+        known.map_or(Epoch(0), |(_, epoch)| *epoch)
+    }
 }
 
 impl MdStore {
@@ -73,7 +89,7 @@ impl MdStore {
 
     fn tell(&self, member: Member, said: &Said) -> io::Result<()> {
         let _turn = self.turn.as_ref().map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
-        self.with_disk(member, |disk| disk.tell(said, said.mark(member)))
+        self.with_disk(member, |disk| disk.tell(said, said.filling(member)))
     }
 
     /// Lets what is said change. A change makes a new event count, after everybody has the one before.
@@ -102,6 +118,11 @@ impl MdStore {
                 });
             }
         }
+        if (next.health.in_sync(), next.health.missing())
+            != (shared.said.health.in_sync(), shared.said.health.missing())
+        {
+            shared.known.push((next.events, next.health.epoch()));
+        }
         shared.begun = true;
         shared.said = next.clone();
         next
@@ -112,6 +133,15 @@ impl MdStore {
         let (Some(regions), Some(bitmap)) = (&self.regions, &mut disk.bitmap) else { return 0..0 };
         let first_word = (page as usize).saturating_mul(PAGE_WORDS);
         regions.put(&mut bitmap.bytes, (first_word as u64).saturating_mul(64), words)
+    }
+
+    /// Puts a disk into a slot that is empty, where it waits for its first word.
+    fn seat(&self, shared: &mut Shared, member: Member, disk: Disk, number: u32) {
+        let slot = usize::from(member.0);
+        if let (Some(place), Some(coming)) = (self.disks.get(slot), shared.coming.get_mut(slot)) {
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(disk);
+            *coming = Some(number);
+        }
     }
 
     /// A number that no member of the array has.
@@ -138,7 +168,7 @@ impl Store for MdStore {
             false if self.regions.is_none() => said.sync = Sync::Clean,
             false => {}
         });
-        let (range, new) = self.with_disk(member, |disk| Ok((self.put(disk, page, words), disk.new.is_some())))?;
+        let (range, new) = self.with_disk(member, |disk| Ok((self.put(disk, page, words), disk.first.is_some())))?;
         if new && !said.lives(member) {
             // It gets all bits with its first superblock.
             return Ok(());
@@ -185,14 +215,25 @@ impl Store for MdStore {
         crate::create::erase(&media)?;
         let bitmap = joined.bitmap.zip(image).map(|(area, bytes)| BitmapArea { at: area.at, bytes, whole: false });
         let data_at = joined.data.at;
-        let (seat, new) = (media.clone(), Some(joined));
-        let disk = Disk { media, version, block, events: 0, bitmap, new, bad_blocks: false, failed: false };
-        let slot = usize::from(member.0);
-        if let (Some(place), Some(coming)) = (self.disks.get(slot), shared.coming.get_mut(slot)) {
-            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(disk);
-            *coming = Some(number);
-        }
+        let (seat, first) = (media.clone(), Some(First { bad_blocks: joined.bad_blocks }));
+        let disk = Disk { media, version, block, events: 0, bitmap, first, bad_blocks: false, failed: false };
+        self.seat(&mut shared, member, disk, number);
         Ok(Slot { media: Some(seat), data_at })
+    }
+
+    fn readmit(&self, member: Member, media: SharedMediaMut) -> io::Result<(Slot, Away)> {
+        self.take_back(member, media)
+    }
+
+    fn withdraw(&self, member: Member) {
+        let mut shared = self.shared();
+        let slot = usize::from(member.0);
+        if let (false, Some(coming)) = (shared.said.lives(member), shared.coming.get_mut(slot)) {
+            *coming = None;
+            if let Some(place) = self.disks.get(slot) {
+                *place.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
+        }
     }
 
     fn release(&self, member: Member) -> bool {

@@ -4,8 +4,8 @@
 //! freshest one. And no living member may lag by two: it would count as stale after a crash. So the count grows only after all living
 //! members were brought up to the one before ([`super::MdStore`] does that).
 
-use raid_core::health::{Health, State};
-use raid_core::{Member, Sectors};
+use raid_core::Member;
+use raid_core::health::{Filling, Health, State};
 use raid_formats::md::TableEntry;
 use raid_formats::record::{Role, Sync};
 
@@ -33,12 +33,9 @@ impl Said {
         !matches!(self.health.state(member), None | Some(State::Missing))
     }
 
-    /// How far a member is rebuilt; `None` if it is not being rebuilt.
-    pub(super) fn mark(&self, member: Member) -> Option<Sectors> {
-        match self.health.state(member) {
-            Some(State::Rebuilding { mark }) => Some(Sectors(mark.0)),
-            _ => None,
-        }
+    /// How far a member is rebuilt, and how; `None` if it is not being rebuilt.
+    pub(super) fn filling(&self, member: Member) -> Option<Filling> {
+        self.health.filling().find(|filling| filling.member == member)
     }
 
     /// The entries of all members that are known.

@@ -91,10 +91,12 @@ pub fn md_start_on(members: Vec<(Found, SharedMediaMut)>, options: &OpenOptions)
     let (region_rows, regions) = (found.region_rows, found.regions);
     let disks = seats.into_iter().map(|seat| seat.map(|seat| seat.disk(&found)).transpose());
     let disks = disks.collect::<Result<Vec<_>, _>>()?;
+    // Without a bitmap nothing tells what somebody lacks.
+    let known = found.cleared.map(|events| (events.min(said.events), health.epoch())).into_iter().collect();
     let torn = |disk: &Disk| tears(disk.version, &disk.block, disk.medium());
     let store = MdStore {
         turn: disks.iter().flatten().any(torn).then(|| Mutex::new(())),
-        shared: Mutex::new(Shared { coming: vec![None; disks.len()], said, begun: false }),
+        shared: Mutex::new(Shared { coming: vec![None; disks.len()], known, said, begun: false }),
         disks: disks.into_iter().map(Mutex::new).collect(),
         regions,
     };
@@ -166,7 +168,11 @@ fn health(seats: &[Option<Seat<'_>>]) -> Result<Health, raid_core::health::Healt
     let mut health = Health::new(u16::try_from(seats.len()).unwrap_or(u16::MAX))?;
     for (slot, seat) in (0..=u8::MAX).zip(seats) {
         let Some(seat) = seat else { continue };
-        let event = seat.mark.map_or(Event::Admit, |mark| Event::Rebuild { mark: Sector(mark.0) });
+        let event = match seat.mark.map(|mark| Sector(mark.0)) {
+            None => Event::Admit,
+            Some(mark) if seat.by_bitmap() => Event::CatchUp { mark },
+            Some(mark) => Event::Rebuild { mark },
+        };
         health.apply(Member(slot), event)?;
         health.set_write_mostly(Member(slot), seat.found.record().write_mostly)?;
     }
@@ -191,6 +197,8 @@ struct Logs {
     count: u64,
     /// Regions with a bit, or all if no bitmap can be believed.
     marked: BTreeSet<u64>,
+    /// Who has at least so many events lacks only what bits are set for (kernel `super_1_validate`); `None` if that cannot be said.
+    cleared: Option<u64>,
 }
 
 impl Logs {
@@ -202,9 +210,10 @@ impl Logs {
                 region_rows: rows.count().max(1),
                 count: rows.count().min(1),
                 marked: (0..rows.count().min(1)).filter(|_| lead.sync != Sync::Clean).collect(),
+                cleared: None,
             });
         };
-        let (mut regions, mut chunks, mut believed) = (None, BTreeSet::new(), false);
+        let (mut regions, mut chunks, mut believed, mut cleared) = (None, BTreeSet::new(), false, None);
         for seat in seats.iter().flatten() {
             let own = header(seat)?;
             if *regions.get_or_insert(own) != own {
@@ -217,6 +226,8 @@ impl Logs {
                 md::read_bitmap(source, superblock, &mut vec![0; BUFFER_BYTES], |chunk| own_chunks.push(chunk))
             })?;
             let sound = summary.flatten().is_some_and(|summary| !summary.stale);
+            // Where they disagree, bits may have been taken back by whom the highest count is from.
+            cleared = cleared.max(summary.flatten().map(|summary| summary.events_cleared));
             believed |= sound && seat.mark.is_none() && seat.found.record().events == lead.events;
             chunks.extend(own_chunks);
         }
@@ -230,7 +241,7 @@ impl Logs {
             true => chunks.into_iter().map(|chunk| regions.region_of(chunk)).filter(|region| *region < count).collect(),
             false => (0..count).collect(),
         };
-        Ok(Self { regions: Some(regions), region_rows, count, marked })
+        Ok(Self { regions: Some(regions), region_rows, count, marked, cleared: cleared.filter(|_| believed) })
     }
 
     /// The marked regions as words of bits.
@@ -268,6 +279,12 @@ fn header(seat: &Seat<'_>) -> Result<RegionBits, StartError> {
 }
 
 impl Seat<'_> {
+    /// It was being caught up by the bitmap.
+    fn by_bitmap(&self) -> bool {
+        let superblock = self.found.superblock().and_then(Result::ok);
+        superblock.is_some_and(|superblock| superblock.recovers_by_bitmap())
+    }
+
     /// The member's metadata. Its image of the bitmap has what all members' bits say together, as soon as it is written.
     fn disk(self, logs: &Logs) -> Result<Disk, StartError> {
         let record = self.found.record();
@@ -291,7 +308,7 @@ impl Seat<'_> {
             block: Box::new(*superblock.emit()),
             events: record.events,
             bitmap,
-            new: None,
+            first: None,
             bad_blocks: record.bad_blocks.is_some(),
             failed: false,
             media: self.media,
