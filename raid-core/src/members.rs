@@ -160,7 +160,10 @@ impl<M: Memory> Members<M> {
 
     /// A member failed a read, which the caller gets elsewhere. It fails altogether if that was one too many.
     pub fn read_error(&mut self, geometry: &Geometry, member: Member, seen: Epoch) -> Verdict {
-        let Some(count) = self.read_errors.get_mut(usize::from(member.0)) else { return Verdict::Out(Epoch(0)) };
+        let slot = usize::from(member.0);
+        // What was asked of the one before is not held against the one that has its slot now.
+        let own = self.joined.get(slot).is_some_and(|joined| seen >= *joined);
+        let Some(count) = self.read_errors.get_mut(slot).filter(|_| own) else { return Verdict::Out(Epoch(0)) };
         *count = count.saturating_add(1);
         if *count > self.read_errors_max { self.fail(geometry, member, seen) } else { Verdict::Out(Epoch(0)) }
     }
