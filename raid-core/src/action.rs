@@ -10,7 +10,7 @@ use crate::request::{Error, Request, RequestId};
 use crate::units::{Columns, Member, Sector, Sectors, StripeNo};
 
 /// Something to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Move sectors between a member's data and a buffer.
     Io {
@@ -176,7 +176,7 @@ pub enum Work {
 }
 
 /// How an action went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// It was done.
     Done,

@@ -5,7 +5,7 @@ use crate::health::{Epoch, Health};
 use crate::units::{Columns, Member};
 
 /// What the machines know of the members: a copy, published by the pump.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct View {
     /// The members' states.
     pub health: Health,
@@ -46,7 +46,7 @@ impl View {
 }
 
 /// What became of a member that failed to do something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// Whoever relies on others having it waits until this epoch is durable: the member is out in it.
     Out(Epoch),
@@ -55,7 +55,7 @@ pub enum Verdict {
 }
 
 /// How one member's part went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// Well.
     Done,
@@ -64,7 +64,7 @@ pub enum Outcome {
 }
 
 /// A round under way.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub(crate) struct Broadcast {
     issue: Columns,
     pending: u32,

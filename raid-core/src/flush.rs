@@ -12,7 +12,7 @@ use crate::units::Member;
 pub const FLUSHES_MAX: u8 = 16;
 
 /// Who wants a flush.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// The host.
     Request(RequestId),
@@ -49,7 +49,7 @@ pub enum FlushStep {
     },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Flush {
     purpose: Purpose,
     round: Broadcast,
@@ -58,7 +58,7 @@ struct Flush {
 }
 
 /// The flushes under way.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Flushes {
     flushes: [Option<Flush>; FLUSHES_MAX as usize],
     view: View,

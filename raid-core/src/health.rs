@@ -46,7 +46,7 @@ pub const SEATED_MAX: u16 = 127;
 pub struct Epoch(pub u64);
 
 /// What a member is good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Not there, or thrown out: neither read nor written.
     Missing,
@@ -60,7 +60,7 @@ pub enum State {
 }
 
 /// A member being filled: who, how far, and since when. Another one in the same slot has another beginning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Filling {
     /// The member.
     pub member: Member,
@@ -218,7 +218,7 @@ impl fmt::Display for HealthError {
 impl core::error::Error for HealthError {}
 
 /// The state of all members.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Health {
     epoch: Epoch,
     members: u16,

@@ -11,6 +11,7 @@
 //! ```
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 use crate::broadcast::{Broadcast, Outcome, Verdict, View};
 use crate::geometry::Geometry;
@@ -83,7 +84,24 @@ pub struct Members<M: Memory> {
     changed: bool,
 }
 
+impl<M: Memory> Hash for Members<M> {
+    fn hash<H: Hasher>(&self, into: &mut H) {
+        let Self { view, joined, read_errors, read_errors_max: _, writing, changed } = self;
+        joined.hash(into);
+        read_errors.hash(into);
+        (view, writing, changed).hash(into);
+    }
+}
+
 impl<M: Memory> Members<M> {
+    /// Becomes what `other` is: a host that tries everything goes on from it twice. Both were made alike.
+    pub fn copy_from(&mut self, other: &Self) {
+        let Self { view, joined, read_errors, read_errors_max: _, writing, changed } = other;
+        self.joined.copy_from_slice(joined);
+        self.read_errors.copy_from_slice(read_errors);
+        (self.view, self.writing, self.changed) = (*view, *writing, *changed);
+    }
+
     /// Members as assembly found them. `read_errors_max` repaired read errors are forgiven, the next one is not.
     ///
     /// # Errors

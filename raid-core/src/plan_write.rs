@@ -13,7 +13,7 @@ use crate::rows::{Rows, Sight};
 use crate::units::{Columns, Member};
 
 /// What new parity is made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Method {
     /// All data columns. Also of operations that make no parity.
     #[default]
@@ -23,7 +23,7 @@ pub enum Method {
 }
 
 /// What to do with a band, in this order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Plan {
     /// What parity is made of.
     pub method: Method,

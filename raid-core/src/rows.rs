@@ -33,7 +33,7 @@ pub struct Band {
 }
 
 /// Where a range of array sectors lies among rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Piece {
     /// The row.
     pub row: RowNo,

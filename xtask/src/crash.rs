@@ -1,4 +1,4 @@
-//! `cargo xtask kill9` and `cargo xtask interop`: the long forms of two tests that `cargo test` runs briefly.
+//! `cargo xtask kill9` and `cargo xtask interop`: the long forms of two tests that every whole run does briefly.
 
 use anyhow::{Result, bail};
 

@@ -38,6 +38,8 @@ fn sim(seeds: u64, first_seed: u64) -> anyhow::Result<()> {
 enum Verb {
     /// Runs every test; as root, installs the tools it needs first
     Test {
+        /// Only these steps; all if none is named
+        steps: Vec<String>,
         /// The everyday loop: format, house rules, lints, the tests of a debug build
         #[arg(long)]
         quick: bool,
@@ -95,7 +97,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
-        Verb::Test { quick } => return test::run(quick),
+        Verb::Test { steps, quick } => return test::run(&steps, quick),
         Verb::Tidy => tidy::run(),
         Verb::NoStd => no_std::run(),
         Verb::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds, fuzz::NEW_WALK),

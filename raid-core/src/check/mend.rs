@@ -42,7 +42,7 @@ pub(crate) fn plan(stripe: Option<&StripeMap>, sight: &Sight, repair: bool) -> R
 }
 
 /// What makes the content that is to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Made {
     /// It is there, in the columns to be written.
     There,

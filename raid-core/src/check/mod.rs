@@ -61,7 +61,7 @@ pub enum Trust {
 }
 
 /// What is wrong with a sector of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// The blocks of these members, by the evidence.
     Blocks(Columns),
@@ -75,7 +75,7 @@ pub enum Fault {
 
 /// What the bytes of a band say: a host's answer to [`Work::Check`](crate::action::Work::Check) and
 /// [`Work::Vote`](crate::action::Work::Vote), from [`by_parity`] or [`by_copies`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Evidence {
     /// What is wrong; `None` if all fits.
     pub fault: Option<Fault>,
@@ -106,7 +106,7 @@ pub enum Mended {
 }
 
 /// Something that does not fit: a sector of a row, or a band that could not be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Finding {
     /// The row.
     pub row: RowNo,

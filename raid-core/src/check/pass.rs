@@ -62,7 +62,7 @@ impl Event {
 }
 
 /// What came of a pass so far, in rows where nothing else is said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tally {
     /// Of so many.
     pub total: u64,
@@ -92,7 +92,7 @@ pub(crate) enum CheckStep {
 }
 
 /// The machine. It rests until it gets an order.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Checking {
     state: State,
     next: u64,

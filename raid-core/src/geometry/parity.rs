@@ -27,7 +27,7 @@ enum Layout {
 }
 
 /// The roles of the members in one stripe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StripeMap {
     at: Sector,
     members: u8,
@@ -41,7 +41,7 @@ pub struct StripeMap {
 }
 
 /// How Q counts its powers of g.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Powers {
     /// MD: by the order of members met from behind Q on, round and round.
     AfterQ,

@@ -12,7 +12,7 @@
 
 /// The rows in `low..high` are to be seen, but for `from..cursor`, which were on this way. When `from` is not behind `low` there is
 /// no gap, and `low` can follow the cursor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Lap {
     low: u64,
     high: u64,

@@ -79,7 +79,7 @@ pub struct Progress {
 }
 
 /// How far a member is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stage {
     /// The pass works for it.
     Filling,
@@ -92,7 +92,7 @@ enum Stage {
 }
 
 /// A member being filled.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Target {
     filling: Filling,
     lap: Lap,
@@ -108,7 +108,7 @@ impl Target {
 }
 
 /// The region that the pass is in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Region {
     number: RegionNo,
     end: u64,
@@ -117,7 +117,7 @@ struct Region {
 }
 
 /// The machine.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Recovery {
     view: View,
     rows: u64,

@@ -1,7 +1,7 @@
 //! How fast the pass may go, without a clock: the host says how much time went by, and whether anybody else wants the members.
 
 /// Rows in a second. While others are at work the pass goes at the floor, else up to the ceiling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rates {
     /// While the host has I/O of its own; zero counts as one, so that a pass always ends.
     pub floor_rows_s: u64,
@@ -18,7 +18,7 @@ impl Rates {
 const ROW: u64 = 1000;
 
 /// The purse.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Pace {
     rates: Rates,
     /// Thousandths of rows; `None` is no limit until the next tick.

@@ -8,6 +8,8 @@
 //! All marks since a batch began share the next one: that is group commit, and a [`Ticket`] is the number of a batch. A page goes
 //! to all members that take writes; whoever fails is thrown out, and the batch counts when that is durable.
 
+use core::hash::{Hash, Hasher};
+
 use crate::broadcast::{Broadcast, Outcome, View};
 use crate::health::Epoch;
 use crate::memory::{Memory, OutOfMemory};
@@ -47,7 +49,7 @@ pub enum LogStep {
     },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 enum State {
     Quiet,
     Writing { ticket: Ticket, page: usize, round: Broadcast, seen: Epoch },
@@ -71,7 +73,29 @@ pub struct RegionLog<M: Memory> {
     cleared: Epoch,
 }
 
+impl<M: Memory> Hash for RegionLog<M> {
+    fn hash<H: Hasher>(&self, into: &mut H) {
+        let Self { words, dirty, page_words: _, next, durable, state, view, sweeping, whole_with, whole_for, cleared } =
+            self;
+        words.hash(into);
+        dirty.hash(into);
+        (next, durable, state, view).hash(into);
+        (sweeping, whole_with, whole_for, cleared).hash(into);
+    }
+}
+
 impl<M: Memory> RegionLog<M> {
+    /// Becomes what `other` is: a host that tries everything goes on from it twice. Both were made alike.
+    pub fn copy_from(&mut self, other: &Self) {
+        let Self { words, dirty, page_words: _, next, durable, state, view, sweeping, whole_with, whole_for, cleared } =
+            other;
+        self.words.copy_from_slice(words);
+        self.dirty.copy_from_slice(dirty);
+        (self.next, self.durable, self.state, self.view) = (*next, *durable, *state, *view);
+        (self.sweeping, self.whole_with, self.whole_for) = (*sweeping, *whole_with, *whole_for);
+        self.cleared = *cleared;
+    }
+
     /// A log of `regions` bits, `set` as they were found, in pages of `page_words` words of 64; `cleared` as [`cleared`](Self::cleared)
     /// said when they were written. The first batch, [`Ticket::FIRST`], writes it all: a bit that was found may stand on one member
     /// only, and that one may be the next to fail.

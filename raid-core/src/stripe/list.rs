@@ -6,7 +6,7 @@ use crate::request::RequestId;
 use crate::rows::{Piece, RowNo};
 
 /// What is to be done with a piece of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Task {
     /// Where.
     pub piece: Piece,
@@ -15,7 +15,7 @@ pub struct Task {
 }
 
 /// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum What {
     /// Recover what a direct read could not have.
     Read(RequestId),
@@ -60,6 +60,13 @@ impl<M: Memory> Pool<M> {
             free: M::array(count, |index| u32::try_from(index).unwrap_or(u32::MAX))?,
             free_count: count,
         })
+    }
+
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        let Self { entries, free, free_count } = other;
+        self.entries.copy_from_slice(entries);
+        self.free.copy_from_slice(free);
+        self.free_count = *free_count;
     }
 
     /// Entries that are not taken.

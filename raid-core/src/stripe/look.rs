@@ -16,7 +16,7 @@ use crate::rows::{Band, RowNo};
 use crate::units::{Columns, Member};
 
 /// How far the band has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum Stage {
     /// What cannot be read is computed.
     #[default]
@@ -30,7 +30,7 @@ enum Stage {
 }
 
 /// What a slot knows of the check it does.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Look {
     repair: Option<Trust>,
     /// Behind the last sector of the row.

@@ -10,6 +10,7 @@ mod advance;
 mod list;
 mod look;
 mod regions;
+mod same;
 mod slot;
 mod state;
 

@@ -1,12 +1,14 @@
 //! The regions of a shard: their states, and the writes under way in each.
 
+use core::hash::{Hash, Hasher};
+
 use crate::memory::{Memory, OutOfMemory};
 use crate::region::{Event, Found, RegionNo, State};
 
 /// Regions that one sweep takes back from one shard at most.
 const SWEEP_MAX: usize = 64;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Region {
     state: State,
     writes: u16,
@@ -22,7 +24,22 @@ pub(super) struct Regions<M: Memory> {
     swept: [Option<RegionNo>; SWEEP_MAX],
 }
 
+impl<M: Memory> Hash for Regions<M> {
+    fn hash<H: Hasher>(&self, into: &mut H) {
+        let Self { regions, shard: _, shards: _, sweep_from, swept } = self;
+        regions.hash(into);
+        sweep_from.hash(into);
+        swept.iter().flatten().for_each(|region| region.hash(into));
+    }
+}
+
 impl<M: Memory> Regions<M> {
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        let Self { regions, shard: _, shards: _, sweep_from, swept } = other;
+        self.regions.copy_from_slice(regions);
+        (self.sweep_from, self.swept) = (*sweep_from, *swept);
+    }
+
     pub(super) fn new(
         shard: u16,
         shards: u16,

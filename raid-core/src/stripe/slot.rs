@@ -11,7 +11,7 @@ use crate::rows::{Band, RowNo};
 use crate::units::Columns;
 
 /// How far the arithmetic of a batch has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Stage {
     /// Lost columns come first.
     #[default]
@@ -25,7 +25,7 @@ pub(super) enum Stage {
 }
 
 /// What a slot waits for while its region takes no writes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Wait {
     /// The bit is being taken out; then it is set again.
     #[default]
@@ -37,7 +37,7 @@ pub(super) enum Wait {
 }
 
 /// What a batch does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Class {
     #[default]
     Read,
@@ -62,7 +62,7 @@ pub(super) struct Slot {
 }
 
 /// What there is to know of the batch being served. Made anew for each.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub(super) struct Job {
     pub(super) class: Class,
     pub(super) band: Band,

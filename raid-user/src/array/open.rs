@@ -86,6 +86,13 @@ impl Array {
     }
 }
 
+/// True if there is something in the journal of that member.
+fn holds_data(found: &Found) -> Result<bool, OpenError> {
+    let state =
+        with_superblock(found, |source, superblock| md::journal_state(source, superblock, &mut [0; LOG_BUFFER_BYTES]));
+    Ok(state?.flatten().is_some_and(|state| state.holds_data()))
+}
+
 /// What is judged of each of an array's members, in their order.
 ///
 /// # Errors
@@ -214,7 +221,10 @@ impl Judged {
 
     /// The member that holds the array's journal.
     fn journal(&self) -> Option<&Found> {
-        let current = |(_, verdict): &(&Found, &Verdict)| matches!(verdict, Verdict::Journal { behind: 0 | 1 });
+        let current = |(found, verdict): &(&Found, &Verdict)| {
+            matches!(verdict, Verdict::Journal { behind: 0 | 1 })
+                && matches!(found.record().log, WriteLog::Journal { .. })
+        };
         self.both().find(current).map(|(found, _)| found)
     }
 
@@ -228,17 +238,12 @@ impl Judged {
             Ok(())
         };
         if let WriteLog::Journal { .. } = self.lead().log {
-            let state = self.journal().map(|found| {
-                with_superblock(found, |source, superblock| {
-                    md::journal_state(source, superblock, &mut [0; LOG_BUFFER_BYTES])
-                })
-            });
-            match state.transpose()?.flatten().flatten() {
-                None => refuse(Warning::JournalMissing, options.ignore_journal, "--ignore-journal")?,
-                Some(state) if state.holds_data() && options.ignore_journal => {
-                    refuse(Warning::JournalNotReplayed, true, "--ignore-journal")?;
-                }
-                Some(_) => {}
+            let Some(found) = self.journal() else {
+                return refuse(Warning::JournalMissing, options.ignore_journal, "--ignore-journal");
+            };
+            // A journal that is replayed is walked then, and tells itself what it held.
+            if options.ignore_journal && holds_data(found)? {
+                refuse(Warning::JournalNotReplayed, true, "--ignore-journal")?;
             }
         }
         Ok(())

@@ -13,6 +13,9 @@ use crate::sim::cli::{self, SimArgs};
 /// # Errors
 /// Only output's, and the drawing's: a broken promise is a result, and an exit status.
 pub(super) fn run(args: &SimArgs, output: &Output) -> Result<Exit, Failure> {
+    if args.exhaustive {
+        return exhaust(args, output);
+    }
     let report = cli::run(args);
     if let Some((file, drawn)) = args.drawing(&report) {
         let name = file.display();
@@ -41,4 +44,23 @@ pub(super) fn run(args: &SimArgs, output: &Output) -> Result<Exit, Failure> {
     });
     output.print("raid.sim/1", document, || format!("{}\n", report.text()))?;
     Ok(if report.is_clean() { Exit::Ok } else { Exit::No })
+}
+
+/// Everything instead of seeds.
+fn exhaust(args: &SimArgs, output: &Output) -> Result<Exit, Failure> {
+    let tried = cli::exhaust(args);
+    let numbers = tried.result.as_ref().ok().map(|tried| {
+        json!({ "scenes": tried.scenes, "states": tried.states, "steps": tried.steps, "power_cuts": tried.cuts,
+            "crash_states": tried.crash_states })
+    });
+    let wrong = tried.result.as_ref().err();
+    let wrong = wrong.map(|wrong| json!({ "array": wrong.array, "what": wrong.what, "story": wrong.story }));
+    let document = json!({
+        "tried": numbers,
+        "seconds": tried.took.as_secs_f64(),
+        "threads": tried.threads,
+        "wrong": wrong,
+    });
+    output.print("raid.sim.exhaustive/1", document, || format!("{}\n", tried.text()))?;
+    Ok(if tried.result.is_ok() { Exit::Ok } else { Exit::No })
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::exhaust::{self, Bounds, Tried, Wrong};
 use super::{Bug, Totals, Violation};
 
 /// What to run.
@@ -35,6 +36,12 @@ pub struct SimArgs {
     /// Draw the story of what was broken, or of the seed that is replayed, as SVG
     #[arg(long, value_name = "FILE")]
     pub timeline: Option<PathBuf>,
+    /// No seeds, but everything: all orders of completions and all that a power cut can leave, in small arrays
+    #[arg(long, conflicts_with_all = ["seeds", "first_seed", "replay", "twice", "no_shrink", "timeline"])]
+    pub exhaustive: bool,
+    /// How much is tried then
+    #[command(flatten)]
+    pub bounds: Bounds,
 }
 
 /// How a run went.
@@ -101,6 +108,42 @@ pub fn run(args: &SimArgs) -> Report {
     let took = start.elapsed();
     let violation = violation.map(|found| if args.no_shrink { found } else { Box::new(found.shrunk()) });
     Report { totals, violation, took, threads }
+}
+
+/// How a run that tries everything went.
+#[derive(Debug)]
+pub struct Exhausted {
+    /// In numbers, or the first broken promise.
+    pub result: Result<Tried, Box<Wrong>>,
+    /// How long it took.
+    pub took: Duration,
+    /// On so many threads.
+    pub threads: usize,
+}
+
+/// Tries everything within the bounds, and says on a terminal which scene is through.
+#[must_use]
+pub fn exhaust(args: &SimArgs) -> Exhausted {
+    let (start, threads) = (Instant::now(), std::thread::available_parallelism().map_or(1, usize::from));
+    let talks = std::io::stderr().is_terminal();
+    let result = exhaust::run(args.bounds, args.bug, threads, &|name, tried| {
+        if talks {
+            eprintln!("{name}: {tried}");
+        }
+    });
+    Exhausted { result, took: start.elapsed(), threads }
+}
+
+impl Exhausted {
+    /// The story of what was broken, or a line of totals.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let end = format!("{:.1} s on {} threads", self.took.as_secs_f64(), self.threads);
+        match &self.result {
+            Ok(tried) => format!("{tried}, none wrong, {end}"),
+            Err(wrong) => format!("{wrong}\n1 wrong, {end}"),
+        }
+    }
 }
 
 impl SimArgs {

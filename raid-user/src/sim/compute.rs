@@ -1,5 +1,6 @@
 //! The arithmetic of slots on tiny sectors: real P and Q, eight bytes a sector, all eight at once.
 
+use std::hash::Hash;
 use std::ops::Range;
 
 use raid_core::Member;
@@ -11,6 +12,7 @@ use raid_core::request::RequestId;
 use raid_core::rows::{Band, ROW_LEN, Rows};
 
 use super::model::Value;
+use super::same::{Mark, Sum};
 
 /// What stands in a buffer that nobody may use.
 pub(super) const POISON: Value = 0xDEAD_BEEF_DEAD_BEEF;
@@ -72,6 +74,22 @@ impl Buffers {
         let slot = self.slot(slot);
         self.used[slot] = false;
         self.slots[slot * self.members..(slot + 1) * self.members].fill([POISON; ROW_LEN]);
+    }
+
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        self.slots.copy_from_slice(&other.slots);
+        self.used.copy_from_slice(&other.used);
+        self.requests.clone_from(&other.requests);
+    }
+
+    /// What stands in buffers that somebody has a right to.
+    pub(super) fn mark(&self, into: &mut Mark) {
+        for (slot, columns) in self.slots.chunks(self.members).enumerate().filter(|(slot, _)| self.used[*slot]) {
+            (slot, columns).hash(into);
+        }
+        let mut sum = Sum::default();
+        self.requests.iter().for_each(|own| sum.add(own));
+        sum.hash(into);
     }
 
     /// Puts a request's buffer there.

@@ -8,8 +8,8 @@ use raid_core::check;
 use raid_core::rows::{Band, ROW_LEN};
 
 use super::bug::Bug;
-use super::compute::POISON;
-use super::disk::Chance;
+use super::compute::{Column, POISON};
+use super::disk::{Chance, Disk};
 use super::story::Fact;
 use super::world::{Inside, Pending, World, index, target};
 
@@ -69,22 +69,10 @@ impl Inside {
                 }
                 (token, disk.present.into())
             }
-            Action::WriteLog { token, member, page } => {
+            Action::WriteLog { token, member, .. } | Action::WriteHealth { token, member } => {
                 let disk = &mut self.out.disks[usize::from(member.0)];
-                if disk.present && bug != Some(Bug::SkipLog) {
-                    let at = page as usize;
-                    disk.log.resize(disk.log.len().max(at + 1), Vec::new());
-                    disk.log[at].clear();
-                    disk.log[at].extend_from_slice(world.log.borrow().page(page));
-                    disk.cleared = world.log.borrow().cleared();
-                }
-                (token, disk.present.into())
-            }
-            Action::WriteHealth { token, member } => {
-                let health = world.members.borrow().persisting();
-                let disk = &mut self.out.disks[usize::from(member.0)];
-                if disk.present && bug != Some(Bug::AckBeforeEpoch) {
-                    disk.health = Some(health);
+                if disk.present {
+                    write_down(pending.action, disk, world, bug);
                 }
                 (token, disk.present.into())
             }
@@ -139,20 +127,41 @@ impl Inside {
         }
     }
 
-    /// Writes each sector with this chance: a write that the power cut caught is torn anywhere.
-    pub(super) fn write(&mut self, member: Member, at: usize, len: usize, buf: Buf, fua: bool, chance: Chance) {
-        let values = match buf {
+    /// What a write to `at` carries.
+    pub(super) fn content(&mut self, buf: Buf, at: usize) -> Column {
+        match buf {
             Buf::Request(request) => self.buffers.own(request).map_or([POISON; ROW_LEN], |own| own.values),
             Buf::Slot { slot, column } => {
                 let mut values = *self.buffers.column(slot, column);
                 values.rotate_left(at % ROW_LEN);
                 values
             }
-        };
-        for (offset, value) in values.into_iter().take(len).enumerate() {
+        }
+    }
+
+    /// Writes each sector with this chance: a write that the power cut caught is torn anywhere.
+    pub(super) fn write(&mut self, member: Member, at: usize, len: usize, buf: Buf, fua: bool, chance: Chance) {
+        for (offset, value) in self.content(buf, at).into_iter().take(len).enumerate() {
             if chance.comes(&mut self.out.dice) {
                 self.out.disks[usize::from(member.0)].write(at + offset, value, fua);
             }
         }
+    }
+}
+
+/// A page of the log, or the members' states, reach a disk as they stand.
+pub(super) fn write_down(action: Action, disk: &mut Disk, world: &World, bug: Option<Bug>) {
+    match action {
+        Action::WriteLog { page, .. } if bug != Some(Bug::SkipLog) => {
+            let (log, at) = (world.log.borrow(), page as usize);
+            disk.log.resize(disk.log.len().max(at + 1), Vec::new());
+            disk.log[at].clear();
+            disk.log[at].extend_from_slice(log.page(page));
+            disk.cleared = log.cleared();
+        }
+        Action::WriteHealth { .. } if bug != Some(Bug::AckBeforeEpoch) => {
+            disk.health = Some(world.members.borrow().persisting());
+        }
+        _ => {}
     }
 }

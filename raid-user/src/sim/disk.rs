@@ -5,12 +5,14 @@
 //! earlier. Writes that were under way are torn in the same manner. Sectors can be unreadable until they are rewritten; a
 //! disk can vanish, and come back with what it had.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{Hash, Hasher};
 
 use raid_core::health::{Epoch, Health};
 
 use super::dice::Dice;
 use super::model::Value;
+use super::same::{Mark, Sum};
 
 /// One disk.
 #[derive(Clone, Debug)]
@@ -39,7 +41,7 @@ pub(super) struct Disk {
 }
 
 /// What a disk may be blamed for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub(super) struct Guilt {
     pub(super) reads: u32,
     pub(super) writes: u32,
@@ -78,6 +80,14 @@ impl Disk {
     /// True if it is there and says that it is a member: a new disk does not before it is told.
     pub(super) fn is_member(&self) -> bool {
         self.present && self.health.is_some()
+    }
+
+    /// What could not be read, or written, may be so after a rest.
+    pub(super) fn rest(&mut self) {
+        self.unreadable.clear();
+        self.refuses = false;
+        self.since = Epoch(0);
+        self.guilt = Guilt::default();
     }
 
     pub(super) fn len(&self) -> usize {
@@ -131,6 +141,90 @@ impl Disk {
             }
         }
         self.now.clone_from(&self.durable);
+    }
+
+    /// Becomes what `other` is, and keeps its own memory.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        let Self {
+            now,
+            durable,
+            through,
+            cache,
+            clock,
+            unreadable,
+            log,
+            cleared,
+            health,
+            present,
+            refuses,
+            since,
+            guilt,
+        } = other;
+        self.now.copy_from_slice(now);
+        self.durable.copy_from_slice(durable);
+        self.through.copy_from_slice(through);
+        self.cache.clone_from(cache);
+        self.unreadable.clone_from(unreadable);
+        self.log.clone_from(log);
+        (self.clock, self.cleared, self.health) = (*clock, *cleared, *health);
+        (self.present, self.refuses, self.since, self.guilt) = (*present, *refuses, *since, *guilt);
+    }
+
+    /// What it will do is the same for equal marks. `flushes` are those under way, by what they must cover.
+    pub(super) fn mark(&self, flushes: &[u64]) -> u64 {
+        // What a read finds is what is durable, and the cache over it.
+        let Self {
+            now: _,
+            durable,
+            through,
+            cache,
+            clock: _,
+            unreadable,
+            log,
+            cleared,
+            health,
+            present,
+            refuses,
+            since,
+            guilt,
+        } = self;
+        let mut mark = Mark::default();
+        durable.hash(&mut mark);
+        (unreadable, log, cleared).hash(&mut mark);
+        (health, present, refuses, since, guilt).hash(&mut mark);
+        // Of the times only the order counts: in one sector, and against the flushes.
+        let mut sum = Sum::default();
+        for (place, cached) in cache.iter().enumerate() {
+            let older = cache.iter().take(place).filter(|other| other.at == cached.at).count();
+            let covered: Vec<bool> = flushes.iter().map(|clock| cached.when <= *clock).collect();
+            sum.add(&(cached.at, cached.value, cached.when > through[cached.at], older, covered));
+        }
+        sum.hash(&mut mark);
+        mark.finish()
+    }
+
+    /// What each sector whose fate is open may hold after a power cut, the durable value first.
+    pub(super) fn fates(&self) -> BTreeMap<usize, Vec<Value>> {
+        let mut fates = BTreeMap::new();
+        for cached in self.cache.iter().filter(|cached| cached.when > self.through[cached.at]) {
+            let values: &mut Vec<Value> = fates.entry(cached.at).or_insert_with(|| vec![self.durable[cached.at]]);
+            if !values.contains(&cached.value) {
+                values.push(cached.value);
+            }
+        }
+        fates
+    }
+
+    /// The power failed, and nothing arrived.
+    pub(super) fn forget(&mut self) {
+        self.cache.clear();
+        self.now.clone_from(&self.durable);
+        self.rest();
+    }
+
+    /// A sector holds this for good.
+    pub(super) fn engrave(&mut self, at: usize, value: Value) {
+        (self.now[at], self.durable[at]) = (value, value);
     }
 
     /// What a sector holds for good.

@@ -54,25 +54,42 @@ impl Life<'_> {
         members.iter().filter(sick).collect()
     }
 
+    /// True if the disk of a slot is there.
+    pub(super) fn is_there(&self, member: Member) -> bool {
+        self.world.outside(|out| out.disks[usize::from(member.0)].present)
+    }
+
+    /// True if the array promises to survive that this member is not well.
+    pub(super) fn can_spare(&self, member: Member) -> bool {
+        let impaired = self.impaired();
+        impaired.contains(member) || (impaired.len() as usize) < self.setup.redundancy
+    }
+
+    /// Something happens to the members.
+    pub(super) fn is_hurt(&mut self) {
+        self.totals.faults += 1;
+        self.fault_at = self.next_id;
+        self.model.unsettle();
+    }
+
+    /// A disk is not there any more: nobody knows it yet.
+    pub(super) fn vanish(&mut self, member: Member) {
+        self.tell(Fact::Vanishes { member });
+        self.world.outside(|out| out.disks[usize::from(member.0)].present = false);
+    }
+
     /// A fault, within what the array promises to survive.
     pub(super) fn fault(&mut self) {
-        let impaired = self.impaired();
         let members = self.setup.rows.geometry().members();
         let picked = self.world.outside(|out| out.dice.below(members.into()));
         let member = Member(u8::try_from(picked).unwrap_or(0));
-        let free = impaired.len() as usize;
-        if !impaired.contains(member) && free >= self.setup.redundancy {
+        if !self.can_spare(member) {
             return;
         }
-        self.totals.faults += 1;
-        self.fault_at = *self.next_id;
-        self.model.unsettle();
+        self.is_hurt();
         let kind = self.world.outside(|out| out.dice.below(6));
         match kind {
-            0 | 1 => {
-                self.tell(Fact::Vanishes { member });
-                self.world.outside(|out| out.disks[usize::from(member.0)].present = false);
-            }
+            0 | 1 => self.vanish(member),
             2 => {
                 self.tell(Fact::ThrownOut { member });
                 self.miss(member);
@@ -116,7 +133,7 @@ impl Life<'_> {
     }
 
     /// The disk that is in the slot now is made a member.
-    fn seat(&mut self, member: Member, which: Which) {
+    pub(super) fn seat(&mut self, member: Member, which: Which) {
         let since = self.world.view().health.epoch();
         let away = self.world.outside(|out| {
             let disk = &mut out.disks[usize::from(member.0)];

@@ -1,5 +1,7 @@
 //! One life of the array: requests, faults, and answers held against the model.
 
+use std::hash::Hash;
+
 use raid_core::engine::{self, Host};
 use raid_core::health::Epoch;
 use raid_core::recovery::Rates;
@@ -8,13 +10,15 @@ use raid_core::request::{Error, Kind, Refused, Request, RequestId};
 use raid_core::rows::{ROW_LEN, ROW_SECTORS, RowKind};
 use raid_core::{Columns, Sector, Sectors};
 
-use super::Totals;
+use super::assembly::Found;
 use super::check;
 use super::compute::Own;
 use super::model::{Model, Then, Value, Written};
+use super::same::{Mark, Sum};
 use super::setup::{Moment, Setup};
 use super::story::{Fact, Steer};
 use super::world::World;
+use super::{History, Totals};
 
 /// Turns after which an array that still does something is said to do it for ever.
 const DRAIN_TURNS_MAX: u32 = 2_000_000;
@@ -23,7 +27,7 @@ const DRAIN_TURNS_MAX: u32 = 2_000_000;
 const MENDING_TURNS_MAX: u32 = 2_000;
 
 /// A request under way, and what the model must hear when it is done.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Asked {
     Write { written: Written, fua: bool, at: usize, sick: bool },
     Read { then: Then, at: usize, len: usize, sick: bool, epoch: Epoch },
@@ -34,11 +38,11 @@ enum Asked {
 pub(super) struct Life<'a> {
     pub(super) setup: &'a Setup,
     pub(super) world: World,
-    pub(super) model: &'a mut Model,
-    pub(super) totals: &'a mut Totals,
-    /// Regions whose bit was found set at power on.
-    pub(super) doubt: &'a dyn Fn(RegionNo) -> bool,
-    pub(super) next_id: &'a mut u64,
+    pub(super) model: Model,
+    pub(super) totals: Totals,
+    /// What stood on the disks at power on.
+    pub(super) found: &'a Found,
+    pub(super) next_id: u64,
     asked: Vec<(RequestId, Asked)>,
     /// Answers that were not heard yet.
     done: Vec<(RequestId, Result<(), Error>)>,
@@ -53,14 +57,9 @@ pub(super) struct Life<'a> {
 }
 
 impl<'a> Life<'a> {
-    pub(super) fn new(
-        setup: &'a Setup,
-        world: World,
-        model: &'a mut Model,
-        totals: &'a mut Totals,
-        doubt: &'a dyn Fn(RegionNo) -> bool,
-        next_id: &'a mut u64,
-    ) -> Self {
+    /// A life after that `history`, in a world made of what was `found`.
+    pub(super) fn new(setup: &'a Setup, world: World, history: History, found: &'a Found) -> Self {
+        let History { model, totals, next_id } = history;
         let out = world.view().health.missing();
         let (asked, done) = (Vec::new(), Vec::new());
         Self {
@@ -68,7 +67,7 @@ impl<'a> Life<'a> {
             world,
             model,
             totals,
-            doubt,
+            found,
             next_id,
             asked,
             done,
@@ -77,6 +76,23 @@ impl<'a> Life<'a> {
             cut_on: setup.cut_on.0[0],
             moment: false,
         }
+    }
+
+    /// The end: what is left outside is the world's.
+    pub(super) fn end(self) -> (World, History) {
+        let Self { world, model, totals, next_id, .. } = self;
+        (world, History { model, totals, next_id })
+    }
+
+    /// Becomes what `other` is, in the same scene.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        let Self { setup: _, world, model, totals, found, next_id, asked, done, fault_at, out, cut_on, moment } = other;
+        self.world.copy_from(world);
+        self.model.clone_from(model);
+        self.asked.clone_from(asked);
+        self.done.clone_from(done);
+        (self.totals, self.found, self.next_id, self.fault_at) = (*totals, *found, *next_id, *fault_at);
+        (self.out, self.cut_on, self.moment) = (*out, *cut_on, *moment);
     }
 
     fn dice(&self, sides: u32) -> bool {
@@ -180,19 +196,34 @@ impl<'a> Life<'a> {
             let turned = self.world.turn();
             self.hear()?;
             if !turned {
-                let resting = self.world.with_recovery(|recovery| recovery.is_resting());
-                let checking = self.world.with_check(|check| check.state());
-                return match self.asked.first() {
-                    Some((id, asked)) => Err(format!("all is quiet, but request {} waits: {asked:?}", id.0)),
-                    None if !resting => Err("all is quiet, but recovery has work".to_owned()),
-                    None if checking != raid_core::check::State::Resting => {
-                        Err(format!("all is quiet, but a check is {checking:?}"))
-                    }
-                    None => Ok(()),
-                };
+                return self.must_rest();
             }
         }
         Err(format!("still busy after {DRAIN_TURNS_MAX} turns"))
+    }
+
+    /// Nothing can happen any more: then nobody may wait.
+    pub(super) fn must_rest(&self) -> Result<(), String> {
+        let resting = self.world.with_recovery(|recovery| recovery.is_resting());
+        let checking = self.world.with_check(|check| check.state());
+        match self.asked.first() {
+            Some((id, asked)) => Err(format!("all is quiet, but request {} waits: {asked:?}", id.0)),
+            None if !resting => Err("all is quiet, but recovery has work".to_owned()),
+            None if checking != raid_core::check::State::Resting => {
+                Err(format!("all is quiet, but a check is {checking:?}"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What goes on from here depends on nothing else.
+    pub(super) fn mark(&self, into: &mut Mark) {
+        self.world.mark(into);
+        self.model.hash(into);
+        let mut sum = Sum::default();
+        self.asked.iter().for_each(|asked| sum.add(asked));
+        sum.hash(into);
+        (self.next_id, self.fault_at, self.out).hash(into);
     }
 
     fn ask(&mut self) {
@@ -221,15 +252,15 @@ impl<'a> Life<'a> {
     }
 
     /// Submits as much of a request as one piece takes.
-    fn submit(&mut self, kind: Kind, at: usize, len: usize) -> bool {
+    pub(super) fn submit(&mut self, kind: Kind, at: usize, len: usize) -> bool {
         let (sector, wanted) = (Sector(at as u64), Sectors(len as u64));
         let len = match (kind, self.setup.rows.piece(sector, wanted)) {
             (Kind::Flush, _) => 0,
             (_, Some((_, taken))) => usize::try_from(taken.0).unwrap_or(0).min(self.model.len() - at),
             (_, None) => return false,
         };
-        *self.next_id += 1;
-        let id = RequestId(*self.next_id);
+        self.next_id += 1;
+        let id = RequestId(self.next_id);
         let mut values = [0; ROW_LEN];
         for (offset, value) in values.iter_mut().enumerate() {
             *value = value_of(id, at + offset);
@@ -345,7 +376,9 @@ impl<'a> Life<'a> {
     fn may_doubt(&self, at: usize, sick: bool) -> bool {
         let Some((piece, _)) = self.setup.rows.piece(Sector(at as u64), Sectors(1)) else { return false };
         let region = RegionNo(piece.row.0 / self.setup.limits.region_rows);
-        self.setup.rows.kind() == RowKind::Parity && (self.doubt)(region) && (sick || !self.impaired().is_empty())
+        self.setup.rows.kind() == RowKind::Parity
+            && self.found.in_doubt(region)
+            && (sick || !self.impaired().is_empty())
     }
 
     /// Reads everything. What is read is so from now on.
@@ -354,8 +387,8 @@ impl<'a> Life<'a> {
         while at < self.model.len() {
             let Some((_, taken)) = self.setup.rows.piece(Sector(at as u64), Sectors(ROW_SECTORS)) else { break };
             let len = usize::try_from(taken.0).unwrap_or(1).min(self.model.len() - at);
-            *self.next_id += 1;
-            let id = RequestId(*self.next_id);
+            self.next_id += 1;
+            let id = RequestId(self.next_id);
             let then = self.model.now(at, len);
             let request = Request { id, kind: Kind::Read, at: Sector(at as u64), len: Sectors(len as u64) };
             self.world.buffers(|buffers| buffers.bring(Own { id, at, len, writes: false, values: [0; ROW_LEN] }));

@@ -5,6 +5,7 @@
 //! moment. What the array answers is held against the [`model`]; what stands on the disks after a cut, against the theorem: if
 //! redundancy does not fit the data, the region's bit is set.
 
+mod assembly;
 mod bug;
 mod check;
 pub mod cli;
@@ -12,9 +13,11 @@ mod compute;
 mod deeds;
 mod dice;
 mod disk;
+pub mod exhaust;
 mod faults;
 mod life;
 pub mod model;
+mod same;
 mod scrub;
 mod setup;
 mod shrink;
@@ -28,22 +31,20 @@ use std::fmt;
 use std::ops::AddAssign;
 
 use fastrand::Rng;
-use raid_core::engine;
-use raid_core::health::{Epoch, Event, Health, State};
-use raid_core::members::Members;
+use raid_core::health::{Event, Health};
 use raid_core::region::RegionNo;
-use raid_core::rows::{ROW_SECTORS, RowNo};
-use raid_core::{Columns, Member, Sector};
+use raid_core::rows::RowNo;
+use raid_core::{Columns, Member};
 
 pub use bug::Bug;
 
 use dice::{Dice, Script};
-use disk::{Disk, Guilt};
+use disk::Disk;
 use life::Life;
 use model::Model;
 use setup::Setup;
 use story::{Fact, Story};
-use world::{Outside, World};
+use world::Outside;
 
 /// What was done, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -223,7 +224,7 @@ fn play_all(setup: &Setup, dice: Dice, story: Story, bug: Option<Bug>) -> (Resul
     disk.health = Some(health);
     let disks = vec![disk; usize::from(members)];
     let outside = Outside { dice, disks, shelf: Vec::new(), bug, story, actions: 0 };
-    let mut history = History { model: model_of(setup), totals: Totals { seeds: 1, ..Totals::default() }, next_id: 0 };
+    let mut history = History::new(setup);
     match history.lives(setup, outside) {
         Ok(outside) => (Ok(history.totals), Box::new(outside)),
         Err((what, outside)) => (Err(what), outside),
@@ -235,13 +236,10 @@ fn regions(setup: &Setup) -> u64 {
     setup.rows.count().div_ceil(setup.limits.region_rows)
 }
 
-fn model_of(setup: &Setup) -> Model {
-    Model::new(usize::try_from(setup.rows.geometry().array_size().0).expect("small"))
-}
-
 type Told = (String, Box<Outside>);
 
 /// What goes on through all lives.
+#[derive(Debug, Default)]
 struct History {
     model: Model,
     totals: Totals,
@@ -249,6 +247,12 @@ struct History {
 }
 
 impl History {
+    /// Nothing was done yet.
+    fn new(setup: &Setup) -> Self {
+        let sectors = usize::try_from(setup.rows.geometry().array_size().0).expect("small");
+        Self { model: Model::new(sectors), totals: Totals { seeds: 1, ..Totals::default() }, next_id: 0 }
+    }
+
     fn lives(&mut self, setup: &Setup, mut outside: Outside) -> Result<Outside, Told> {
         for life in 0..setup.lives {
             outside.story.note(Fact::PowerOn { life });
@@ -270,63 +274,28 @@ impl History {
     fn life(&mut self, setup: &Setup, mut outside: Outside, last: bool) -> Result<Outside, Told> {
         outside.dice.next_phase();
         for disk in &mut outside.disks {
-            // What could not be read, or written, may be so after a rest.
-            disk.unreadable.clear();
-            disk.refuses = false;
-            disk.since = Epoch(0);
-            disk.guilt = Guilt::default();
+            disk.rest();
             // Some of those that vanished are back, with what they had.
             disk.present |= outside.dice.coin();
         }
-        let Some(mut health) = check::health(&outside.disks) else {
-            return Err(("no disk knows the members".to_owned(), Box::new(outside)));
+        let found = match assembly::Found::new(setup, &outside) {
+            Ok(found) => found,
+            Err(what) => return Err((what, Box::new(outside))),
         };
-        let trusted = check::trusted(&outside.disks, &health);
-        let skip = outside.bug == Some(Bug::SkipResync);
-        let set: Vec<bool> = (0..regions(setup))
-            .map(|region| !skip && check::bit(&outside.disks, trusted, RegionNo(region), setup.limits.log_page_words))
-            .collect();
-        let doubt = |region: RegionNo| usize::try_from(region.0).is_ok_and(|region| set[region]);
-        believe_too_much(&mut health, &outside);
-        let absent: Vec<Member> = Columns::first(health.members())
-            .iter()
-            .filter(|member| !outside.disks[usize::from(member.0)].is_member())
-            .filter(|member| health.state(*member) != Some(State::Missing))
-            .collect();
-        let members = Members::new(health, setup.limits.read_errors_max).expect("memory is plenty");
-        let world = World::new(setup, members, &doubt, outside).expect("memory is plenty");
-        let mut life = Life::new(setup, world, &mut self.model, &mut self.totals, &doubt, &mut self.next_id);
-        for member in absent {
-            life.world.outside(|out| out.story.note(Fact::Absent { member }));
-            life.miss(member);
-        }
-        engine::start(&life.world);
+        let world = found.world(setup, outside);
+        let mut life = Life::new(setup, world, std::mem::take(self), &found);
+        life.begin();
         let result = life.live().and_then(|()| {
             life.world.outside(|out| out.dice.next_phase());
             if last { last_look(&mut life) } else { life.mend() }
         });
-        let outside = life.world.power_cut(setup.chance);
+        let (world, history) = life.end();
+        *self = history;
+        let outside = world.power_cut(setup.chance);
         match result {
             Ok(()) => Ok(outside),
             Err(what) => Err((what, Box::new(outside))),
         }
-    }
-}
-
-/// The mistakes that an assembly can make.
-fn believe_too_much(health: &mut Health, outside: &Outside) {
-    for member in Columns::first(health.members()).iter() {
-        let event = match (outside.bug, health.state(member)) {
-            (Some(Bug::TrustAboveMark), Some(State::Rebuilding { .. })) => Event::Finish,
-            (Some(Bug::MarkAhead), Some(State::Rebuilding { mark })) => {
-                Event::Advance { mark: Sector(mark.0 + ROW_SECTORS) }
-            }
-            (Some(Bug::StaleReturn), Some(State::Missing)) if outside.disks[usize::from(member.0)].present => {
-                Event::Admit
-            }
-            _ => continue,
-        };
-        health.apply(member, event).expect("the state was looked at");
     }
 }
 

@@ -12,7 +12,7 @@ pub type Value = u64;
 /// What a sector holds before anything is written.
 pub const NOTHING: Value = 0;
 
-#[derive(Clone, Debug)]
+#[derive(Debug, Hash)]
 struct Sector {
     values: Vec<Value>,
     /// Place of the newest acknowledged value.
@@ -27,21 +27,44 @@ struct Sector {
     shaky: bool,
 }
 
+impl Clone for Sector {
+    fn clone(&self) -> Self {
+        Self { values: self.values.clone(), ..*self }
+    }
+
+    /// Keeps the list's memory.
+    fn clone_from(&mut self, other: &Self) {
+        let mut values = std::mem::take(&mut self.values);
+        values.clone_from(&other.values);
+        *self = Self { values, ..*other };
+    }
+}
+
 /// The model of an array.
-#[derive(Clone, Debug)]
+#[derive(Debug, Default, Hash)]
 pub struct Model {
     sectors: Vec<Sector>,
 }
 
+impl Clone for Model {
+    fn clone(&self) -> Self {
+        Self { sectors: self.sectors.clone() }
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        self.sectors.clone_from(&other.sectors);
+    }
+}
+
 /// Where a write's values stand in their sectors' lists.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Written {
     from: usize,
     places: Vec<usize>,
 }
 
 /// What was acknowledged when something was submitted, from one sector on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Then {
     from: usize,
     acknowledged: Vec<usize>,

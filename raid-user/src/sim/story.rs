@@ -21,7 +21,7 @@ pub(super) enum Steer {
 }
 
 /// Which disk gets a slot.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
     Own,
     /// It had the slot before.

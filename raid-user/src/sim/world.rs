@@ -5,6 +5,7 @@
 //! another is: so locks cannot nest.
 
 use std::cell::RefCell;
+use std::hash::Hash;
 
 use raid_core::Member;
 use raid_core::action::{Action, Buf, SlotId, Token, Way};
@@ -26,6 +27,7 @@ use super::check;
 use super::compute::{Buffers, POISON};
 use super::dice::Dice;
 use super::disk::{Chance, Disk};
+use super::same::{Mark, Sum};
 use super::setup::{Haste, Setup};
 use super::story::{Fact, Story};
 use crate::host::memory::Heap;
@@ -65,6 +67,16 @@ impl Pending {
     /// What a flush must cover; `None` if the mistake is that it covers nothing.
     pub(super) fn clock(&self) -> Option<u64> {
         (self.clock != NO_FLUSH).then_some(self.clock)
+    }
+
+    /// If it flushes this disk: the number of the flush, and what it must cover.
+    fn flushes(&self, disk: usize) -> Option<(u8, u64)> {
+        match self.action {
+            Action::Flush { token: Token::Flush { flush, .. }, member } if usize::from(member.0) == disk => {
+                Some((flush, self.clock()?))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -113,7 +125,7 @@ pub(super) struct World {
     pub(super) check: RefCell<Checking>,
     /// Held in every critical section: panics if two of them nest.
     alone: RefCell<()>,
-    inside: RefCell<Inside>,
+    pub(super) inside: RefCell<Inside>,
 }
 
 impl World {
@@ -205,8 +217,33 @@ impl World {
 
     /// Lets one thing happen. False if nothing can.
     pub(super) fn turn(&self) -> bool {
+        let Some(pick) = self.inside.borrow_mut().pick(self.haste) else { return false };
+        self.go(pick);
+        true
+    }
+
+    /// Things that can happen next.
+    pub(super) fn choices(&self) -> usize {
+        let inside = self.inside.borrow();
+        inside.woken.len() + inside.pending.len()
+    }
+
+    /// Does at once what needs no member: shards that have work, and arithmetic.
+    pub(super) fn own_work(&self) {
+        let own = || {
+            let inside = self.inside.borrow();
+            let computes = |pending: &Pending| kind_of(&pending.action) == Kind::Compute;
+            let compute = inside.pending.iter().position(computes).map(|at| at + inside.woken.len());
+            if inside.woken.is_empty() { compute } else { Some(0) }
+        };
+        while let Some(pick) = own() {
+            self.go(pick);
+        }
+    }
+
+    /// Lets this one of the [`choices`](Self::choices) happen.
+    pub(super) fn go(&self, pick: usize) {
         let mut inside = self.inside.borrow_mut();
-        let Some(pick) = inside.pick(self.haste) else { return false };
         inside.arm(self.interrupts);
         if pick < inside.woken.len() {
             let shard = inside.woken.remove(pick);
@@ -226,7 +263,43 @@ impl World {
             drop(inside);
             engine::complete(self, token, answer);
         }
-        true
+    }
+
+    /// Becomes what `other` is. What the dice would do is not copied, nor the story, nor what lies on the shelf.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        for (shard, other) in self.shards.iter_mut().zip(&other.shards) {
+            shard.get_mut().copy_from(&other.borrow());
+        }
+        self.log.get_mut().copy_from(&other.log.borrow());
+        self.members.get_mut().copy_from(&other.members.borrow());
+        self.flushes.clone_from(&other.flushes);
+        self.recovery.clone_from(&other.recovery);
+        self.check.clone_from(&other.check);
+        self.inside.get_mut().copy_from(&other.inside.borrow());
+    }
+
+    /// Equal if the same will follow from the same choices, but for the order in which these are numbered.
+    pub(super) fn mark(&self, into: &mut Mark) {
+        self.shards.iter().for_each(|shard| shard.borrow().hash(into));
+        self.log.borrow().hash(into);
+        self.members.borrow().hash(into);
+        self.flushes.borrow().hash(into);
+        self.recovery.borrow().hash(into);
+        self.check.borrow().hash(into);
+        let inside = self.inside.borrow();
+        inside.buffers.mark(into);
+        let mut sum = Sum::default();
+        inside.woken.iter().for_each(|shard| sum.add(shard));
+        // A flush is told from others by its action; what it covers, the disks say.
+        inside.pending.iter().for_each(|pending| sum.add(&(pending.action, pending.clock == NO_FLUSH)));
+        sum.hash(into);
+        for (number, disk) in inside.out.disks.iter().enumerate() {
+            let mut flushes: Vec<(u8, u64)> =
+                inside.pending.iter().filter_map(|pending| pending.flushes(number)).collect();
+            flushes.sort_unstable();
+            let clocks: Vec<u64> = flushes.into_iter().map(|(_, clock)| clock).collect();
+            disk.mark(&clocks).hash(into);
+        }
     }
 
     /// Something may come between two critical sections of what follows.
@@ -328,6 +401,23 @@ impl World {
 }
 
 impl Inside {
+    fn copy_from(&mut self, other: &Self) {
+        let Self { out, pending, woken, buffers, done, found, nested, countdown, sweeping, states_moved, misfit, last } =
+            other;
+        for (disk, other) in self.out.disks.iter_mut().zip(&out.disks) {
+            disk.copy_from(other);
+        }
+        self.out.actions = out.actions;
+        self.pending.clone_from(pending);
+        self.woken.clone_from(woken);
+        self.buffers.copy_from(buffers);
+        self.done.clone_from(done);
+        self.found.clone_from(found);
+        self.misfit.clone_from(misfit);
+        (self.nested, self.countdown, self.sweeping) = (*nested, *countdown, *sweeping);
+        (self.states_moved, self.last) = (*states_moved, *last);
+    }
+
     /// Which of the woken shards and pending actions goes on: the dice say, and are thrown again for what is slow here.
     fn pick(&mut self, haste: Haste) -> Option<usize> {
         let count = self.woken.len() + self.pending.len();

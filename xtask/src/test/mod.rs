@@ -20,9 +20,15 @@ struct Row {
     took: Duration,
 }
 
-/// Runs all steps, or those of the everyday loop. Fails if any does.
-pub(crate) fn run(quick: bool) -> ExitCode {
-    let rows: Vec<Row> = STEPS.iter().filter(|step| step.quick || !quick).map(perform).collect();
+/// Runs all steps, those of the everyday loop, or those that are named. Fails if any does, or if there is none of a name.
+pub(crate) fn run(only: &[String], quick: bool) -> ExitCode {
+    if let Some(name) = only.iter().find(|name| STEPS.iter().all(|step| step.name != name.as_str())) {
+        println!("there is no step {name}; there are {}", STEPS.map(|step| step.name).join(", "));
+        return ExitCode::FAILURE;
+    }
+    let wanted =
+        |step: &&Step| (step.quick || !quick) && (only.is_empty() || only.iter().any(|name| name == step.name));
+    let rows: Vec<Row> = STEPS.iter().filter(wanted).map(perform).collect();
     let mut total = Counts::default();
     println!("\n{:<14} {:>8} {:>7} {:>7} {:>8}", "step", "time", "passed", "failed", "skipped");
     for row in &rows {

@@ -14,6 +14,9 @@ use crate::{
 /// How long each fuzz target runs: enough to replay its corpus and see that it lives.
 const FUZZ_SECONDS: u32 = 5;
 
+/// Programs of tests whose guests would make the everyday loop long.
+const GUESTS: [&str; 5] = ["interop", "md_kernel", "bios", "ddf_kernel", "imsm_kernel"];
+
 /// One line of the table.
 pub(super) struct Step {
     pub(super) name: &'static str,
@@ -28,7 +31,7 @@ const fn step(name: &'static str, quick: bool, what: &'static str, run: fn() -> 
 }
 
 /// All steps, the cheap ones first.
-pub(super) const STEPS: [Step; 16] = [
+pub(super) const STEPS: [Step; 18] = [
     step("tools", false, "programs that tests use as peers", tools_for_tests),
     step("fmt", true, "the format of the code", fmt),
     step("tidy", true, "the house rules", || tidy::run().map(|()| Counts::pass())),
@@ -36,6 +39,7 @@ pub(super) const STEPS: [Step; 16] = [
     step("test", true, "all tests of a debug build, and those in the documentation", || {
         count::tests(cargo().args(["test", "--workspace", "--no-fail-fast"]), "test")
     }),
+    step("guests", false, "tests that boot Linux again and again", guests),
     step("release", false, "the core and the formats as they ship, without overflow checks", release),
     step("benches", false, "each benchmark runs once", || {
         one(cargo().args(["test", "--quiet", "--package", "raid-benches", "--benches"]))
@@ -53,6 +57,7 @@ pub(super) const STEPS: [Step; 16] = [
         let sim = ["run", "--release", "--package", "raid-user", "--", "sim", "--seeds", "10000"];
         one(cargo().args(sim))
     }),
+    step("exhaustive", false, "every order of events in small arrays, and all that a power cut can leave", exhaust),
     step("kernel", false, "the device-mapper target in a guest, against dm-raid", || kernel::tests("", true)),
     step("demo", false, "README's first command", demo),
     step("deny", false, "licences and sources of dependencies", deny),
@@ -61,6 +66,18 @@ pub(super) const STEPS: [Step; 16] = [
 /// A command that is one check.
 fn one(command: &mut Command) -> Result<Counts> {
     perform(command).map(|()| Counts::pass())
+}
+
+/// Two requests of the host and a power cut on every level; then one request beside a member that fails or joins.
+fn exhaust() -> Result<Counts> {
+    let mut counts = Counts::default();
+    for bounds in [["2", "0", "4"], ["1", "1", "3"]] {
+        let [requests, events, members] = bounds;
+        let sim = ["run", "--release", "--package", "raid-user", "--", "sim", "--exhaustive"];
+        let bounds = ["--requests", requests, "--events", events, "--members-max", members];
+        counts += one(cargo().args(sim).args(bounds))?;
+    }
+    Ok(counts)
 }
 
 /// Counts nothing: each test that misses a tool says so itself.
@@ -77,8 +94,21 @@ fn fmt() -> Result<Counts> {
     one(cargo().args(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]))
 }
 
+/// Tests that `cargo test` leaves out (`test = false` in their crates' manifests) so that the everyday loop stays short.
+fn guests_of(command: &str) -> Command {
+    let mut cargo = cargo();
+    cargo.args([command, "--package", "raid-formats", "--package", "raid-user"]);
+    cargo.args(GUESTS.iter().flat_map(|name| ["--test", name]));
+    cargo
+}
+
+fn guests() -> Result<Counts> {
+    count::tests(guests_of("test").arg("--no-fail-fast"), "guests")
+}
+
 fn clippy() -> Result<Counts> {
-    one(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"]))
+    perform(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"]))?;
+    one(guests_of("clippy").args(["--", "-Dwarnings"]))
 }
 
 fn release() -> Result<Counts> {
