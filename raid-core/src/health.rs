@@ -75,7 +75,7 @@ pub struct Filling {
 }
 
 /// Which seats serve, and which are written beside them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Seats {
     members: u8,
     /// Slots whose second seat serves.

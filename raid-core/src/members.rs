@@ -29,12 +29,13 @@ pub struct Away {
 }
 
 impl Away {
-    /// What a member's metadata say of it; `None` if it held nothing then that could be built on.
+    /// What the metadata of whoever had this seat say of it; `None` if it held nothing then that could be built on.
     #[must_use]
-    pub fn new(member: Member, found: &Health) -> Option<Self> {
+    pub fn new(seat: Member, found: &Health) -> Option<Self> {
+        let member = found.seats().slot(seat);
         let catching_up = |filling: Filling| filling.member == member && filling.by_log;
         let good = found.in_sync().contains(member) || found.filling().any(catching_up);
-        good.then(|| Self { knew: found.epoch(), missing: found.missing() })
+        (good && found.seat(member) == seat).then(|| Self { knew: found.epoch(), missing: found.missing() })
     }
 }
 

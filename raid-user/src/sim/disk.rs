@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
 
+use raid_core::Member;
 use raid_core::health::{Epoch, Health};
 
 use super::dice::Dice;
@@ -36,6 +37,8 @@ pub(super) struct Disk {
     pub(super) refuses: bool,
     /// The members' epoch when it got its slot: what was decided before was meant for another.
     pub(super) since: Epoch,
+    /// The seat that it was given last.
+    pub(super) seat: Member,
     /// What it failed since it got its slot, or since power on.
     pub(super) guilt: Guilt,
 }
@@ -73,6 +76,7 @@ impl Disk {
             present: true,
             refuses: false,
             since: Epoch(0),
+            seat: Member(0),
             guilt: Guilt::default(),
         }
     }
@@ -158,6 +162,7 @@ impl Disk {
             present,
             refuses,
             since,
+            seat,
             guilt,
         } = other;
         self.now.copy_from_slice(now);
@@ -167,7 +172,7 @@ impl Disk {
         self.unreadable.clone_from(unreadable);
         self.log.clone_from(log);
         (self.clock, self.cleared, self.health) = (*clock, *cleared, *health);
-        (self.present, self.refuses, self.since, self.guilt) = (*present, *refuses, *since, *guilt);
+        (self.present, self.refuses, self.since, self.seat, self.guilt) = (*present, *refuses, *since, *seat, *guilt);
     }
 
     /// What it will do is the same for equal marks. `flushes` are those under way, by what they must cover.
@@ -186,12 +191,13 @@ impl Disk {
             present,
             refuses,
             since,
+            seat,
             guilt,
         } = self;
         let mut mark = Mark::default();
         durable.hash(&mut mark);
         (unreadable, log, cleared).hash(&mut mark);
-        (health, present, refuses, since, guilt).hash(&mut mark);
+        (health, present, refuses, since, seat, guilt).hash(&mut mark);
         // Of the times only the order counts: in one sector, and against the flushes.
         let mut sum = Sum::default();
         for (place, cached) in cache.iter().enumerate() {

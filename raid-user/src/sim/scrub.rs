@@ -52,7 +52,7 @@ impl Life<'_> {
         };
         let good = self.everything();
         self.tell(Fact::Rots { member, at });
-        let before = self.exchange(member, at, |value| value ^ rot);
+        let before = self.rot(member, at, |value| value ^ rot);
         let rotten = self.everything();
         for repair in [None, Some(Trust::Nobody)] {
             let found = self.check_all(repair)?;
@@ -74,7 +74,7 @@ impl Life<'_> {
                 ));
             }
         }
-        self.exchange(member, at, |_| before);
+        self.rot(member, at, |_| before);
         Ok(())
     }
 
@@ -89,9 +89,10 @@ impl Life<'_> {
         Ok(self.world.take_found())
     }
 
-    fn exchange(&self, member: Member, at: usize, with: impl FnOnce(Value) -> Value) -> Value {
+    fn rot(&self, member: Member, at: usize, with: impl FnOnce(Value) -> Value) -> Value {
+        let place = self.serving(member);
         self.world.outside(|out| {
-            let disk = &mut out.disks[usize::from(member.0)];
+            let disk = &mut out.disks[place];
             let before = disk.now(at);
             disk.write(at, with(before), true);
             before
