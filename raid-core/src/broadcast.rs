@@ -21,10 +21,10 @@ pub struct View {
 }
 
 impl View {
-    /// The members that take writes.
+    /// The seats that take writes.
     #[must_use]
     pub fn writable(&self) -> Columns {
-        Columns::first(self.health.members()).difference(self.health.missing())
+        self.health.written()
     }
 
     /// True if nobody is missing or being rebuilt.

@@ -176,9 +176,10 @@ fn direct<H: Host>(host: &H, request: Request) -> Result<bool, Refused> {
     if step.len != request.len {
         return if plain { Err(Refused::CrossesRow) } else { Ok(false) };
     }
-    let token = Token::Direct { request, member: place.member, seen: health.epoch() };
+    let seat = health.seat(place.member);
+    let token = Token::Direct { request, member: seat, seen: health.epoch() };
     host.pause();
-    host.perform(Action::Io { token, way, member: place.member, at: place.at, len: request.len, buf });
+    host.perform(Action::Io { token, way, member: seat, at: place.at, len: request.len, buf });
     Ok(true)
 }
 
@@ -325,7 +326,8 @@ pub fn stop_check<H: Host>(host: &H) {
     drive_check(host);
 }
 
-/// A new member takes a missing one's slot; recovery fills it. Its medium must be in place before, and the host remembers the epoch of the
+/// A new member takes a missing one's slot; recovery fills it. Its medium must be in place before, in
+/// the slot's [seat](crate::health::Health::seat), and the host remembers the epoch of the
 /// members' health at that time, in which the slot was empty: actions with older tokens were meant for another.
 ///
 /// # Errors
@@ -350,9 +352,22 @@ pub fn readd<H: Host>(host: &H, member: Member, away: Away) -> Result<(), Unknow
     Ok(())
 }
 
-/// Throws a member out, as if it had failed.
-pub fn fail<H: Host>(host: &H, member: Member) {
-    let _ = outcome(host, member, Way::Write { fua: false }, Epoch(u64::MAX), false);
+/// A new member comes to the second seat ([`Health::second_seat`](crate::health::Health::second_seat)) of a slot whose member serves.
+/// Recovery fills it with what that one holds, every write of the slot goes to both, and when it holds all, it takes over: the old
+/// one takes nothing any more when the members' epoch says so, and may leave when that is durable. If the old one fails first, the new
+/// one has the slot, and is trusted below its mark. As for [`add`], its medium must be in place before.
+///
+/// # Errors
+/// [`HealthError`] if there is nobody to be replaced, or somebody is at it, or too many others are being filled.
+pub fn replace<H: Host>(host: &H, member: Member) -> Result<(), HealthError> {
+    host.with_members(|members| members.replace(member))?;
+    drive_members(host);
+    Ok(())
+}
+
+/// Throws out who has a seat, as if it had failed.
+pub fn fail<H: Host>(host: &H, seat: Member) {
+    let _ = outcome(host, seat, Way::Write { fua: false }, Epoch(u64::MAX), false);
 }
 
 /// Stops the pass that heals and fills: no further row is begun, and when those under way are in, marks are made durable. Then

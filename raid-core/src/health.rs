@@ -14,6 +14,19 @@
 //!     |              |             v
 //!     '---- Admit ---'--------> InSync
 //! ```
+//!
+//! A member in sync can be on the way to being replaced: another one, in the slot's second *seat*, is filled with what it holds, takes
+//! every write, and is read by nobody before it takes over.
+//!
+//! ```text
+//!            Replace              Copied: forwards only
+//!    InSync ---------> InSync, with a copy in the making ---.
+//!      ^ ^-- TakeOver: the other seat serves --' | |  ^-----'
+//!      '---- Desert: the copy left --------------' '-- Fail --> Rebuilding: the copy serves, up to its mark
+//! ```
+//!
+//! Seats are what a host has media in: slot `s` has seat `s` and seat `s + members`. Which of them serves, [`Health::seat`] says. A seat keeps
+//! its medium when it takes over, so that what is under way to it arrives.
 
 use core::fmt;
 
@@ -24,6 +37,9 @@ use crate::units::{Columns, MEMBERS_MAX, Member, Sector, Sectors};
 /// Most members that can be rebuilt at the same time. No level needs more than its redundancy at once but RAID 1 and 10, and those can
 /// rebuild the rest afterwards.
 pub const REBUILDING_MAX: usize = 8;
+
+/// Most members of an array whose slots have two seats: seats have one number of a byte each.
+pub const SEATED_MAX: u16 = 127;
 
 /// Version of a [`Health`]: it grows with every change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +70,52 @@ pub struct Filling {
     pub since: Epoch,
     /// It was a member before, and lacks only what the region log has bits for.
     pub by_log: bool,
+    /// It is to replace the member in its slot, which serves as long as that.
+    pub copy: bool,
+}
+
+/// Which seats serve, and which are written beside them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Seats {
+    members: u8,
+    /// Slots whose second seat serves.
+    upper: Columns,
+    /// Slots with a copy in the making.
+    copied: Columns,
+}
+
+impl Seats {
+    /// The slot of a seat.
+    #[must_use]
+    pub fn slot(&self, seat: Member) -> Member {
+        Member(if self.members == 0 { seat.0 } else { seat.0 % self.members })
+    }
+
+    fn other(&self, seat: Member) -> Member {
+        Member(if seat.0 < self.members { seat.0.saturating_add(self.members) } else { self.slot(seat).0 })
+    }
+
+    /// The seats that serve these slots.
+    #[must_use]
+    pub fn of(&self, slots: Columns) -> Columns {
+        let mut seats = slots;
+        for slot in slots.intersection(self.upper).iter() {
+            seats.remove(slot);
+            seats.insert(self.other(slot));
+        }
+        seats
+    }
+
+    /// The seats that take what is written to these slots, those of copies included; and those of copies alone of the slots `copies`.
+    #[must_use]
+    pub fn written(&self, slots: Columns, copies: Columns) -> Columns {
+        let beside = slots.union(copies).intersection(self.copied);
+        let mut seats = self.of(slots);
+        for slot in beside.iter() {
+            seats.insert(if self.upper.contains(slot) { slot } else { self.other(slot) });
+        }
+        seats
+    }
 }
 
 /// What can happen to a member.
@@ -80,6 +142,20 @@ pub enum Event {
     Finish,
     /// It failed, or was taken away. Failing once more changes nothing.
     Fail,
+    /// A new member comes to the slot's other seat, to be filled with what this one holds; good below the mark.
+    Replace {
+        /// Where to go on; zero for a fresh one.
+        mark: Sector,
+    },
+    /// The copy's data below the new mark are durable.
+    Copied {
+        /// The new mark, not below the old one.
+        mark: Sector,
+    },
+    /// The copy holds all, and serves instead. Whoever served leaves.
+    TakeOver,
+    /// The copy failed, or was taken away.
+    Desert,
 }
 
 /// A change that cannot be.
@@ -102,6 +178,11 @@ pub enum HealthError {
         /// The one that would have been one too many.
         member: Member,
     },
+    /// An array of so many members has no second seats.
+    NoSecondSeat {
+        /// Slots that there are.
+        members: u16,
+    },
     /// This does not happen to a member in that state; a mark that goes back included.
     OutOfOrder {
         /// The member.
@@ -121,6 +202,12 @@ impl fmt::Display for HealthError {
             Self::TooManyRebuilding { member } => {
                 write!(f, "member {member} must wait: {REBUILDING_MAX} others are being rebuilt")
             }
+            Self::NoSecondSeat { members } => {
+                write!(
+                    f,
+                    "of an array of {members} members none can be replaced while it serves; {SEATED_MAX} is the most"
+                )
+            }
             Self::OutOfOrder { member, state, event } => {
                 write!(f, "member {member} is {state:?}, to which {event:?} cannot happen")
             }
@@ -137,6 +224,8 @@ pub struct Health {
     members: u16,
     in_sync: Columns,
     write_mostly: Columns,
+    /// Slots whose second seat serves.
+    upper: Columns,
     filling: [Option<Filling>; REBUILDING_MAX],
 }
 
@@ -154,6 +243,7 @@ impl Health {
             members,
             in_sync: Columns::EMPTY,
             write_mostly: Columns::EMPTY,
+            upper: Columns::EMPTY,
             filling: [None; REBUILDING_MAX],
         })
     }
@@ -181,9 +271,51 @@ impl Health {
         self.filling().map(|filling| (filling.member, filling.mark))
     }
 
-    /// Members being filled, in no order.
+    /// Members being filled that serve below their marks, in no order.
     pub fn filling(&self) -> impl Iterator<Item = Filling> {
+        self.fillings().filter(|filling| !filling.copy)
+    }
+
+    /// Copies in the making, which serve nothing yet, in no order.
+    pub fn copies(&self) -> impl Iterator<Item = Filling> {
+        self.fillings().filter(|filling| filling.copy)
+    }
+
+    /// Both.
+    pub fn fillings(&self) -> impl Iterator<Item = Filling> {
         self.filling.iter().flatten().copied()
+    }
+
+    /// The copy in the making of the member in this slot.
+    #[must_use]
+    pub fn copy(&self, member: Member) -> Option<Filling> {
+        self.copies().find(|copy| copy.member == member)
+    }
+
+    /// Which seats serve, and which are written beside them.
+    #[must_use]
+    pub fn seats(&self) -> Seats {
+        let copied = self.copies().map(|copy| copy.member).collect();
+        Seats { members: u8::try_from(self.members).unwrap_or(0), upper: self.upper, copied }
+    }
+
+    /// The seat that serves a slot, or is to be given to the next who gets it.
+    #[must_use]
+    pub fn seat(&self, member: Member) -> Member {
+        if self.upper.contains(member) { self.seats().other(member) } else { member }
+    }
+
+    /// The other seat of a slot: where its copy is, or is to be put.
+    #[must_use]
+    pub fn second_seat(&self, member: Member) -> Member {
+        if self.upper.contains(member) { member } else { self.seats().other(member) }
+    }
+
+    /// The seats that take writes: those of members that are there, and of copies in the making.
+    #[must_use]
+    pub fn written(&self) -> Columns {
+        let there = Columns::first(self.members).difference(self.missing());
+        self.seats().written(there, Columns::EMPTY)
     }
 
     /// Slots with nobody in them.
@@ -222,6 +354,10 @@ impl Health {
             (State::Missing, Event::Admit) | (State::Rebuilding { .. }, Event::Finish) => State::InSync,
             (State::Missing, Event::Rebuild { mark } | Event::CatchUp { mark }) => State::Rebuilding { mark },
             (State::Rebuilding { mark: old }, Event::Advance { mark }) if old <= mark => State::Rebuilding { mark },
+            (State::InSync, Event::Replace { .. } | Event::Copied { .. } | Event::TakeOver | Event::Desert) => {
+                return self.apply_copy(member, event);
+            }
+            (State::InSync, Event::Fail) if self.copy(member).is_some() => return self.promote(member),
             (_, Event::Fail) => State::Missing,
             _ => return Err(HealthError::OutOfOrder { member, state, event }),
         };
@@ -230,6 +366,60 @@ impl Health {
             self.next_epoch();
         }
         Ok(self.epoch)
+    }
+
+    /// What happens to the copy of a member in sync.
+    fn apply_copy(&mut self, member: Member, event: Event) -> Result<Epoch, HealthError> {
+        let out_of_order = HealthError::OutOfOrder { member, state: State::InSync, event };
+        let next = Epoch(self.epoch.0.saturating_add(1));
+        match event {
+            Event::Replace { mark } if self.copy(member).is_none() => {
+                if self.members > SEATED_MAX {
+                    return Err(HealthError::NoSecondSeat { members: self.members });
+                }
+                let free = self.filling.iter_mut().find(|entry| entry.is_none());
+                let free = free.ok_or(HealthError::TooManyRebuilding { member })?;
+                *free = Some(Filling { member, mark, since: next, by_log: false, copy: true });
+            }
+            Event::Copied { mark } => {
+                let copy = self.copy_mut(member).filter(|copy| copy.mark <= mark).ok_or(out_of_order)?;
+                if core::mem::replace(&mut copy.mark, mark) == mark {
+                    return Ok(self.epoch);
+                }
+            }
+            Event::TakeOver | Event::Desert if self.copy(member).is_some() => {
+                self.filling.iter_mut().for_each(|entry| {
+                    entry.take_if(|filling| filling.copy && filling.member == member);
+                });
+                if event == Event::TakeOver {
+                    self.change_seat(member);
+                }
+            }
+            _ => return Err(out_of_order),
+        }
+        self.next_epoch();
+        Ok(self.epoch)
+    }
+
+    /// The member failed, and its copy has the slot: good below its mark.
+    fn promote(&mut self, member: Member) -> Result<Epoch, HealthError> {
+        if let Some(copy) = self.copy_mut(member) {
+            copy.copy = false;
+        }
+        self.in_sync.remove(member);
+        self.change_seat(member);
+        self.next_epoch();
+        Ok(self.epoch)
+    }
+
+    fn copy_mut(&mut self, member: Member) -> Option<&mut Filling> {
+        self.filling.iter_mut().flatten().find(|filling| filling.copy && filling.member == member)
+    }
+
+    fn change_seat(&mut self, member: Member) {
+        if !self.upper.remove(member) {
+            self.upper.insert(member);
+        }
     }
 
     /// Marks `member` as one to be spared, or no more so.
@@ -254,7 +444,7 @@ impl Health {
         let entry = place.and_then(|place| self.filling.get_mut(place));
         match (state, entry) {
             (State::Rebuilding { mark }, Some(entry)) => {
-                let new = Filling { member, mark, since: next, by_log };
+                let new = Filling { member, mark, since: next, by_log, copy: false };
                 *entry = Some(entry.map_or(new, |filling| Filling { mark, ..filling }));
             }
             (State::Rebuilding { .. }, None) => return Err(HealthError::TooManyRebuilding { member }),

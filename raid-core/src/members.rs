@@ -29,12 +29,13 @@ pub struct Away {
 }
 
 impl Away {
-    /// What a member's metadata say of it; `None` if it held nothing then that could be built on.
+    /// What the metadata of whoever had this seat say of it; `None` if it held nothing then that could be built on.
     #[must_use]
-    pub fn new(member: Member, found: &Health) -> Option<Self> {
+    pub fn new(seat: Member, found: &Health) -> Option<Self> {
+        let member = found.seats().slot(seat);
         let catching_up = |filling: Filling| filling.member == member && filling.by_log;
         let good = found.in_sync().contains(member) || found.filling().any(catching_up);
-        good.then(|| Self { knew: found.epoch(), missing: found.missing() })
+        (good && found.seat(member) == seat).then(|| Self { knew: found.epoch(), missing: found.missing() })
     }
 }
 
@@ -107,7 +108,8 @@ impl<M: Memory> Members<M> {
     /// # Errors
     /// [`OutOfMemory`].
     pub fn new(health: Health, read_errors_max: u32) -> Result<Self, OutOfMemory> {
-        let members = usize::from(health.members());
+        // One for each seat.
+        let members = usize::from(health.members()).saturating_mul(2);
         let epoch = health.epoch();
         Ok(Self {
             view: View { health, durable: epoch, fence: epoch, added: epoch, broken: false },
@@ -137,11 +139,20 @@ impl<M: Memory> Members<M> {
         self.writing.map_or(self.view.health, |(health, _)| health)
     }
 
-    /// A member failed at something that was decided in epoch `seen`.
-    pub fn fail(&mut self, geometry: &Geometry, member: Member, seen: Epoch) -> Verdict {
-        let joined = self.joined.get(usize::from(member.0)).copied().unwrap_or_default();
+    /// Who has this seat failed at something that was decided in epoch `seen`.
+    pub fn fail(&mut self, geometry: &Geometry, seat: Member, seen: Epoch) -> Verdict {
+        let joined = self.joined.get(usize::from(seat.0)).copied().unwrap_or_default();
+        let member = self.view.health.seats().slot(seat);
         let state = self.view.health.state(member);
         if seen < joined || matches!(state, None | Some(State::Missing)) {
+            return Verdict::Out(self.view.fence);
+        }
+        if self.view.health.seat(member) != seat {
+            // A copy that failed leaves; whoever served before and was replaced is gone already.
+            if let Ok(epoch) = self.view.health.apply(member, Event::Desert) {
+                self.view.fence = epoch;
+                self.changed = true;
+            }
             return Verdict::Out(self.view.fence);
         }
         let mut out = Columns::first(self.view.health.members()).difference(self.view.health.in_sync());
@@ -158,14 +169,14 @@ impl<M: Memory> Members<M> {
         Verdict::Out(self.view.fence)
     }
 
-    /// A member failed a read, which the caller gets elsewhere. It fails altogether if that was one too many.
-    pub fn read_error(&mut self, geometry: &Geometry, member: Member, seen: Epoch) -> Verdict {
-        let slot = usize::from(member.0);
-        // What was asked of the one before is not held against the one that has its slot now.
-        let own = self.joined.get(slot).is_some_and(|joined| seen >= *joined);
-        let Some(count) = self.read_errors.get_mut(slot).filter(|_| own) else { return Verdict::Out(Epoch(0)) };
+    /// Who has this seat failed a read, which the caller gets elsewhere. It fails altogether if that was one too many.
+    pub fn read_error(&mut self, geometry: &Geometry, seat: Member, seen: Epoch) -> Verdict {
+        let place = usize::from(seat.0);
+        // What was asked of the one before is not held against the one that has its seat now.
+        let own = self.joined.get(place).is_some_and(|joined| seen >= *joined);
+        let Some(count) = self.read_errors.get_mut(place).filter(|_| own) else { return Verdict::Out(Epoch(0)) };
         *count = count.saturating_add(1);
-        if *count > self.read_errors_max { self.fail(geometry, member, seen) } else { Verdict::Out(Epoch(0)) }
+        if *count > self.read_errors_max { self.fail(geometry, seat, seen) } else { Verdict::Out(Epoch(0)) }
     }
 
     /// A new member takes the slot of a missing one: nothing on it is trusted yet.
@@ -192,10 +203,20 @@ impl<M: Memory> Members<M> {
         self.join(member, Event::CatchUp { mark: Sector(0) }).map_err(Unknown::Slot)
     }
 
+    /// A new member comes to the other seat of a slot whose member serves: it is filled with what that one holds, and takes over then.
+    ///
+    /// # Errors
+    /// [`HealthError`] if there is nobody to be replaced, or somebody is at it, or too many others are being filled.
+    pub fn replace(&mut self, member: Member) -> Result<(), HealthError> {
+        self.join(member, Event::Replace { mark: Sector(0) })
+    }
+
     fn join(&mut self, member: Member, event: Event) -> Result<(), HealthError> {
         let epoch = self.change(member, event)?;
-        let slot = usize::from(member.0);
-        if let (Some(joined), Some(errors)) = (self.joined.get_mut(slot), self.read_errors.get_mut(slot)) {
+        let health = &self.view.health;
+        let copy = matches!(event, Event::Replace { .. });
+        let seat = usize::from(if copy { health.second_seat(member) } else { health.seat(member) }.0);
+        if let (Some(joined), Some(errors)) = (self.joined.get_mut(seat), self.read_errors.get_mut(seat)) {
             (*joined, *errors) = (epoch, 0);
         }
         self.view.added = epoch;
@@ -203,18 +224,25 @@ impl<M: Memory> Members<M> {
     }
 
     /// The data of the member that is being filled since epoch `since` are durable below `mark`, or everywhere. In the latter
-    /// case its word counts from the new epoch on, so others wait for that. Nothing happens if it has left.
+    /// case its word counts from the new epoch on, so others wait for that: of a copy, because whoever it replaces takes no
+    /// writes any more. Nothing happens if it has left.
     ///
     /// # Errors
     /// [`HealthError`] if it was further already.
     pub fn trust(&mut self, member: Member, mark: Option<Sector>, since: Epoch) -> Result<(), HealthError> {
-        if !self.view.health.filling().any(|filling| filling.member == member && filling.since == since) {
-            return Ok(());
+        let is_it = |filling: &Filling| filling.member == member && filling.since == since;
+        let Some(copy) = self.view.health.fillings().find(is_it).map(|filling| filling.copy) else { return Ok(()) };
+        let event = match (mark, copy) {
+            (Some(mark), false) => Event::Advance { mark },
+            (Some(mark), true) => Event::Copied { mark },
+            (None, false) => Event::Finish,
+            (None, true) => Event::TakeOver,
+        };
+        let epoch = self.change(member, event)?;
+        if mark.is_none() {
+            self.view.fence = epoch;
         }
-        match mark {
-            Some(mark) => self.change(member, Event::Advance { mark }).map(|_| ()),
-            None => self.change(member, Event::Finish).map(|epoch| self.view.fence = epoch),
-        }
+        Ok(())
     }
 
     fn change(&mut self, member: Member, event: Event) -> Result<Epoch, HealthError> {

@@ -37,6 +37,8 @@ pub struct Plan {
     pub parity: Columns,
     /// Write these.
     pub writes: Columns,
+    /// Write these to the copies in the making of their members, besides those of `writes`.
+    pub copies: Columns,
 }
 
 /// What is to become of a band.
@@ -76,10 +78,16 @@ pub fn parity(stripe: &StripeMap, sight: &Sight, aim: Aim) -> Result<Plan, Error
         Aim::Heal => {
             let doubted = if sight.doubt { live_parity } else { Columns::EMPTY };
             let targets = sight.writable.difference(sight.readable).union(bad).union(doubted);
+            let copies = sight.to_copy();
             if targets.is_empty() {
-                return Ok(Plan::default());
+                return Ok(Plan { reads: copies, copies, ..Plan::default() });
             }
-            known.assemble().map(|plan| Plan { parity: targets.intersection(parity), writes: targets, ..plan })
+            // Parity that is not made anew is copied as it is.
+            let as_is = copies.intersection(parity).difference(targets);
+            known.assemble().map(|plan| {
+                let (parity, reads) = (targets.intersection(parity), plan.reads.union(as_is));
+                Plan { reads, parity, writes: targets, copies, ..plan }
+            })
         }
         Aim::Write(_) if sight.members.difference(sight.writable).len() > parity.len() => Err(Error::Lost),
         Aim::Write(touched) => {
@@ -140,10 +148,11 @@ pub fn copies(sight: &Sight, aim: Aim) -> Result<Plan, Error> {
         Aim::Heal if sight.doubt => sight.writable,
         Aim::Heal => sight.writable.difference(sight.readable).union(bad),
     };
-    if aim == Aim::Heal && targets.is_empty() {
+    let copies = if aim == Aim::Heal { sight.to_copy() } else { Columns::EMPTY };
+    if aim == Aim::Heal && targets.is_empty() && copies.is_empty() {
         return Ok(Plan::default());
     }
     let first = |members: Columns| -> Option<Member> { sight.first(members.difference(sight.bad)) };
     let source = first(sight.preferred).or_else(|| first(sight.readable)).map(Columns::one).ok_or(Error::Lost)?;
-    Ok(Plan { reads: source, writes: targets.difference(source), ..Plan::default() })
+    Ok(Plan { reads: source, writes: targets.difference(source), copies, ..Plan::default() })
 }

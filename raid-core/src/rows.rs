@@ -76,11 +76,22 @@ pub struct Sight {
     pub bad: Columns,
     /// Redundancy may be older than the data here.
     pub doubt: bool,
+    /// Those with a copy in the making, which takes what is written to them.
+    pub copied: Columns,
+    /// Those of them whose copy lacks something here.
+    pub wanting: Columns,
     /// Copies are read in the order of their members' numbers, from this one on and round.
     pub from: Member,
 }
 
 impl Sight {
+    /// The members whose content goes to their copies when the band is healed. Where redundancy is in doubt a crash may have left a
+    /// copy with something else than its member, also below its mark.
+    #[must_use]
+    pub fn to_copy(&self) -> Columns {
+        if self.doubt { self.copied } else { self.wanting }
+    }
+
     /// The one of `members` that is read first.
     #[must_use]
     pub fn first(&self, members: Columns) -> Option<Member> {
@@ -266,6 +277,14 @@ impl Rows {
             let (readable, run) = health.readable(Side::Old, member, at, len);
             if readable != Readable::No && run >= len {
                 sight.readable.insert(member);
+            }
+        }
+        for copy in health.copies().filter(|copy| members.contains(copy.member)) {
+            sight.copied.insert(copy.member);
+            let covered =
+                self.at(row, band, copy.member).and_then(|at| at.checked_add(len)).is_some_and(|end| end <= copy.mark);
+            if !covered {
+                sight.wanting.insert(copy.member);
             }
         }
         sight.preferred = sight.readable.difference(health.write_mostly());

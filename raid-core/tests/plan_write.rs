@@ -54,7 +54,7 @@ fn sights(stripe: &StripeMap) -> Vec<Sight> {
                         writable,
                         bad,
                         doubt,
-                        from: Member(0),
+                        ..Sight::default()
                     });
                 }
             }
@@ -88,7 +88,7 @@ fn follow(stripe: &StripeMap, sight: &Sight, touched: Columns, plan: &Plan) {
         assert!(within(plan.parity, parity), "{what}");
     }
     known = known.union(touched).union(plan.parity);
-    assert!(within(plan.writes, known), "writes what it does not know: {what}");
+    assert!(within(plan.writes.union(plan.copies), known), "writes what it does not know: {what}");
 }
 
 #[test]
@@ -140,9 +140,16 @@ fn a_write_is_refused_only_if_there_is_no_way() {
 #[test]
 fn every_heal_can_be_followed_and_reaches_all_who_need_it() {
     for stripe in [raid5(4), raid6(5)] {
-        for sight in sights(&stripe) {
+        let copied = |sight: Sight, member| Sight { copied: member, wanting: member, ..sight };
+        let all = sights(&stripe).into_iter();
+        let copied = all.flat_map(|sight| {
+            let each = sight.readable.iter().map(move |member| copied(sight, Columns::one(member)));
+            each.chain([sight, copied(sight, sight.readable)])
+        });
+        for sight in copied {
             let Ok(plan) = plan_write::parity(&stripe, &sight, Aim::Heal) else { continue };
             follow(&stripe, &sight, Columns::EMPTY, &plan);
+            assert_eq!(plan.copies, sight.copied, "{sight:?} {plan:?}");
             let due = sight.writable.difference(sight.readable).union(sight.bad.intersection(sight.writable));
             assert!(within(due, plan.writes), "{sight:?} {plan:?}");
             if sight.doubt {

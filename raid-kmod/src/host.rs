@@ -217,10 +217,11 @@ impl Array {
         let (op, at, len) = unsafe { ((*request).op, Sector((*request).at), Sectors((*request).sectors.into())) };
         let plain = self.rows.kind() == RowKind::Plain;
         if op == shim::READ || (op == shim::WRITE && plain) {
-            let Ok(step) = plan::read(&self.layouts, &self.health(), at, len) else { return shim::REFUSED };
+            let health = self.health();
+            let Ok(step) = plan::read(&self.layouts, &health, at, len) else { return shim::REFUSED };
             match step.how {
                 How::Direct { place } => {
-                    let Some(device) = self.seats.data(place.member) else { return shim::REFUSED };
+                    let Some(device) = self.seats.data(health.seat(place.member)) else { return shim::REFUSED };
                     *to = RawWhere { device, at: place.at.0, sectors: step.len.0.min(len.0) as u32 };
                     return shim::PASSED_ON;
                 }

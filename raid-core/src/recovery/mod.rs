@@ -258,13 +258,13 @@ impl Recovery {
     fn join(&mut self, rows: &Rows) {
         let view = self.view;
         for target in &mut self.targets {
-            let came = |held: &Target| view.health.filling().any(|filling| same(&filling, &held.filling));
+            let came = |held: &Target| view.health.fillings().any(|filling| same(&filling, &held.filling));
             target.take_if(|held| !came(held));
         }
         if self.is_resting() {
             self.cursor = 0;
         }
-        for filling in view.health.filling() {
+        for filling in view.health.fillings() {
             if self.targets.iter().flatten().any(|target| same(&target.filling, &filling)) {
                 continue;
             }
@@ -393,8 +393,15 @@ impl Recovery {
                 return Some(RecoveryStep::End { region: region.number, healed: !region.failed });
             }
         }
-        let logged = self.logged;
-        let has_all = |target: &&mut Target| target.stage == Stage::Filled && target.filling.since <= logged;
+        let (logged, doubt) = (self.logged, self.doubt.is_some());
+        if self.doubt_failed.is_some() {
+            // In a row in doubt that cannot be healed, a copy may hold something else than its member.
+            let copies = self.targets.iter_mut().flatten().filter(|target| target.filling.copy);
+            copies.filter(|copy| copy.stage != Stage::Told).for_each(|copy| copy.stage = Stage::GivenUp);
+        }
+        let has_all = |target: &&mut Target| {
+            target.stage == Stage::Filled && target.filling.since <= logged && !(doubt && target.filling.copy)
+        };
         if let Some(target) = self.targets.iter_mut().flatten().find(has_all) {
             target.stage = Stage::Told;
             let Filling { member, since, .. } = target.filling;
@@ -488,5 +495,5 @@ fn wants(target: &Target, cursor: u64, end: u64, marked: bool) -> bool {
 
 /// One and the same, however far it is.
 fn same(one: &Filling, other: &Filling) -> bool {
-    one.member == other.member && one.since == other.since
+    (one.member, one.since, one.copy) == (other.member, other.since, other.copy)
 }

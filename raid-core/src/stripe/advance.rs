@@ -112,11 +112,12 @@ impl<M: Memory> Shard<M> {
         let job = &mut self.slots[slot].job;
         job.replan = false;
         job.seen = self.view.health.epoch();
+        job.seats = self.view.health.seats();
         job.needs = job.needs.max(self.view.fence);
         match planned {
             Ok(plan) => {
                 job.plan = plan;
-                job.issue = plan.reads.difference(job.have);
+                job.issue = job.seats.of(plan.reads.difference(job.have));
             }
             Err(error) => job.failure = Some(error),
         }
@@ -185,19 +186,20 @@ impl<M: Memory> Shard<M> {
     /// Sends out what is to be sent. True if all of it is answered.
     fn issue(&mut self, rows: &Rows, slot: usize, way: Way, steps: &mut Steps) -> bool {
         let id = self.id(slot);
-        while let Some(member) = self.slots[slot].job.issue.iter().next() {
+        while let Some(seat) = self.slots[slot].job.issue.iter().next() {
             if !steps.has_room() {
                 self.wake(slot);
                 return false;
             }
+            let member = self.slots[slot].job.seats.slot(seat);
             let buf = self.buffer(slot, member, way);
             let entry = &mut self.slots[slot];
             let job = &mut entry.job;
-            job.issue.remove(member);
+            job.issue.remove(seat);
             let Some(at) = rows.at(entry.row, job.band, member) else { continue };
             job.pending = job.pending.saturating_add(1);
-            let token = Token::Slot { slot: id, member, way, seen: job.seen };
-            steps.push(Step::Do(Action::Io { token, way, member, at, len: Sectors(job.band.len.into()), buf }));
+            let token = Token::Slot { slot: id, member: seat, way, seen: job.seen };
+            steps.push(Step::Do(Action::Io { token, way, member: seat, at, len: Sectors(job.band.len.into()), buf }));
         }
         self.slots[slot].job.pending == 0
     }
@@ -227,7 +229,8 @@ impl<M: Memory> Shard<M> {
         }
         let Some(work) = self.next_work(slot) else {
             self.set(slot, Event::Made);
-            self.slots[slot].job.issue = self.slots[slot].job.plan.writes;
+            let job = &mut self.slots[slot].job;
+            job.issue = job.seats.written(job.plan.writes, job.plan.copies);
             return true;
         };
         let (id, row) = (self.id(slot), self.slots[slot].row);

@@ -208,11 +208,12 @@ impl<M: Memory> Shard<M> {
         self.ready_len > 0
     }
 
-    /// A member answered. A failed read is no failure yet: the band is planned again without that member.
-    pub fn done(&mut self, slot: u16, member: Member, way: Way, outcome: Outcome) {
+    /// Who has a seat answered. A failed read is no failure yet: the band is planned again without that member.
+    pub fn done(&mut self, slot: u16, seat: Member, way: Way, outcome: Outcome) {
         let Some(entry) = self.slots.get_mut(usize::from(slot)) else { return };
         let job = &mut entry.job;
         job.pending = job.pending.saturating_sub(1);
+        let member = job.seats.slot(seat);
         if let (Way::Write { .. }, Outcome::Failed(_), Some(look)) =
             (way, outcome, self.looks.get_mut(usize::from(slot)))
         {

@@ -3,7 +3,7 @@
 use super::list::List;
 use super::state::State;
 use crate::geometry::StripeMap;
-use crate::health::Epoch;
+use crate::health::{Epoch, Seats};
 use crate::plan_write::Plan;
 use crate::region::{RegionNo, Ticket};
 use crate::request::Error;
@@ -78,6 +78,8 @@ pub(super) struct Job {
     pub(super) plan: Plan,
     /// Epoch of the health that the plan was made with.
     pub(super) seen: Epoch,
+    /// Who served then: whoever takes over later has a copy's part in it.
+    pub(super) seats: Seats,
     /// Epoch that must be durable before anybody is told.
     pub(super) needs: Epoch,
     /// Columns that the buffers hold.
@@ -86,7 +88,7 @@ pub(super) struct Job {
     pub(super) bad: Columns,
     /// A read failed since the plan was made.
     pub(super) replan: bool,
-    /// Members to be asked still.
+    /// Seats to be asked still.
     pub(super) issue: Columns,
     /// Actions out.
     pub(super) pending: u16,

@@ -156,7 +156,7 @@ impl Running {
     /// Throws a member out.
     pub fn fail(&self, member: Member) {
         self.begin();
-        engine::fail(&*self.inner, member);
+        engine::fail(&*self.inner, self.health().seat(member));
     }
 
     /// Gives a missing member's slot to a medium, and fills it.
@@ -278,9 +278,11 @@ impl Running {
             let len = usize::try_from(step.len.0 * SECTOR_BYTES).unwrap_or(buf.len());
             let (part, rest) = buf.split_at_mut(len);
             let direct = match step.how {
-                How::Direct { place } => self.inner.seats.at(place.member, health.epoch()).is_some_and(|seat| {
-                    seat.offset_bytes(place.at).is_some_and(|offset| seat.media.read_at(offset, part).is_ok())
-                }),
+                How::Direct { place } => {
+                    self.inner.seats.at(health.seat(place.member), health.epoch()).is_some_and(|seat| {
+                        seat.offset_bytes(place.at).is_some_and(|offset| seat.media.read_at(offset, part).is_ok())
+                    })
+                }
                 _ => false,
             };
             if !direct {

@@ -8,6 +8,7 @@ use raid_core::rows::ROW_SECTORS;
 use raid_core::{Columns, Member, Sector};
 
 use super::check;
+use super::disk::Disk;
 use super::life::Life;
 use super::setup::Setup;
 use super::story::Fact;
@@ -19,7 +20,7 @@ pub(super) struct Found {
     health: Health,
     /// Regions whose bit is set.
     set: Vec<bool>,
-    /// Members by their states, whose disks are not there.
+    /// Seats of members and copies by their states, whose disks are not there.
     absent: Vec<Member>,
 }
 
@@ -32,15 +33,14 @@ impl Found {
         let mut health = check::health(&outside.disks).ok_or("no disk knows the members")?;
         let trusted = check::trusted(&outside.disks, &health);
         let skip = outside.bug == Some(Bug::SkipResync);
-        let is_set =
-            |region| !skip && check::bit(&outside.disks, trusted, RegionNo(region), setup.limits.log_page_words);
-        let set = (0..regions(setup)).map(is_set).collect();
+        let is_set = |region| {
+            let region = RegionNo(region);
+            !skip && check::bit(&outside.disks, &health, trusted, region, setup.limits.log_page_words)
+        };
+        let set: Vec<bool> = (0..regions(setup)).map(is_set).collect();
         believe_too_much(&mut health, outside);
-        let absent = Columns::first(health.members())
-            .iter()
-            .filter(|member| !outside.disks[usize::from(member.0)].is_member())
-            .filter(|member| health.state(*member) != Some(State::Missing))
-            .collect();
+        let there = |seat: &Member| outside.disks.get(usize::from(seat.0)).is_some_and(Disk::is_member);
+        let absent = health.written().iter().filter(|seat| !there(seat)).collect();
         Ok(Self { health, set, absent })
     }
 
@@ -61,7 +61,7 @@ impl Life<'_> {
     pub(super) fn begin(&self) {
         for member in &self.found.absent {
             self.tell(Fact::Absent { member: *member });
-            self.miss(*member);
+            self.lose(*member);
         }
         engine::start(&self.world);
     }
@@ -75,7 +75,7 @@ fn believe_too_much(health: &mut Health, outside: &Outside) {
             (Some(Bug::MarkAhead), Some(State::Rebuilding { mark })) => {
                 Event::Advance { mark: Sector(mark.0 + ROW_SECTORS) }
             }
-            (Some(Bug::StaleReturn), Some(State::Missing)) if outside.disks[usize::from(member.0)].present => {
+            (Some(Bug::StaleReturn), Some(State::Missing)) if outside.disks[check::serving(health, member)].present => {
                 Event::Admit
             }
             _ => continue,

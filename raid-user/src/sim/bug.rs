@@ -38,6 +38,10 @@ pub enum Bug {
     StaleReadd,
     /// A member that is added again is believed to know everything, whatever bits were taken back since it left.
     ForgetCleared,
+    /// A member's copy takes over when it came, not when it has all.
+    TakeOverEarly,
+    /// Some writes go to a member alone, and not to its copy.
+    ForgetCopy,
     /// A failed write counts as done.
     IgnoreWriteError,
     /// A failed read counts as done.

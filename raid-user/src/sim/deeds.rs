@@ -54,6 +54,11 @@ impl Inside {
                     Some(Bug::MendOther) if mends => Member((member.0 + 1) % members),
                     _ => member,
                 };
+                let health = world.view().health;
+                let to_copy = way != Way::Read && health.copies().any(|copy| health.second_seat(copy.member) == member);
+                if to_copy && bug == Some(Bug::ForgetCopy) && self.out.dice.one_in(4) {
+                    return (token, Answer::Done);
+                }
                 let well = self.io(way, member, index(at.0), index(len.0), buf);
                 let ignored = match way {
                     Way::Read => bug == Some(Bug::IgnoreReadError),

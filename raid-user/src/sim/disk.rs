@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
 
+use raid_core::Member;
 use raid_core::health::{Epoch, Health};
 
 use super::dice::Dice;
@@ -36,6 +37,8 @@ pub(super) struct Disk {
     pub(super) refuses: bool,
     /// The members' epoch when it got its slot: what was decided before was meant for another.
     pub(super) since: Epoch,
+    /// The seat that it was given last.
+    pub(super) seat: Member,
     /// What it failed since it got its slot, or since power on.
     pub(super) guilt: Guilt,
     /// What becomes of the next write instead of what was asked for; the disk says that it was done.
@@ -86,6 +89,7 @@ impl Disk {
             present: true,
             refuses: false,
             since: Epoch(0),
+            seat: Member(0),
             guilt: Guilt::default(),
             astray: None,
             missed: Vec::new(),
@@ -185,6 +189,7 @@ impl Disk {
             present,
             refuses,
             since,
+            seat,
             guilt,
             astray,
             missed,
@@ -198,7 +203,7 @@ impl Disk {
         self.missed.clone_from(missed);
         self.astray = *astray;
         (self.clock, self.cleared, self.health) = (*clock, *cleared, *health);
-        (self.present, self.refuses, self.since, self.guilt) = (*present, *refuses, *since, *guilt);
+        (self.present, self.refuses, self.since, self.seat, self.guilt) = (*present, *refuses, *since, *seat, *guilt);
     }
 
     /// What it will do is the same for equal marks. `flushes` are those under way, by what they must cover.
@@ -217,6 +222,7 @@ impl Disk {
             present,
             refuses,
             since,
+            seat,
             guilt,
             astray,
             missed,
@@ -224,7 +230,7 @@ impl Disk {
         let mut mark = Mark::default();
         durable.hash(&mut mark);
         (unreadable, log, cleared).hash(&mut mark);
-        (health, present, refuses, since, guilt).hash(&mut mark);
+        (health, present, refuses, since, seat, guilt).hash(&mut mark);
         (astray, missed).hash(&mut mark);
         // Of the times only the order counts: in one sector, and against the flushes.
         let mut sum = Sum::default();

@@ -9,6 +9,7 @@ use raid_core::plan::{self, How};
 use raid_core::{Columns, Member, Sector, Sectors};
 
 use super::Bug;
+use super::check;
 use super::disk::{Chance, Disk, Guilt};
 use super::life::Life;
 use super::model::Value;
@@ -20,8 +21,8 @@ const SHELF_MAX: usize = 4;
 
 impl Outside {
     /// Puts a disk into a slot: the one that is there, one that was there before, or a new one.
-    fn other_disk(&mut self, member: Member) -> Which {
-        let disk = &mut self.disks[usize::from(member.0)];
+    fn other_disk(&mut self, (member, seat): (Member, Member)) -> Which {
+        let disk = &mut self.disks[usize::from(seat.0)];
         if disk.present && self.dice.coin() {
             return Which::Own;
         }
@@ -39,6 +40,21 @@ impl Outside {
         }
         Which::New
     }
+
+    /// Puts a new disk into a seat, which may be the first in its second half.
+    fn new_disk(&mut self, seat: Member) {
+        let sectors = self.disks[0].len();
+        let content = Value::from(self.dice.below(u32::MAX)) << 32;
+        let none = || {
+            let mut disk = Disk::new(sectors, |_| content);
+            disk.present = false;
+            disk
+        };
+        if self.disks.len() <= usize::from(seat.0) {
+            self.disks.resize_with(usize::from(seat.0) + 1, none);
+        }
+        self.disks[usize::from(seat.0)] = Disk::new(sectors, |at| content | at as u64);
+    }
 }
 
 impl Life<'_> {
@@ -48,15 +64,24 @@ impl Life<'_> {
         let members = Columns::first(self.setup.rows.geometry().members());
         let sick = |member: &Member| {
             let sick = |disk: &Disk| !disk.present || disk.refuses || !disk.unreadable.is_empty();
+            // A copy may take over before anybody knows that it is not well.
+            let copy = view.health.copy(*member).map(|copy| usize::from(view.health.second_seat(copy.member).0));
+            let mut places = [check::serving(&view.health, *member)].into_iter().chain(copy);
             view.health.state(*member) != Some(State::InSync)
-                || self.world.outside(|out| sick(&out.disks[usize::from(member.0)]))
+                || self.world.outside(|out| places.any(|place| sick(&out.disks[place])))
         };
         members.iter().filter(sick).collect()
     }
 
+    /// The place of the disk that serves a slot.
+    pub(super) fn serving(&self, member: Member) -> usize {
+        check::serving(&self.world.view().health, member)
+    }
+
     /// True if the disk of a slot is there.
     pub(super) fn is_there(&self, member: Member) -> bool {
-        self.world.outside(|out| out.disks[usize::from(member.0)].present)
+        let place = self.serving(member);
+        self.world.outside(|out| out.disks[place].present)
     }
 
     /// True if the array promises to survive that this member is not well.
@@ -74,8 +99,9 @@ impl Life<'_> {
 
     /// A disk is not there any more: nobody knows it yet.
     pub(super) fn vanish(&mut self, member: Member) {
+        let place = self.serving(member);
         self.tell(Fact::Vanishes { member });
-        self.world.outside(|out| out.disks[usize::from(member.0)].present = false);
+        self.world.outside(|out| out.disks[place].present = false);
     }
 
     /// A fault, within what the array promises to survive.
@@ -87,6 +113,7 @@ impl Life<'_> {
             return;
         }
         self.is_hurt();
+        let place = self.serving(member);
         let kind = self.world.outside(|out| out.dice.below(6));
         match kind {
             0 | 1 => self.vanish(member),
@@ -96,10 +123,10 @@ impl Life<'_> {
             }
             3 => {
                 self.tell(Fact::WillFailWrite { member });
-                self.world.outside(|out| out.disks[usize::from(member.0)].refuses = true);
+                self.world.outside(|out| out.disks[place].refuses = true);
             }
             _ => self.world.outside(|out| {
-                let disk = &mut out.disks[usize::from(member.0)];
+                let disk = &mut out.disks[place];
                 let at = out.dice.index(disk.len());
                 disk.unreadable.insert(at);
                 out.story.note(Fact::Unreadable { member, at });
@@ -111,8 +138,57 @@ impl Life<'_> {
     pub(super) fn replace(&mut self) {
         let health = self.world.view().health;
         let Some(member) = health.missing().iter().next() else { return };
-        let which = self.world.outside(|out| out.other_disk(member));
+        let seat = health.seat(member);
+        let which = self.world.outside(|out| out.other_disk((member, seat)));
         self.seat(member, which);
+    }
+
+    /// A member that serves is to be replaced, or the copy that is in the making for that fails.
+    pub(super) fn exchange(&mut self) {
+        let health = self.world.view().health;
+        let picked = self.world.outside(|out| out.dice.below(health.members().into()));
+        let member = Member(u8::try_from(picked).unwrap_or(0));
+        let seat = health.second_seat(member);
+        if health.copy(member).is_some() {
+            if self.can_spare(member) {
+                self.hurt_copy(member, seat);
+            }
+            return;
+        }
+        if health.state(member) != Some(State::InSync) || self.impaired().contains(member) {
+            return;
+        }
+        self.world.outside(|out| {
+            out.new_disk(seat);
+            let disk = &mut out.disks[usize::from(seat.0)];
+            (disk.since, disk.seat) = (health.epoch(), seat);
+            out.story.note(Fact::Replaced { member });
+        });
+        self.totals.replaced += 1;
+        self.world.arm();
+        // Refused if its member failed meanwhile.
+        let taken = engine::replace(&self.world, member);
+        if taken.is_ok() && self.world.outside(|out| out.bug) == Some(Bug::TakeOverEarly) {
+            self.world.with_members(|members| {
+                let copy = members.view().health.copy(member);
+                let _ = copy.map(|copy| members.trust(member, None, copy.since));
+            });
+        }
+    }
+
+    /// A copy in the making is not there any more, or fails a write.
+    fn hurt_copy(&mut self, member: Member, seat: Member) {
+        self.is_hurt();
+        self.tell(Fact::CopyFails { member });
+        let vanishes = self.world.outside(|out| out.dice.coin());
+        self.world.outside(|out| {
+            let disk = &mut out.disks[usize::from(seat.0)];
+            if vanishes {
+                disk.present = false;
+            } else {
+                disk.refuses = true;
+            }
+        });
     }
 
     /// One that was replaced comes back when nobody expects it any more: all is good, and no bit tells what it lacks.
@@ -121,9 +197,10 @@ impl Life<'_> {
         let Some(member) = member else { return Ok(()) };
         self.miss(member);
         self.drain()?;
+        let place = self.serving(member);
         self.world.outside(|out| {
             if let Some((_, disk)) = out.shelf.first_mut() {
-                std::mem::swap(disk, &mut out.disks[usize::from(member.0)]);
+                std::mem::swap(disk, &mut out.disks[place]);
             }
         });
         self.seat(member, Which::Earlier);
@@ -134,16 +211,18 @@ impl Life<'_> {
 
     /// The disk that is in the slot now is made a member.
     pub(super) fn seat(&mut self, member: Member, which: Which) {
-        let since = self.world.view().health.epoch();
+        let health = self.world.view().health;
+        let (since, seat) = (health.epoch(), health.seat(member));
         let away = self.world.outside(|out| {
-            let disk = &mut out.disks[usize::from(member.0)];
+            let disk = &mut out.disks[usize::from(seat.0)];
+            let was = std::mem::replace(&mut disk.seat, seat);
             disk.present = true;
             disk.refuses = false;
             disk.unreadable.clear();
             disk.since = since;
             disk.guilt = Guilt::default();
             out.story.note(Fact::Added { member, which });
-            let away = disk.health.as_ref().and_then(|found| Away::new(member, found));
+            let away = disk.health.as_ref().and_then(|found| Away::new(was, found));
             away.filter(|_| !out.dice.one_in(4))
         });
         self.totals.added += 1;
@@ -173,11 +252,20 @@ impl Life<'_> {
         taken.is_ok()
     }
 
-    /// Throws out a member that was not there at power on.
+    /// Throws out the member in a slot.
     pub(super) fn miss(&self, member: Member) {
-        self.world.outside(|out| out.disks[usize::from(member.0)].guilt.outcast = true);
+        self.lose(self.world.view().health.seat(member));
+    }
+
+    /// Throws out who has a seat.
+    pub(super) fn lose(&self, seat: Member) {
+        self.world.outside(|out| {
+            if let Some(disk) = out.disks.get_mut(usize::from(seat.0)) {
+                disk.guilt.outcast = true;
+            }
+        });
         self.world.arm();
-        engine::fail(&self.world, member);
+        engine::fail(&self.world, seat);
     }
 
     /// Who is out since somebody looked last has failed something since it got its slot.
@@ -185,7 +273,8 @@ impl Life<'_> {
         let missing = self.world.view().health.missing();
         let max = self.setup.limits.read_errors_max;
         for member in missing.difference(self.out).iter() {
-            let guilt = self.world.outside(|out| out.disks[usize::from(member.0)].guilt);
+            let place = self.serving(member);
+            let guilt = self.world.outside(|out| out.disks[place].guilt);
             if guilt.writes == 0 && guilt.reads <= max && !guilt.outcast {
                 return Err(format!("member {member} is out, and all that it failed is {} reads", guilt.reads));
             }
@@ -206,7 +295,7 @@ impl Life<'_> {
             let How::Direct { place } = step.how else { continue };
             let sector = usize::try_from(place.at.0).unwrap_or(usize::MAX);
             let bad = |disk: &Disk| disk.present && disk.unreadable.contains(&sector);
-            if self.world.outside(|out| bad(&out.disks[usize::from(place.member.0)])) {
+            if self.world.outside(|out| bad(&out.disks[check::serving(&health, place.member)])) {
                 return Err(format!("sector {sector} of member {} was read and is not mended", place.member));
             }
         }

@@ -117,6 +117,9 @@ impl<'a> Life<'a> {
             if self.dice(100) {
                 self.replace();
             }
+            if self.dice(150) {
+                self.exchange();
+            }
             if self.dice(60) {
                 self.steer();
             }
@@ -447,7 +450,8 @@ impl<'a> Life<'a> {
             return Err(format!("region {region} is quiet, and its bit is set after all sweeps"));
         }
         let all = Columns::first(self.setup.rows.geometry().members());
-        let row = self.world.outside(|out| check::inconsistent(&self.setup.rows, &out.disks, all).next());
+        let health = self.world.view().health;
+        let row = self.world.outside(|out| check::inconsistent(&self.setup.rows, &out.disks, health, all).next());
         row.map_or(Ok(()), |row| Err(format!("row {} does not fit its redundancy at the end", row.0)))
     }
 }

@@ -67,6 +67,8 @@ pub struct Totals {
     pub added: u64,
     /// Those of them that had been away, and were caught up by the log.
     pub returned: u64,
+    /// Copies of members that served, to replace them.
+    pub replaced: u64,
     /// Power cuts.
     pub cuts: u64,
     /// Requests that were refused rather than guessed, and rightly so.
@@ -85,6 +87,7 @@ impl AddAssign for Totals {
         self.faults += other.faults;
         self.added += other.added;
         self.returned += other.returned;
+        self.replaced += other.replaced;
         self.cuts += other.cuts;
         self.doubted += other.doubted;
         self.whole += other.whole;
@@ -93,11 +96,12 @@ impl AddAssign for Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seeds, writes, reads, flushes, actions, faults, added, returned, cuts, doubted, whole } = self;
+        let Self { seeds, writes, reads, flushes, actions, faults, added, returned, replaced, cuts, doubted, whole } =
+            self;
         write!(
             f,
             "{seeds} seeds ({whole} whole in the end): {writes} writes, {reads} reads, {flushes} flushes, {actions} actions, \
-             {faults} faults, {added} members added ({returned} by the log), {cuts} power cuts, {doubted} refused in doubt"
+             {faults} faults, {added} members added ({returned} by the log), {replaced} copies begun, {cuts} power cuts, {doubted} refused in doubt"
         )
     }
 }
@@ -224,7 +228,8 @@ fn play_all(setup: &Setup, dice: Dice, story: Story, bug: Option<Bug>) -> (Resul
     }
     let mut disk = Disk::new(setup.sectors, |_| model::NOTHING);
     disk.health = Some(health);
-    let disks = vec![disk; usize::from(members)];
+    let mut disks = vec![disk; usize::from(members)];
+    (0..).map(Member).zip(&mut disks).for_each(|(seat, disk)| disk.seat = seat);
     let outside = Outside { dice, disks, shelf: Vec::new(), bug, story, actions: 0 };
     let mut history = History::new(setup);
     match history.lives(setup, outside) {
@@ -278,7 +283,8 @@ impl History {
         for disk in &mut outside.disks {
             disk.rest();
             // Some of those that vanished are back, with what they had.
-            disk.present |= outside.dice.coin();
+            let back = outside.dice.coin();
+            disk.present |= back && disk.health.is_some();
         }
         let found = match assembly::Found::new(setup, &outside) {
             Ok(found) => found,
@@ -307,9 +313,9 @@ fn theorem(setup: &Setup, disks: &[Disk]) -> Result<(), String> {
     let trusted = check::trusted(disks, &health);
     let uncovered = |row: &RowNo| {
         let region = RegionNo(row.0 / setup.limits.region_rows);
-        !check::bit(disks, trusted, region, setup.limits.log_page_words)
+        !check::bit(disks, &health, trusted, region, setup.limits.log_page_words)
     };
-    match check::inconsistent(&setup.rows, disks, trusted).find(uncovered) {
+    match check::inconsistent(&setup.rows, disks, health, trusted).find(uncovered) {
         Some(row) => Err(format!("row {} does not fit its redundancy, and its region's bit is not set", row.0)),
         None => Ok(()),
     }

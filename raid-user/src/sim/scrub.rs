@@ -39,10 +39,11 @@ impl Life<'_> {
         self.rot()?;
         let members = self.setup.rows.geometry().members();
         for misdirects in [false, true] {
-            let (member, astray) = self.world.outside(|out| {
-                let member = out.dice.index(members.into());
-                let to = out.dice.index(out.disks[member].len());
-                (Member(u8::try_from(member).unwrap_or(0)), if misdirects { Astray::To(to) } else { Astray::Lost })
+            let member = self.world.outside(|out| Member(u8::try_from(out.dice.index(members.into())).unwrap_or(0)));
+            let disk = self.serving(member);
+            let astray = self.world.outside(|out| {
+                let to = out.dice.index(out.disks[disk].len());
+                if misdirects { Astray::To(to) } else { Astray::Lost }
             });
             self.stray(member, astray)?;
         }
@@ -64,8 +65,9 @@ impl Life<'_> {
         });
         let good = self.everything();
         self.tell(Fact::Rots { member, at });
+        let disk = self.serving(member);
         self.world.outside(|out| {
-            let disk = &mut out.disks[usize::from(member.0)];
+            let disk = &mut out.disks[disk];
             disk.write(at, disk.now(at) ^ rot, true);
         });
         self.must_be_found(member, &good)
@@ -73,7 +75,7 @@ impl Life<'_> {
 
     /// One sector is written, and a disk does not do its part of it, or does it elsewhere, and says that it did.
     fn stray(&mut self, member: Member, astray: Astray) -> Result<(), String> {
-        let disk = usize::from(member.0);
+        let disk = self.serving(member);
         self.tell(Fact::Strays { member, astray });
         let sectors = self.model.len();
         let at = self.world.outside(|out| {
@@ -97,8 +99,8 @@ impl Life<'_> {
     /// that is told, and nothing is written. Then it is made good.
     fn must_be_found(&mut self, member: Member, good: &[Value]) -> Result<(), String> {
         let rows = &self.setup.rows;
-        let bad = self.everything();
-        let from = self.world.outside(|out| out.disks[..usize::from(member.0)].iter().map(Disk::len).sum::<usize>());
+        let (bad, disk) = (self.everything(), self.serving(member));
+        let from = self.world.outside(|out| out.disks[..disk].iter().map(Disk::len).sum::<usize>());
         let wrong: Vec<usize> = (0..good.len()).filter(|at| good[*at] != bad[*at]).map(|at| at - from).collect();
         let mut places: Vec<(RowNo, u8)> = wrong.iter().filter_map(|at| place(rows, member, *at)).collect();
         places.sort_unstable();
@@ -131,7 +133,7 @@ impl Life<'_> {
             }
         }
         self.world.outside(|out| {
-            let disk = &mut out.disks[usize::from(member.0)];
+            let disk = &mut out.disks[disk];
             wrong.iter().for_each(|at| disk.write(*at, good[from + at], true));
         });
         Ok(())

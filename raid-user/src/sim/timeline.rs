@@ -31,7 +31,7 @@ pub(super) fn svg(facts: &[Fact], members: u16, title: &str) -> String {
     let names: Vec<String> = ["host", "log", "states"]
         .into_iter()
         .map(str::to_owned)
-        .chain((0..members).map(|member| format!("member {member}")))
+        .chain((0..lanes(facts, members)).map(|member| format!("member {member}")))
         .collect();
     let spans = spans(facts);
     let lane_height = BAR * LINES + 10;
@@ -67,6 +67,12 @@ pub(super) fn svg(facts: &[Fact], members: u16, title: &str) -> String {
     svg
 }
 
+/// Lanes for members: with those of second seats, if anybody was there.
+fn lanes(facts: &[Fact], members: u16) -> u16 {
+    let second = |fact: &Fact| matches!(fact, Fact::Replaced { .. });
+    if facts.iter().any(second) { members.saturating_mul(2) } else { members }
+}
+
 /// Faults and power cuts, as lines through all lanes.
 fn marks(svg: &mut String, facts: &[Fact], height: usize) {
     for (at, fact) in facts.iter().enumerate() {
@@ -76,7 +82,7 @@ fn marks(svg: &mut String, facts: &[Fact], height: usize) {
             Fact::Vanishes { .. } | Fact::ThrownOut { .. } | Fact::WillFailWrite { .. } | Fact::Unreadable { .. } => {
                 "#d22"
             }
-            Fact::Added { .. } | Fact::Absent { .. } => "#26c",
+            Fact::Added { .. } | Fact::Replaced { .. } | Fact::Absent { .. } => "#26c",
             _ => continue,
         };
         let x = LEFT + at * STEP;

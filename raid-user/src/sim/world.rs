@@ -396,7 +396,9 @@ impl World {
             return;
         }
         let trusted = check::trusted(disks, &health);
-        if !check::fits(&self.rows, trusted, piece.row, piece.band, |disk, at| disks[disk].now(at)) {
+        if !check::fits(&self.rows, trusted, piece.row, piece.band, |member, at| {
+            disks[check::serving(&health, member)].now(at)
+        }) {
             let what = format!("request {} is done, and row {} does not fit its redundancy", request.0, piece.row.0);
             inside.misfit = Some(what);
         }

@@ -207,7 +207,8 @@ pub(super) fn fits(scene: &Scene, life: &Life<'_>) -> Result<(), String> {
     let (health, rows) = (life.world.view().health, &scene.setup.rows);
     let misfit = life.world.outside(|out| {
         let trusted = check::trusted(&out.disks, &health);
-        let fits = |row: &RowNo| check::fits(rows, trusted, *row, rows.whole(*row), |disk, at| out.disks[disk].now(at));
+        let now = |member, at| out.disks[check::serving(&health, member)].now(at);
+        let fits = |row: &RowNo| check::fits(rows, trusted, *row, rows.whole(*row), now);
         (0..rows.count()).map(RowNo).find(|row| !fits(row))
     });
     misfit.map_or(Ok(()), |row| Err(format!("all is quiet, and row {} does not fit its redundancy", row.0)))

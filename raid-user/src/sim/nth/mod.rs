@@ -133,8 +133,8 @@ fn base(geometry: &Geometry, missing: Columns) -> Vec<Disk> {
     for member in missing.iter() {
         disks[usize::from(member.0)].present = false;
     }
-    assert!(check::inconsistent(rig.host.rows(), &disks, health.in_sync()).next().is_none());
-    let bits = (0..2).filter(|region| check::bit(&disks, health.in_sync(), RegionNo(*region), 1));
+    assert!(check::inconsistent(rig.host.rows(), &disks, health, health.in_sync()).next().is_none());
+    let bits = (0..2).filter(|region| check::bit(&disks, &health, health.in_sync(), RegionNo(*region), 1));
     assert_eq!(bits.count(), 0, "all is clean");
     disks
 }
@@ -366,10 +366,14 @@ impl Run {
             let disks = self.rig.cut(chance);
             let Some(health) = check::health(&disks) else { continue };
             let trusted = check::trusted(&disks, &health);
-            for row in check::inconsistent(self.rig.host.rows(), &disks, trusted) {
+            for row in check::inconsistent(self.rig.host.rows(), &disks, health, trusted) {
                 let known = matches!(self.op, Op::Check | Op::Repair) && row.0 == ROTTEN.1 as u64 / 8;
                 let region = RegionNo(row.0 / LIMITS.region_rows);
-                assert!(known || check::bit(&disks, trusted, region, 1), "row {} fits not, and has no bit", row.0);
+                assert!(
+                    known || check::bit(&disks, &health, trusted, region, 1),
+                    "row {} fits not, and has no bit",
+                    row.0
+                );
             }
         }
     }

@@ -84,7 +84,7 @@ impl Rig {
         let health = check::health(&disks).expect("some disk is a member");
         let rows = Rows::new(geometry.clone()).unwrap();
         let trusted = check::trusted(&disks, &health);
-        let found = |region| match check::bit(&disks, trusted, region, LIMITS.log_page_words) {
+        let found = |region| match check::bit(&disks, &health, trusted, region, LIMITS.log_page_words) {
             true => Found::InDoubt,
             false => Found::Clean,
         };
