@@ -102,6 +102,20 @@ pub enum Buf {
     },
     /// A request's own, from its first byte on.
     Request(RequestId),
+    /// None: the sectors are to read as zeros after the write, whatever the member does for that. Only of writes.
+    Zeroes {
+        /// The member may free what it held there.
+        free: bool,
+    },
+}
+
+/// Where new bytes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// A request's buffer.
+    Request(RequestId),
+    /// Zeros.
+    Zeroes,
 }
 
 /// A slot of a shard.
@@ -116,19 +130,19 @@ pub struct SlotId {
 /// Arithmetic on the columns of a slot's band.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Work {
-    /// `column` becomes the request's bytes.
+    /// `column` becomes these bytes.
     Take {
         /// The column.
         column: Member,
-        /// Whose bytes.
-        request: RequestId,
+        /// Which bytes.
+        from: Source,
     },
     /// As `Take`, and the named parity is brought along by the difference.
     Delta {
         /// The column.
         column: Member,
-        /// Whose bytes.
-        request: RequestId,
+        /// Which bytes.
+        from: Source,
         /// P is to follow.
         p: bool,
         /// Q is to follow.

@@ -59,6 +59,13 @@ pub trait Host {
     fn perform(&self, action: Action);
     /// A shard has work: [`run`] is to be called for it, soon.
     fn wake(&self, shard: u16);
+    /// True if all members can free what becomes zeros, at little cost, and then read zeros there. Else a [`Kind::Discard`] does nothing.
+    ///
+    /// A member that may return anything after a discard must not say so: copies would differ, and parity no longer fit. (MD's RAID 4, 5
+    /// and 6 pass discards on only if `devices_handle_discard_safely` is set, for the same reason.)
+    fn discards(&self) -> bool {
+        false
+    }
     /// Called between critical sections, where another thread could come in between. A real host has threads and does nothing.
     fn pause(&self) {}
 }
@@ -74,6 +81,10 @@ pub fn submit<H: Host>(host: &H, request: Request) -> Result<(), Refused> {
         return if started { Ok(()) } else { Err(Refused::Busy) };
     }
     check_range(host, request)?;
+    let Some(request) = meant(host, request) else {
+        host.perform(Action::Complete { request: request.id, result: Ok(()) });
+        return Ok(());
+    };
     if direct(host, request)? {
         return Ok(());
     }
@@ -102,8 +113,9 @@ pub fn submit_many<H: Host>(host: &H, requests: &[Request]) -> Result<(), (usize
 /// Takes the writes at the start of `requests` that belong to one shard; zero if the first is none of that kind.
 fn submit_run<H: Host>(host: &H, requests: &[Request]) -> Result<usize, Refused> {
     let write = |request: &Request| -> Option<Task> {
-        let slotted = matches!(request.kind, Kind::Write { .. }) && host.rows().kind() != RowKind::Plain;
-        check_range(host, *request).and_then(|()| task_of(host, *request)).ok().filter(|_| slotted)
+        let request = meant(host, *request)?;
+        let slotted = request.kind.writes() && host.rows().kind() != RowKind::Plain;
+        check_range(host, request).and_then(|()| task_of(host, request)).ok().filter(|_| slotted)
     };
     let Some(shard) = requests.first().and_then(write).map(|task| shard_of(host, task.piece.row)) else { return Ok(0) };
     let mine = |request: &Request| write(request).filter(|task| shard_of(host, task.piece.row) == shard);
@@ -120,10 +132,21 @@ fn task_of<H: Host>(host: &H, request: Request) -> Result<Task, Refused> {
         return Err(Refused::CrossesRow);
     }
     let what = match request.kind {
-        Kind::Write { fua } => What::Write { id: request.id, fua },
+        Kind::Write { fua } => What::Write { id: request.id, fua, zeroes: None },
+        Kind::WriteZeroes { fua, free } => What::Write { id: request.id, fua, zeroes: Some(free) },
+        Kind::Discard => What::Write { id: request.id, fua: false, zeroes: Some(true) },
         Kind::Read | Kind::Flush => What::Read(request.id),
     };
     Ok(Task { piece, what })
+}
+
+/// What a request comes to: a discard is a write of zeros that may be freed. `None` if nothing is to be done.
+fn meant<H: Host>(host: &H, request: Request) -> Option<Request> {
+    match request.kind {
+        Kind::Discard if !host.discards() => None,
+        Kind::Discard => Some(Request { kind: Kind::WriteZeroes { fua: false, free: true }, ..request }),
+        _ => Some(request),
+    }
 }
 
 fn check_range<H: Host>(host: &H, request: Request) -> Result<(), Refused> {
@@ -135,10 +158,12 @@ fn check_range<H: Host>(host: &H, request: Request) -> Result<(), Refused> {
 /// Does what needs no slot: reads of trusted members, and everything where there is no redundancy. True if it was that.
 fn direct<H: Host>(host: &H, request: Request) -> Result<bool, Refused> {
     let plain = host.rows().kind() == RowKind::Plain;
-    let way = match request.kind {
-        Kind::Write { fua } if plain => Way::Write { fua },
-        Kind::Read => Way::Read,
-        Kind::Write { .. } | Kind::Flush => return Ok(false),
+    let buf = Buf::Request(request.id);
+    let (way, buf) = match request.kind {
+        Kind::Write { fua } if plain => (Way::Write { fua }, buf),
+        Kind::WriteZeroes { fua, free } if plain => (Way::Write { fua }, Buf::Zeroes { free }),
+        Kind::Read => (Way::Read, buf),
+        Kind::Write { .. } | Kind::WriteZeroes { .. } | Kind::Discard | Kind::Flush => return Ok(false),
     };
     let health = host.with_members(|members| members.view().health);
     let step = plan::read(host.layouts(), &health, request.at, request.len).map_err(|_| Refused::PastTheEnd)?;
@@ -153,7 +178,6 @@ fn direct<H: Host>(host: &H, request: Request) -> Result<bool, Refused> {
     }
     let token = Token::Direct { request, member: place.member, seen: health.epoch() };
     host.pause();
-    let buf = Buf::Request(request.id);
     host.perform(Action::Io { token, way, member: place.member, at: place.at, len: request.len, buf });
     Ok(true)
 }

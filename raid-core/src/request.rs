@@ -23,6 +23,16 @@ pub enum Kind {
         /// Complete when the data are durable, not when they are readable.
         fua: bool,
     },
+    /// Make sectors read as zeros.
+    WriteZeroes {
+        /// Complete when that is durable.
+        fua: bool,
+        /// Members may free what they held there.
+        free: bool,
+    },
+    /// The content of these sectors counts for nothing any more. They are made zeros that members may free, if the host says that
+    /// they can ([`Host::discards`](crate::engine::Host::discards)); if not, nothing is done and all is well.
+    Discard,
     /// Make durable whatever completed before this was submitted. Position and length count for nothing.
     Flush,
 }
@@ -49,6 +59,17 @@ pub enum Refused {
     PastTheEnd,
     /// It crosses a row: cut it with [`Rows::piece`](crate::rows::Rows::piece).
     CrossesRow,
+}
+
+impl Kind {
+    /// True if array sectors change.
+    #[must_use]
+    pub const fn writes(self) -> bool {
+        match self {
+            Self::Write { .. } | Self::WriteZeroes { .. } | Self::Discard => true,
+            Self::Read | Self::Flush => false,
+        }
+    }
 }
 
 impl fmt::Display for Refused {

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use raid_core::action::{Action, Way, Work};
+use raid_core::action::{Action, Buf, Source, Way, Work};
 use raid_core::engine;
 use raid_core::geometry::Geometry;
 use raid_core::health::{Epoch, Event, Health, State};
@@ -158,6 +158,93 @@ fn of_many_requests_those_before_the_refused_one_are_taken() {
         (0..100).map(|id| Request { kind: Kind::Write { fua: true }, ..request(id, 0) }).collect();
     assert_eq!(engine::submit_many(&host.host, &writes), Err((64, Refused::Busy)));
     assert_eq!(completed(&host.drain()).len(), 64);
+}
+
+fn computed(actions: &[Action]) -> Vec<Work> {
+    let work = |action: &Action| match action {
+        Action::Compute { work, .. } => Some(*work),
+        _ => None,
+    };
+    actions.iter().filter_map(work).collect()
+}
+
+/// The members that are told to have zeros, and whether they may free them.
+fn zeroed(actions: &[Action]) -> Vec<(u8, bool)> {
+    let zeroed = |action: &Action| match action {
+        Action::Io { way: Way::Write { .. }, member, buf: Buf::Zeroes { free }, .. } => Some((member.0, *free)),
+        _ => None,
+    };
+    let mut members: Vec<_> = actions.iter().filter_map(zeroed).collect();
+    members.sort_unstable();
+    members
+}
+
+#[test]
+fn a_stripe_of_zeros_reads_nothing_computes_nothing_and_its_parity_is_zeros_too() {
+    for (level, members) in
+        [(Level::Raid5(Raid5Layout::LeftSymmetric), 5), (Level::Raid6(Raid6Layout::LeftSymmetric), 6)]
+    {
+        let host = Counter::new(array(level, members), false);
+        host.drain();
+        let kind = Kind::WriteZeroes { fua: true, free: true };
+        let request = |id: u64| Request { id: RequestId(id), kind, at: Sector(id * 8), len: Sectors(8) };
+        engine::submit_many(&host.host, &(0..8).map(request).collect::<Vec<_>>()).unwrap();
+        let actions = host.drain();
+        assert_eq!(completed(&actions).iter().filter(|(_, result)| result.is_ok()).count(), 8);
+        let all: Vec<_> = (0..u8::try_from(members).unwrap()).flat_map(|member| [(member, true); 2]).collect();
+        assert_eq!((reads(&actions), zeroed(&actions), computed(&actions)), (0, all, vec![]));
+        assert_eq!(log_writes(&actions), usize::from(members), "the bit comes first, as for any write");
+        let durable = |action: &&Action| matches!(action, Action::Io { way: Way::Write { fua: true }, .. });
+        assert_eq!(actions.iter().filter(durable).count(), writes(&actions));
+    }
+}
+
+#[test]
+fn zeros_in_a_part_of_a_stripe_go_the_way_of_any_write_and_parity_follows() {
+    let host = Counter::new(array(Level::Raid6(Raid6Layout::LeftSymmetric), 8), false);
+    host.drain();
+    let zeroes = |id: u64, free: bool| {
+        let kind = Kind::WriteZeroes { fua: false, free };
+        engine::submit(&host.host, Request { id: RequestId(id), kind, at: Sector(id * 16), len: Sectors(8) }).unwrap();
+    };
+    zeroes(1, false);
+    let actions = host.drain();
+    assert_eq!((reads(&actions), writes(&actions)), (3, 3));
+    let [Work::Delta { column, from: Source::Zeroes, p: true, q: true }] = computed(&actions)[..] else { panic!() };
+    assert_eq!(zeroed(&actions), [(column.0, false)]);
+    // Beside new bytes in the same row: parity is made of both.
+    zeroes(0, true);
+    for id in 1..6 {
+        host.write(id, id * 16, 8).unwrap();
+    }
+    let actions = host.drain();
+    assert_eq!((reads(&actions), writes(&actions), zeroed(&actions).len()), (0, 8, 1));
+    let taken = |work: &&Work| matches!(work, Work::Take { from: Source::Zeroes, .. });
+    let works = computed(&actions);
+    assert_eq!((works.iter().filter(taken).count(), works.len()), (1, 7));
+    assert_eq!(works.last(), Some(&Work::Parity { p: true, q: true }));
+}
+
+#[test]
+fn copies_are_told_of_zeros_and_a_discard_that_members_cannot_do_does_nothing() {
+    let host = Counter::new(array(Level::Raid1, 3), false);
+    host.drain();
+    let ask = |kind| engine::submit(&host.host, Request { id: RequestId(7), kind, at: Sector(8), len: Sectors(8) });
+    ask(Kind::WriteZeroes { fua: false, free: true }).unwrap();
+    let actions = host.drain();
+    assert_eq!((zeroed(&actions), writes(&actions)), (vec![(0, true), (1, true), (2, true)], 3));
+    ask(Kind::Discard).unwrap();
+    let actions = host.drain();
+    assert_eq!((completed(&actions), writes(&actions)), (vec![(7, Ok(()))], 0));
+    host.discards.set(true);
+    ask(Kind::Discard).unwrap();
+    let actions = host.drain();
+    assert_eq!((completed(&actions), zeroed(&actions).len()), (vec![(7, Ok(()))], 3));
+    let past = engine::submit(
+        &host.host,
+        Request { id: RequestId(8), kind: Kind::Discard, at: Sector(8), len: Sectors(4096) },
+    );
+    assert_eq!(past, Err(Refused::PastTheEnd));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Arithmetic on the rows of a slot.
 
-use raid_core::action::{Answer, SlotId, Work};
+use raid_core::action::{Answer, SlotId, Source, Work};
 use raid_core::check;
 use raid_core::geometry::StripeMap;
 use raid_core::parity::{self, Lost, Parity as Side};
@@ -87,18 +87,27 @@ impl<B: Bytes> Desk<'_, B> {
     fn change(&self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) -> bool {
         match work {
             Work::Check { .. } | Work::Vote { .. } => false,
-            Work::Take { column, request } => {
-                self.band(slot, column, band).is_some_and(|row| self.bytes.copy(request, row, false))
-            }
+            Work::Take { column, from } => self.band(slot, column, band).is_some_and(|row| self.take(from, row)),
             Work::Give { column, request } => {
                 self.band(slot, column, band).is_some_and(|row| self.bytes.copy(request, row, true))
             }
-            Work::Delta { column, request, p, q } => {
-                stripe.is_some_and(|stripe| self.delta(slot, stripe, band, (column, request), (p, q)))
+            Work::Delta { column, from, p, q } => {
+                stripe.is_some_and(|stripe| self.delta(slot, stripe, band, (column, from), (p, q)))
             }
             Work::Parity { p, q } => stripe.is_some_and(|stripe| self.make(slot, stripe, band, p, q)),
             Work::Recover { lost, other, p, q } => {
                 stripe.is_some_and(|stripe| self.recover(slot, stripe, band, (lost, other), (p, q)))
+            }
+        }
+    }
+
+    /// Fills `bytes` with new content.
+    fn take(&self, from: Source, bytes: &mut [u8]) -> bool {
+        match from {
+            Source::Request(request) => self.bytes.copy(request, bytes, false),
+            Source::Zeroes => {
+                bytes.fill(0);
+                true
             }
         }
     }
@@ -122,12 +131,12 @@ impl<B: Bytes> Desk<'_, B> {
         slot: SlotId,
         stripe: &StripeMap,
         band: Band,
-        (column, request): (Member, RequestId),
+        (column, from): (Member, Source),
         (p, q): (bool, bool),
     ) -> bool {
         let new = self.bytes.scratch(slot.shard).and_then(|room| room.get_mut(..band.len()));
         let (Some(new), Some(row)) = (new, self.band(slot, column, band)) else { return false };
-        if !self.bytes.copy(request, new, false) {
+        if !self.take(from, new) {
             return false;
         }
         let (p, q) = (self.p(slot, stripe, band, p), self.q(slot, stripe, band, q));

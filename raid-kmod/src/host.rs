@@ -355,6 +355,9 @@ impl Array {
                 // SAFETY: As above; a request is valid while a piece of it is under way.
                 unsafe { shim::raid_io_request(io.0, lanes, lane, device, at.0, request, skip, bytes, write, fua) };
             }
+            // No bio asks for zeros yet.
+            // SAFETY: As above.
+            Buf::Zeroes { .. } => unsafe { shim::raid_io_done(io.0, lanes, lane, false) },
         }
     }
 

@@ -355,6 +355,39 @@ fn a_check_goes_on_beside_writes_and_finds_nothing_wrong() {
     }
 }
 
+/// Zeros of any length at any place, freed or not, and discards: what reads is zeros, and redundancy fits on every level.
+#[test]
+fn what_becomes_zeros_reads_as_zeros_and_fits_its_redundancy() {
+    for (level, members) in EVERY_LEVEL {
+        let case = Case::new(level, members);
+        let mut wanted = vec![0; usize::try_from(case.running.size_bytes()).unwrap()];
+        case.running.read_at(0, &mut wanted).unwrap();
+        let mut rng = fastrand::Rng::with_seed(11);
+        for turn in 0..40 {
+            let at = rng.usize(..wanted.len() - 100_000);
+            let len = rng.usize(1..100_000);
+            if turn % 4 == 3 {
+                // Whole sectors only, and media in memory free what they are told to.
+                case.running.discard(at as u64, len as u64).unwrap();
+                let (from, to) = (at.next_multiple_of(512), (at + len) / 512 * 512);
+                wanted[from..to.max(from)].fill(0);
+            } else {
+                case.running.write_zeroes(at as u64, len as u64, turn % 2 == 0).unwrap();
+                wanted[at..at + len].fill(0);
+            }
+        }
+        let mut read = vec![0; wanted.len()];
+        case.running.read_at(0, &mut read).unwrap();
+        assert!(read == wanted, "{level:?}");
+        assert!(case.is_clean(), "{level:?}");
+        case.running.fail(Member(1));
+        case.running.write_zeroes(3, 70_000, true).unwrap();
+        wanted[3..70_003].fill(0);
+        case.running.read_at(0, &mut read).unwrap();
+        assert!(read == wanted, "{level:?} degraded");
+    }
+}
+
 #[test]
 fn orders_that_cannot_be_are_refused_and_a_part_is_a_part() {
     let case = Case::new(RAID5, 4);

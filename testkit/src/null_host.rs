@@ -9,11 +9,11 @@ use raid_core::check::Checking;
 use raid_core::engine::{self, Host};
 use raid_core::flush::Flushes;
 use raid_core::geometry::Geometry;
-use raid_core::health::{Event, Health};
+use raid_core::health::{Epoch, Event, Health};
 use raid_core::members::Members;
 use raid_core::memory::{Memory, OutOfMemory};
 use raid_core::recovery::Recovery;
-use raid_core::region::{Found, RegionLog};
+use raid_core::region::{Found, RegionLog, RegionNo};
 use raid_core::reshape::Layouts;
 use raid_core::rows::{RowNo, Rows};
 use raid_core::stripe::{Limits, Shard};
@@ -47,6 +47,8 @@ pub struct NullHost<W> {
     /// The pass that checks.
     pub check: RefCell<Checking>,
     actions: RefCell<VecDeque<Action>>,
+    /// Members can do discards.
+    pub discards: Cell<bool>,
     /// A shard was woken since they were let go on.
     woken: Cell<bool>,
     watch: W,
@@ -67,15 +69,31 @@ impl<W: Fn(&Action)> NullHost<W> {
     /// If there is no such array.
     pub fn found(geometry: Geometry, limits: Limits, health: Health, doubt: Option<RowNo>, watch: W) -> Self {
         let found = if doubt.is_some() { Found::InDoubt } else { Found::Clean };
+        Self::with(geometry, limits, health, health.epoch(), (&|_| found, doubt), watch)
+    }
+
+    /// A started array whose members and regions were found like this, with doubt from that row on; `cleared` as
+    /// [`RegionLog::new`] wants it.
+    ///
+    /// # Panics
+    /// If there is no such array.
+    pub fn with(
+        geometry: Geometry,
+        limits: Limits,
+        health: Health,
+        cleared: Epoch,
+        (found, doubt): (&dyn Fn(RegionNo) -> Found, Option<RowNo>),
+        watch: W,
+    ) -> Self {
         let members: Members<Heap> = Members::new(health, limits.read_errors_max).expect("memory is plenty");
         let view = members.view();
         let rows = Rows::new(geometry.clone()).expect("no historic far sets here");
         let count = rows.count();
-        let shard = |number| Shard::new(number, &limits, count, view, |_| found).expect("memory is plenty");
+        let shard = |number| Shard::new(number, &limits, count, view, found).expect("memory is plenty");
         let regions = count.div_ceil(limits.region_rows);
         let host = Self {
             shards: (0..limits.shards).map(shard).map(RefCell::new).collect(),
-            log: RegionLog::new(regions, limits.log_page_words, view, health.epoch(), |_| doubt.is_some())
+            log: RegionLog::new(regions, limits.log_page_words, view, cleared, |region| found(region) != Found::Clean)
                 .expect("memory is plenty")
                 .into(),
             members: RefCell::new(members),
@@ -86,6 +104,7 @@ impl<W: Fn(&Action)> NullHost<W> {
             rows,
             limits,
             actions: RefCell::default(),
+            discards: Cell::new(false),
             woken: Cell::new(false),
             watch,
         };
@@ -168,6 +187,10 @@ impl<W: Fn(&Action)> Host for NullHost<W> {
 
     fn with_check<R>(&self, f: impl FnOnce(&mut Checking) -> R) -> R {
         f(&mut self.check.borrow_mut())
+    }
+
+    fn discards(&self) -> bool {
+        self.discards.get()
     }
 
     fn perform(&self, action: Action) {

@@ -87,6 +87,9 @@ enum Verb {
     Kernel {
         /// Part of a test's name; all if absent
         filter: Option<String>,
+        /// In a kernel that watches its locks and its memory (lockdep, KASAN, kmemleak); built once, and slow
+        #[arg(long)]
+        debug: bool,
     },
     /// Runs the benchmarks whose name contains FILTER and writes benches/RESULTS.md anew
     Bench {
@@ -106,7 +109,10 @@ fn main() -> ExitCode {
         Verb::Asan => asan::run().map(|counts| println!("{counts}")),
         Verb::Mutants { name, seeds } => mutants::run(name.as_deref(), seeds),
         Verb::Sim { seeds, first_seed } => sim(seeds, first_seed),
-        Verb::Kernel { filter } => return kernel::run(filter.as_deref().unwrap_or_default()),
+        Verb::Kernel { filter, debug } => {
+            let filter = filter.as_deref().unwrap_or_default();
+            return kernel::run(kernel::Choice { filter, hurry: false, debug });
+        }
         Verb::Bench { filter } => bench::run(filter.as_deref()),
     };
     match done {

@@ -4,7 +4,7 @@ use super::list::{List, Task, What};
 use super::look::Look;
 use super::slot::{Class, Job, Stage, Wait};
 use super::{Event, Shard, State, Step, Steps};
-use crate::action::{Action, Buf, Token, Way, Work};
+use crate::action::{Action, Buf, Source, Token, Way, Work};
 use crate::check;
 use crate::memory::Memory;
 use crate::plan_write::{self, Aim, Method, Plan};
@@ -67,15 +67,15 @@ impl<M: Memory> Shard<M> {
             }
             counted = true;
         }
-        let (fua, stripe) = (self.gather(slot, first), rows.stripe(row));
-        self.slots[slot].job = Job { class, band, region, stripe, counted, fua, ..Job::default() };
+        self.slots[slot].job = Job { class, band, region, stripe: rows.stripe(row), counted, ..Job::default() };
+        self.gather(slot, first);
         self.plan(rows, slot)
     }
 
-    /// Moves the first of those who wait to the batch, with all neighbours right behind it. True if any wants FUA.
-    fn gather(&mut self, slot: usize, first: Task) -> bool {
-        let mut columns = Columns::EMPTY;
-        let mut fua_any = false;
+    /// Moves the first of those who wait to the batch, with all neighbours right behind it.
+    fn gather(&mut self, slot: usize, first: Task) {
+        let (mut columns, mut zeroes) = (Columns::EMPTY, Columns::EMPTY);
+        let (mut fua_any, mut free) = (false, true);
         let mut batch = List::default();
         while let Some(next) = self.pool.first(&self.slots[slot].waiting) {
             let same = next.piece.band == first.piece.band && class(next.what) == class(first.what);
@@ -88,11 +88,18 @@ impl<M: Memory> Shard<M> {
             if !joins {
                 break;
             }
-            fua_any |= matches!(next.what, What::Write { fua: true, .. });
+            if let What::Write { fua, zeroes: filled, .. } = next.what {
+                fua_any |= fua;
+                if let Some(may_free) = filled {
+                    zeroes.insert(next.piece.column);
+                    free &= may_free;
+                }
+            }
             self.pool.shift(&mut self.slots[slot].waiting, &mut batch);
         }
         self.slots[slot].batch = batch;
-        fua_any
+        let job = &mut self.slots[slot].job;
+        (job.fua, job.zeroes, job.free) = (fua_any, zeroes, free);
     }
 
     /// Plans the batch, or plans it again without those who could not be read.
@@ -198,6 +205,9 @@ impl<M: Memory> Shard<M> {
     /// Parity goes through the slot's buffers; copies are written from where the host has them.
     fn buffer(&self, slot: usize, member: Member, way: Way) -> Buf {
         let entry = &self.slots[slot];
+        if way != Way::Read && entry.job.becomes_zeroes(member) {
+            return Buf::Zeroes { free: entry.job.free };
+        }
         if entry.job.stripe.is_some() {
             return Buf::Slot { slot: self.id(slot), column: member };
         }
@@ -234,6 +244,10 @@ impl<M: Memory> Shard<M> {
             return self.next_look(slot);
         }
         let entry = &self.slots[slot];
+        if entry.job.is_all_zeroes() {
+            // And so is parity: nobody needs the bytes.
+            return None;
+        }
         let (batch, class, plan, stripe) = (entry.batch, entry.job.class, entry.job.plan, entry.job.stripe);
         let is_p = |set: Columns| stripe.is_some_and(|stripe| set.contains(stripe.p()));
         let is_q = |set: Columns| stripe.and_then(|stripe| stripe.q()).is_some_and(|q| set.contains(q));
@@ -252,10 +266,14 @@ impl<M: Memory> Shard<M> {
                         let work = match task.what {
                             What::Read(request) => Some(Work::Give { column, request }),
                             What::Write { .. } if stripe.is_none() => None,
-                            What::Write { id: request, .. } if plan.method == Method::Modify => {
-                                Some(Work::Delta { column, request, p: is_p(plan.parity), q: is_q(plan.parity) })
+                            What::Write { id, zeroes, .. } => {
+                                let from = if zeroes.is_some() { Source::Zeroes } else { Source::Request(id) };
+                                let (p, q) = (is_p(plan.parity), is_q(plan.parity));
+                                Some(match plan.method {
+                                    Method::Modify => Work::Delta { column, from, p, q },
+                                    Method::Reconstruct => Work::Take { column, from },
+                                })
                             }
-                            What::Write { id: request, .. } => Some(Work::Take { column, request }),
                             What::Heal | What::Check(_) => None,
                         };
                         (Stage::Task(next), work)

@@ -25,6 +25,8 @@ pub enum What {
         id: RequestId,
         /// Complete when durable.
         fua: bool,
+        /// No bytes but zeros, which members may free if it is true; the request's bytes if there is nothing.
+        zeroes: Option<bool>,
     },
     /// Bring the redundancy of the row in order. Recovery asks for this.
     Heal,

@@ -7,8 +7,8 @@ use crate::health::Epoch;
 use crate::plan_write::Plan;
 use crate::region::{RegionNo, Ticket};
 use crate::request::Error;
-use crate::rows::{Band, RowNo};
-use crate::units::Columns;
+use crate::rows::{Band, RowNo, Rows};
+use crate::units::{Columns, Member};
 
 /// How far the arithmetic of a batch has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -71,6 +71,10 @@ pub(super) struct Job {
     /// The roles in the row's stripe; none without parity.
     pub(super) stripe: Option<StripeMap>,
     pub(super) fua: bool,
+    /// Data columns that become zeros; all parity of the band, too, if it is all data.
+    pub(super) zeroes: Columns,
+    /// Members may free what zeros are written to.
+    pub(super) free: bool,
     pub(super) plan: Plan,
     /// Epoch of the health that the plan was made with.
     pub(super) seen: Epoch,
@@ -92,6 +96,21 @@ pub(super) struct Job {
     pub(super) counted: bool,
     /// A write failed half-way: the row is in doubt.
     pub(super) spoiled: bool,
+}
+
+impl Job {
+    /// True if all data of the band become zeros.
+    pub(super) fn is_all_zeroes(&self) -> bool {
+        !self.zeroes.is_empty()
+            && self.stripe.is_some_and(|stripe| Rows::data(&stripe).difference(self.zeroes).is_empty())
+    }
+
+    /// True if a member's part of the band is zeros when the batch is written: it is told so, and gets no bytes.
+    pub(super) fn becomes_zeroes(&self, member: Member) -> bool {
+        // Copies are in one column.
+        let whole = || self.stripe.is_none() || self.is_all_zeroes();
+        !self.zeroes.is_empty() && (self.zeroes.contains(member) || whole())
+    }
 }
 
 impl Slot {

@@ -2,14 +2,14 @@
 
 use std::sync::MutexGuard;
 
-use raid_core::action::{Answer, SlotId, Work};
+use raid_core::action::{Answer, SlotId, Source, Work};
 use raid_core::check;
 use raid_core::geometry::StripeMap;
 use raid_core::parity::{self, Lost, Ops, Parity};
 use raid_core::rows::Rows;
 use raid_core::{Columns, Member};
 
-use super::buffers::{Buffers, Row};
+use super::buffers::{Buffers, ROW_BYTES, Row};
 use super::calls::Calls;
 
 /// Most columns that a stripe can have.
@@ -87,11 +87,10 @@ impl<'a> Desk<'a> {
     fn change(&self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) -> bool {
         match work {
             Work::Check { .. } | Work::Vote { .. } => false,
-            Work::Take { column, request } => {
-                let (Some(mut row), Some(bytes)) = (self.buffers.row(slot, column), self.calls.row(request)) else {
-                    return false;
-                };
-                band.of_mut(&mut row).copy_from_slice(&bytes.0[..band.len()]);
+            Work::Take { column, from } => {
+                let Some(mut row) = self.buffers.row(slot, column) else { return false };
+                let Some(bytes) = self.bytes(from) else { return false };
+                band.of_mut(&mut row).copy_from_slice(&bytes.row().0[..band.len()]);
                 true
             }
             Work::Give { column, request } => {
@@ -101,12 +100,11 @@ impl<'a> Desk<'a> {
                 bytes.0[..band.len()].copy_from_slice(band.of(&row));
                 true
             }
-            Work::Delta { column, request, p, q } => {
+            Work::Delta { column, from, p, q } => {
                 let Some(stripe) = stripe else { return false };
-                let (Some(mut row), Some(bytes)) = (self.buffers.row(slot, column), self.calls.row(request)) else {
-                    return false;
-                };
-                let (new, old) = (&bytes.0[..band.len()], band.of(&row));
+                let Some(mut row) = self.buffers.row(slot, column) else { return false };
+                let Some(bytes) = self.bytes(from) else { return false };
+                let (new, old) = (&bytes.row().0[..band.len()], band.of(&row));
                 let mut p = p.then(|| self.buffers.row(slot, stripe.p())).flatten();
                 let mut q = stripe.q().filter(|_| q).and_then(|member| self.buffers.row(slot, member));
                 let exponent = stripe.exponent(column).unwrap_or(0);
@@ -120,6 +118,13 @@ impl<'a> Desk<'a> {
             Work::Recover { lost, other, p, q } => {
                 stripe.is_some_and(|stripe| self.recover(slot, stripe, band, (lost, other), (p, q)))
             }
+        }
+    }
+
+    fn bytes(&self, from: Source) -> Option<New<'a>> {
+        match from {
+            Source::Request(request) => self.calls.row(request).map(New::Of),
+            Source::Zeroes => Some(New::Zeroes),
         }
     }
 
@@ -170,6 +175,24 @@ impl<'a> Desk<'a> {
                 }
             }
         })
+    }
+}
+
+/// Zeros, for whoever wants bytes.
+static ZEROES: Row = Row([0; ROW_BYTES]);
+
+/// A row of new bytes.
+enum New<'a> {
+    Of(Held<'a>),
+    Zeroes,
+}
+
+impl New<'_> {
+    fn row(&self) -> &Row {
+        match self {
+            Self::Of(row) => row,
+            Self::Zeroes => &ZEROES,
+        }
     }
 }
 

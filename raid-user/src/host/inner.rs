@@ -155,6 +155,10 @@ impl Inner {
     fn io(&self, seat: &Seat, way: Way, at: Sector, len: Sectors, buf: Buf) -> io::Result<()> {
         let offset = seat.offset_bytes(at).ok_or_else(gone)?;
         let len = usize::try_from(len.0).map_or(ROW_BYTES, |len| len.saturating_mul(512));
+        if let Buf::Zeroes { free } = buf {
+            seat.media.write_zeroes(offset, len as u64, free)?;
+            return if way == (Way::Write { fua: true }) { seat.media.flush() } else { Ok(()) };
+        }
         let (mut row, from) = match buf {
             // A band lies in the row's buffer where it lies in the row.
             Buf::Slot { slot, column } => {
@@ -162,6 +166,7 @@ impl Inner {
                 (self.buffers.row(slot, column).ok_or_else(gone)?, first * 512)
             }
             Buf::Request(request) => (self.calls.row(request).ok_or_else(gone)?, 0),
+            Buf::Zeroes { .. } => return Err(gone()),
         };
         let bytes = row.0.get_mut(from..from + len).ok_or_else(gone)?;
         match way {
@@ -215,6 +220,10 @@ impl Host for Inner {
 
     fn with_check<R>(&self, f: impl FnOnce(&mut Checking) -> R) -> R {
         f(&mut lock(&self.check))
+    }
+
+    fn discards(&self) -> bool {
+        self.seats.free_zeroes()
     }
 
     fn perform(&self, action: Action) {

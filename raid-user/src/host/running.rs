@@ -1,6 +1,7 @@
 //! A running array: bytes in, bytes out, while members fail and come.
 
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -23,6 +24,9 @@ use crate::media::{Media, MediaMut, SharedMediaMut};
 
 /// Pieces of one request that are under way at a time.
 const BATCH: usize = 256;
+
+/// Bytes that become zeros in one go.
+const ZEROES_AT_ONCE: u64 = 1 << 30;
 
 /// How often recovery is told what time it is.
 const TICK: Duration = Duration::from_millis(100);
@@ -366,6 +370,17 @@ impl Running {
         }
     }
 
+    /// Has whole sectors changed to what needs no bytes.
+    fn without_bytes(&self, kind: Kind, bytes: &Range<u64>) -> io::Result<()> {
+        let mut at = bytes.start;
+        while at < bytes.end {
+            let len = (bytes.end - at).min(ZEROES_AT_ONCE);
+            self.by_the_engine(kind, Sector(at / SECTOR_BYTES), Bytes::Zeroes(usize::try_from(len).unwrap_or(0)))?;
+            at += len;
+        }
+        Ok(())
+    }
+
     /// Reads the whole sectors that bytes lie in: the first sector, all bytes, and how many of them come before.
     fn read_around(&self, offset_bytes: u64, len: usize) -> io::Result<(Sector, Vec<u8>, usize)> {
         let (first, end) = (offset_bytes / SECTOR_BYTES, (offset_bytes + len as u64).div_ceil(SECTOR_BYTES));
@@ -409,6 +424,8 @@ impl Drop for Running {
 enum Bytes<'a> {
     From(&'a [u8]),
     Into(&'a mut [u8]),
+    /// So many zeros, which nobody has.
+    Zeroes(usize),
 }
 
 impl Bytes<'_> {
@@ -416,6 +433,7 @@ impl Bytes<'_> {
         match self {
             Self::From(bytes) => bytes.len(),
             Self::Into(bytes) => bytes.len(),
+            Self::Zeroes(len) => *len,
         }
     }
 
@@ -439,13 +457,20 @@ impl Bytes<'_> {
         match self {
             Self::From(bytes) => *bytes = &bytes[len..],
             Self::Into(bytes) => *bytes = &mut std::mem::take(bytes)[len..],
+            Self::Zeroes(left) => *left -= len,
         }
     }
 }
 
-fn range(skip_sectors: u64, len: Sectors) -> std::ops::Range<usize> {
+fn range(skip_sectors: u64, len: Sectors) -> Range<usize> {
     let bytes = |sectors: u64| usize::try_from(sectors.saturating_mul(SECTOR_BYTES)).unwrap_or(usize::MAX);
     bytes(skip_sectors)..bytes(skip_sectors.saturating_add(len.0))
+}
+
+/// The whole sectors in a range of bytes.
+fn whole_sectors(offset_bytes: u64, len_bytes: u64) -> Range<u64> {
+    let end_bytes = offset_bytes.saturating_add(len_bytes);
+    offset_bytes.next_multiple_of(SECTOR_BYTES)..end_bytes / SECTOR_BYTES * SECTOR_BYTES
 }
 
 fn failed(error: Error) -> io::Error {
@@ -503,13 +528,30 @@ impl MediaMut for Running {
         outcome
     }
 
-    fn write_zeroes(&self, offset_bytes: u64, len_bytes: u64, _: bool) -> io::Result<()> {
+    fn write_zeroes(&self, offset_bytes: u64, len_bytes: u64, may_free: bool) -> io::Result<()> {
         crate::media::check_range(self.size_bytes(), offset_bytes, len_bytes)?;
-        crate::media::zero_plainly(self, offset_bytes, len_bytes)
+        let (whole, end_bytes) = (whole_sectors(offset_bytes, len_bytes), offset_bytes.saturating_add(len_bytes));
+        if whole.is_empty() {
+            return crate::media::zero_plainly(self, offset_bytes, len_bytes);
+        }
+        crate::media::zero_plainly(self, offset_bytes, whole.start - offset_bytes)?;
+        let kind = Kind::WriteZeroes { fua: false, free: may_free };
+        self.without_bytes(kind, &whole)?;
+        crate::media::zero_plainly(self, whole.end, end_bytes - whole.end)
     }
 
-    /// Nothing: a member that forgets its part would no longer fit the others.
+    fn frees_zeroes(&self) -> bool {
+        self.inner.discards()
+    }
+
+    /// Whole sectors become zeros that members free; nothing, if one of them cannot: a member that forgets its part and does not read zeros
+    /// afterwards would no longer fit the others.
     fn discard(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<()> {
-        crate::media::check_range(self.size_bytes(), offset_bytes, len_bytes)
+        crate::media::check_range(self.size_bytes(), offset_bytes, len_bytes)?;
+        let whole = whole_sectors(offset_bytes, len_bytes);
+        if whole.is_empty() || !self.inner.discards() {
+            return Ok(());
+        }
+        self.without_bytes(Kind::Discard, &whole)
     }
 }

@@ -72,6 +72,15 @@ impl Seats {
         *seat = Seat::of(slot, since);
     }
 
+    /// True if every medium frees what becomes zeros.
+    pub(super) fn free_zeroes(&self) -> bool {
+        let frees = |seat: &RwLock<Option<Seat>>| {
+            let seat = seat.read().unwrap_or_else(PoisonError::into_inner);
+            seat.as_ref().is_none_or(|seat| seat.media.frees_zeroes())
+        };
+        self.seats.iter().all(frees)
+    }
+
     /// Empties a slot.
     pub(super) fn leave(&self, member: Member) {
         if let Some(seat) = self.seats.get(usize::from(member.0)) {

@@ -114,6 +114,10 @@ impl<M: MediaMut> MediaMut for FaultyMedia<M> {
         self.inner.write_zeroes(offset_bytes, len_bytes, may_free)
     }
 
+    fn frees_zeroes(&self) -> bool {
+        self.inner.frees_zeroes()
+    }
+
     fn discard(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<()> {
         self.touch(&self.bad_writes, "discarding", offset_bytes, len_bytes)?;
         self.inner.discard(offset_bytes, len_bytes)

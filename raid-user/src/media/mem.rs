@@ -85,6 +85,10 @@ impl MediaMut for MemMedia {
         self.change(offset_bytes, len_bytes, |bytes| bytes.fill(0))
     }
 
+    fn frees_zeroes(&self) -> bool {
+        true
+    }
+
     fn discard(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<()> {
         self.change(offset_bytes, len_bytes, |_| ())
     }

@@ -113,6 +113,12 @@ pub trait MediaMut: Media {
     /// The medium's error.
     fn write_zeroes(&self, offset_bytes: u64, len_bytes: u64, may_free: bool) -> io::Result<()>;
 
+    /// True if [`write_zeroes`](Self::write_zeroes) frees the storage if it may, as far as is known: then it costs little, and the
+    /// range reads as zeros all the same. The default knows of no such thing.
+    fn frees_zeroes(&self) -> bool {
+        false
+    }
+
     /// Tells the medium that the range is no longer needed. Reads may return anything.
     ///
     /// # Errors
@@ -168,6 +174,9 @@ impl<M: MediaMut + ?Sized> MediaMut for Arc<M> {
     }
     fn write_zeroes(&self, offset_bytes: u64, len_bytes: u64, may_free: bool) -> io::Result<()> {
         (**self).write_zeroes(offset_bytes, len_bytes, may_free)
+    }
+    fn frees_zeroes(&self) -> bool {
+        (**self).frees_zeroes()
     }
     fn discard(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<()> {
         (**self).discard(offset_bytes, len_bytes)

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FallocateFlags, OFlags, SeekFrom as SeekTo};
@@ -33,6 +34,8 @@ pub struct RawFile<Access = ReadOnly> {
     /// A run that was found to be data. That a hole may have been made there since does no harm: it is called data still.
     data: Mutex<Range<u64>>,
     id: MediaId,
+    /// The file system, or the device, said that it cannot free a range and have it read as zeros.
+    keeps: AtomicBool,
     access: PhantomData<Access>,
 }
 
@@ -105,8 +108,8 @@ impl<Access> RawFile<Access> {
         }
         let id = MediaId::of_file(&metadata, size_bytes);
         let memory = expected.is_file() && rustix::fs::fstatfs(&file).is_ok_and(|found| is_memory(found.f_type as u64));
-        let data = Mutex::default();
-        Ok(Self { file, path: path.to_owned(), size_bytes, block_bytes, memory, data, id, access: PhantomData })
+        let (data, keeps) = (Mutex::default(), AtomicBool::new(false));
+        Ok(Self { file, path: path.to_owned(), size_bytes, block_bytes, memory, data, id, keeps, access: PhantomData })
     }
 
     /// Where the next data or hole begins. The seek moves no position that anything reads from.
@@ -192,13 +195,25 @@ impl MediaMut for RawFile<Writable> {
 
     fn write_zeroes(&self, offset_bytes: u64, len_bytes: u64, may_free: bool) -> io::Result<()> {
         check_range(self.size_bytes, offset_bytes, len_bytes)?;
-        if len_bytes == 0
-            || (may_free && self.allocate(FallocateFlags::PUNCH_HOLE, offset_bytes, len_bytes)?)
-            || self.allocate(FallocateFlags::ZERO_RANGE, offset_bytes, len_bytes)?
-        {
+        if len_bytes == 0 {
+            return Ok(());
+        }
+        if may_free {
+            if self.allocate(FallocateFlags::PUNCH_HOLE, offset_bytes, len_bytes)? {
+                return Ok(());
+            }
+            self.keeps.store(true, Ordering::Relaxed);
+        }
+        if self.allocate(FallocateFlags::ZERO_RANGE, offset_bytes, len_bytes)? {
             return Ok(());
         }
         super::zero_plainly(self, offset_bytes, len_bytes)
+    }
+
+    /// Until it was found out that holes cannot be punched here. (A block device takes that as `fallocate(2)` has it: it frees only where
+    /// it reads zeros afterwards, and refuses otherwise.)
+    fn frees_zeroes(&self) -> bool {
+        !self.keeps.load(Ordering::Relaxed)
     }
 
     /// Punches a hole. A file system that cannot keeps the data, as a discard may.

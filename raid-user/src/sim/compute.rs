@@ -4,7 +4,7 @@ use std::hash::Hash;
 use std::ops::Range;
 
 use raid_core::Member;
-use raid_core::action::{Answer, SlotId, Work};
+use raid_core::action::{Answer, SlotId, Source, Work};
 use raid_core::check::{by_copies, by_parity};
 use raid_core::geometry::StripeMap;
 use raid_core::parity::{self, gf};
@@ -112,8 +112,8 @@ impl Buffers {
     pub(super) fn compute(&mut self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) -> Answer {
         let rows = usize::from(band.first)..usize::from(band.first) + usize::from(band.len);
         match (work, stripe) {
-            (Work::Take { column, request }, _) => {
-                let values = self.values(request);
+            (Work::Take { column, from }, _) => {
+                let values = self.values(from);
                 self.column(slot, column)[rows.clone()].copy_from_slice(&values[..rows.len()]);
             }
             (Work::Give { column, request }, _) => {
@@ -122,8 +122,8 @@ impl Buffers {
                     own.values[..rows.len()].copy_from_slice(&values[rows]);
                 }
             }
-            (Work::Delta { column, request, p, q }, stripe) => {
-                let values = self.values(request);
+            (Work::Delta { column, from, p, q }, stripe) => {
+                let values = self.values(from);
                 for (at, new) in rows.zip(values) {
                     let delta = std::mem::replace(&mut self.column(slot, column)[at], new) ^ new;
                     let Some(stripe) = stripe else { continue };
@@ -194,8 +194,11 @@ impl Buffers {
         .map_or(Answer::Failed, Answer::Says)
     }
 
-    fn values(&mut self, request: RequestId) -> Column {
-        self.own(request).map_or([POISON; ROW_LEN], |own| own.values)
+    fn values(&mut self, from: Source) -> Column {
+        match from {
+            Source::Request(request) => self.own(request).map_or([POISON; ROW_LEN], |own| own.values),
+            Source::Zeroes => [0; ROW_LEN],
+        }
     }
 
     fn recover(&mut self, slot: SlotId, stripe: &StripeMap, at: usize, lost: Member, other: Option<Member>, p: bool) {

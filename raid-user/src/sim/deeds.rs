@@ -79,13 +79,13 @@ impl Inside {
             Action::Compute { token, slot, stripe, first, len, work } => {
                 let stripe = world.rows.geometry().stripe(stripe);
                 let work = match (bug, work) {
-                    (Some(Bug::ForgetQ), Work::Delta { column, request, p, .. }) => {
-                        Work::Delta { column, request, p, q: false }
+                    (Some(Bug::ForgetQ), Work::Delta { column, from, p, .. }) => {
+                        Work::Delta { column, from, p, q: false }
                     }
-                    (Some(Bug::WrongDegradedParity), Work::Delta { column, request, .. })
+                    (Some(Bug::WrongDegradedParity), Work::Delta { column, from, .. })
                         if !world.members.borrow().view().is_whole() =>
                     {
-                        Work::Take { column, request }
+                        Work::Take { column, from }
                     }
                     (Some(Bug::SkipRecover), Work::Recover { .. }) | (Some(Bug::SkipParity), Work::Parity { .. }) => {
                         return (token, Answer::Done);
@@ -112,6 +112,7 @@ impl Inside {
                         let first = at % ROW_LEN;
                         self.buffers.column(slot, column)[first..first + len].copy_from_slice(values);
                     }
+                    Buf::Zeroes { .. } => return false,
                 }
                 true
             }
@@ -136,6 +137,7 @@ impl Inside {
     pub(super) fn content(&mut self, buf: Buf, at: usize) -> Column {
         match buf {
             Buf::Request(request) => self.buffers.own(request).map_or([POISON; ROW_LEN], |own| own.values),
+            Buf::Zeroes { .. } => [0; ROW_LEN],
             Buf::Slot { slot, column } => {
                 let mut values = *self.buffers.column(slot, column);
                 values.rotate_left(at % ROW_LEN);

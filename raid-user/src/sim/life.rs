@@ -230,7 +230,7 @@ impl<'a> Life<'a> {
         let sectors = self.model.len();
         let (kind, at, len) = self.world.outside(|out| {
             let kind = match out.dice.below(20) {
-                0..=10 => Kind::Write { fua: out.dice.one_in(6) },
+                0..=10 => written(out),
                 11..=17 => Kind::Read,
                 _ => Kind::Flush,
             };
@@ -241,7 +241,7 @@ impl<'a> Life<'a> {
             let row = ROW_LEN;
             if whole { (kind, at / row * row, row) } else { (kind, at, 1 + out.dice.index(row)) }
         });
-        if matches!(kind, Kind::Write { .. }) && self.dice(3) {
+        if kind.writes() && self.dice(3) {
             // A run of neighbours, as a sequential writer makes them.
             for offset in 0..6 {
                 self.submit(kind, at + offset * len, len);
@@ -262,17 +262,19 @@ impl<'a> Life<'a> {
         self.next_id += 1;
         let id = RequestId(self.next_id);
         let mut values = [0; ROW_LEN];
-        for (offset, value) in values.iter_mut().enumerate() {
-            *value = value_of(id, at + offset);
+        if matches!(kind, Kind::Write { .. }) {
+            for (offset, value) in values.iter_mut().enumerate() {
+                *value = value_of(id, at + offset);
+            }
         }
         let (all, sick) = (self.model.len(), !self.impaired().is_empty());
         let epoch = self.world.view().health.epoch();
         let then = match kind {
             Kind::Flush => self.model.now(0, all),
             Kind::Read => self.model.now(at, len),
-            Kind::Write { .. } => self.model.now(at, 0),
+            Kind::Write { .. } | Kind::WriteZeroes { .. } | Kind::Discard => self.model.now(at, 0),
         };
-        let writes = matches!(kind, Kind::Write { .. });
+        let writes = kind.writes();
         self.world.buffers(|buffers| buffers.bring(Own { id, at, len, writes, values }));
         self.tell(Fact::Asked { id, kind, at, len });
         self.world.arm();
@@ -285,7 +287,10 @@ impl<'a> Life<'a> {
             }
         }
         let asked = match kind {
-            Kind::Write { fua } => Asked::Write { written: self.model.write(at, &values[..len]), fua, at, sick },
+            Kind::Write { fua } | Kind::WriteZeroes { fua, .. } => {
+                Asked::Write { written: self.model.write(at, &values[..len]), fua, at, sick }
+            }
+            Kind::Discard => Asked::Write { written: self.model.write(at, &values[..len]), fua: false, at, sick },
             Kind::Read => Asked::Read { then, at, len, sick, epoch },
             Kind::Flush => Asked::Flush { then },
         };
@@ -444,6 +449,16 @@ impl<'a> Life<'a> {
         let all = Columns::first(self.setup.rows.geometry().members());
         let row = self.world.outside(|out| check::inconsistent(&self.setup.rows, &out.disks, all).next());
         row.map_or(Ok(()), |row| Err(format!("row {} does not fit its redundancy at the end", row.0)))
+    }
+}
+
+/// A write, now and then of zeros: the model calls them what nobody wrote, which these disks hold from the beginning.
+fn written(out: &mut super::world::Outside) -> Kind {
+    let fua = out.dice.one_in(6);
+    match out.dice.below(16) {
+        14 => Kind::WriteZeroes { fua, free: out.dice.coin() },
+        15 => Kind::Discard,
+        _ => Kind::Write { fua },
     }
 }
 

@@ -17,6 +17,8 @@ pub mod exhaust;
 mod faults;
 mod life;
 pub mod model;
+#[cfg(test)]
+mod nth;
 mod same;
 mod scrub;
 mod setup;

@@ -86,6 +86,39 @@ fn what_clients_write_is_on_the_members_of_every_level_when_the_server_was_stopp
     }
 }
 
+/// What a client trims is freed on every member, parity too, and the array stays in order.
+#[test]
+fn a_trim_frees_what_the_members_held() {
+    use std::os::unix::fs::MetadataExt as _;
+    for (level, count) in [("0", 2), ("1", 2), ("5", 3), ("6", 4), ("10", 4)] {
+        let folder = array(&format!("--level {level} --assume-clean"), count);
+        let served = serve(&folder, ".").unwrap();
+        let client = client(&folder);
+        client.write_at(0, &pattern::sectors(0, 6000)).unwrap();
+        client.flush().unwrap();
+        let held = || -> u64 {
+            let blocks = |slot| std::fs::metadata(folder.path().join(format!("d{slot}"))).unwrap().blocks();
+            (0..count).map(blocks).sum()
+        };
+        let before = held();
+        client.discard(0, 2 << 20).unwrap();
+        client.flush().unwrap();
+        // 2 MiB are 4096 sectors, less what the file system wants to know of the holes, and their redundancy beside them. One without
+        // holes would keep them all.
+        let freed = before.saturating_sub(held());
+        assert!(freed >= 3500 || freed == 0, "level {level}: {freed}");
+        let mut read = vec![1; 6000 * 512];
+        client.read_at(0, &mut read).unwrap();
+        assert!(freed == 0 || read[..2 << 20].iter().all(|byte| *byte == 0), "level {level}");
+        assert!(read[2 << 20..] == pattern::sectors(0, 6000)[2 << 20..], "level {level}");
+        drop(client);
+        assert_eq!(served.stop(), (0, String::new()));
+        if level != "0" {
+            assert_eq!(raid(&folder, "check .").code, 0, "level {level}");
+        }
+    }
+}
+
 #[test]
 fn a_member_fails_leaves_and_is_replaced_while_the_array_is_served() {
     let folder = array("--level 5", 3);

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
+use super::Choice;
 use super::archive::{Archive, Kind};
 use super::linux::Kernel;
 use crate::command::{command, find, output, root};
@@ -22,11 +23,23 @@ const PROGRAMS: [&str; 2] = ["dmsetup", "mdadm"];
 const FOLDERS: [&str; 7] = ["sbin", "dev", "proc", "sys", "tmp", "run", "etc"];
 
 /// What runs in the guest: helpers, then tests in the order in which they run.
-const SCRIPTS: [&str; 7] =
-    ["lib.sh", "10-target.sh", "20-levels.sh", "30-faults.sh", "40-tables.sh", "50-metadata.sh", "60-messages.sh"];
+const SCRIPTS: [&str; 9] = [
+    "lib.sh",
+    "10-target.sh",
+    "20-levels.sh",
+    "30-faults.sh",
+    "40-tables.sh",
+    "50-metadata.sh",
+    "60-messages.sh",
+    "65-traces.sh",
+    "70-spares.sh",
+];
 
 /// The longest that a guest may take.
 const SECONDS: &str = "1500";
+
+/// Bytes that traces write from.
+const PATTERN_BYTES: usize = 1 << 20;
 
 /// Lines that are shown of a guest that dies.
 const LAST_WORDS: usize = 40;
@@ -60,6 +73,9 @@ pub(super) fn fill(image: &Path, modules: &[&Path]) -> Result<()> {
     let scripts = root().join("raid-kmod/tests/guest");
     files.push(named(&scripts.join("init"), ""));
     files.extend(SCRIPTS.iter().map(|script| named(&scripts.join(script), "tests/")));
+    for trace in fs::read_dir(root().join("tests/traces"))? {
+        files.push(named(&trace?.path(), "tests/"));
+    }
     let mut folders: BTreeSet<PathBuf> = FOLDERS.iter().map(PathBuf::from).collect();
     for (_, name) in &files {
         folders.extend(
@@ -76,6 +92,7 @@ pub(super) fn fill(image: &Path, modules: &[&Path]) -> Result<()> {
         let bytes = fs::read(path).with_context(|| format!("no {}", path.display()))?;
         archive.add(name, Kind::File, &bytes)?;
     }
+    archive.add("tests/pattern", Kind::File, &pattern())?;
     let taken: BTreeSet<&str> = PROGRAMS.into_iter().chain(["busybox"]).collect();
     for name in output(command("/bin/busybox").arg("--list"))?.lines().filter(|name| !taken.contains(name)) {
         archive.add(&format!("bin/{name}"), Kind::Link, b"busybox")?;
@@ -84,11 +101,24 @@ pub(super) fn fill(image: &Path, modules: &[&Path]) -> Result<()> {
     Ok(())
 }
 
-/// Boots the guest and counts what it says. In a `hurry`, it leaves out what is slow.
+/// The bytes that traces write: Marsaglia's xorshift (13, 7, 17) from 1 on, as `raid-user/tests/traces/trace.rs` makes them.
+fn pattern() -> Vec<u8> {
+    let mut dice = 1_u64;
+    let mut next = || {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        dice
+    };
+    (0..PATTERN_BYTES / 8).flat_map(|_| next().to_le_bytes()).collect()
+}
+
+/// Boots the guest and counts what it says. In a hurry, it leaves out what is slow.
 ///
 /// # Errors
 /// If it cannot be started.
-pub(super) fn run(kernel: &Kernel, image: &Path, filter: &str, hurry: bool) -> Result<Counts> {
+pub(super) fn run(kernel: &Kernel, image: &Path, choice: Choice<'_>) -> Result<Counts> {
+    let Choice { filter, hurry, .. } = choice;
     let mut guest = command("timeout");
     guest.args(["--kill-after=5", SECONDS]).arg(kernel.folder.join("linux"));
     guest.arg("mem=1024M").arg(format!("initrd={}", image.display()));

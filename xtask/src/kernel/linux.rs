@@ -124,24 +124,38 @@ fn upstream(version: &str) -> Option<(&str, &str)> {
 pub(super) enum Machine {
     /// A process of the host: boots in a quarter of a second.
     Um,
+    /// The same, with the kernel's own checks of locks and of memory.
+    UmDebug,
 }
 
 impl Machine {
     const fn arch(self) -> &'static str {
         match self {
+            Self::Um | Self::UmDebug => "um",
+        }
+    }
+
+    /// What its folders are called.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
             Self::Um => "um",
+            Self::UmDebug => "um-debug",
         }
     }
 
     const fn config(self) -> &'static str {
         match self {
             Self::Um => include_str!("../../../raid-kmod/tests/um.config"),
+            Self::UmDebug => concat!(
+                include_str!("../../../raid-kmod/tests/um.config"),
+                include_str!("../../../raid-kmod/tests/debug.config")
+            ),
         }
     }
 
     const fn goals(self) -> [&'static str; 2] {
         match self {
-            Self::Um => ["linux", "modules"],
+            Self::Um | Self::UmDebug => ["linux", "modules"],
         }
     }
 }
@@ -158,13 +172,13 @@ pub(super) struct Kernel {
 /// # Errors
 /// If it cannot be built; the build's log is named.
 pub(super) fn build(cache: &Cache, parts: &Parts, machine: Machine) -> Result<Kernel> {
-    let name = format!("{}-{}-rust-{}", machine.arch(), parts.version, rust_src::release()?);
+    let name = format!("{}-{}-rust-{}", machine.name(), parts.version, rust_src::release()?);
     let folder = cache.path(&name);
     let done = folder.join("raid.config");
     if fs::read_to_string(&done).is_ok_and(|config| config == machine.config()) {
         return Ok(Kernel { folder, machine });
     }
-    println!("building Linux {} for {}, once: this takes minutes", parts.version, machine.arch());
+    println!("building Linux {} for {}, once: this takes minutes", parts.version, machine.name());
     fs::create_dir_all(&folder)?;
     let wanted = folder.join("raid.wanted");
     fs::write(&wanted, machine.config())?;

@@ -18,9 +18,20 @@ use crate::{command::root, test::count::Counts, tools};
 use cache::Cache;
 use linux::Machine;
 
-/// The verb: tests whose names contain `filter`.
-pub(crate) fn run(filter: &str) -> ExitCode {
-    match tests(filter, false) {
+/// What of the tests is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Choice<'a> {
+    /// Part of a test's name.
+    pub(crate) filter: &'a str,
+    /// Without the slow ones.
+    pub(crate) hurry: bool,
+    /// In a kernel that watches its locks and its memory.
+    pub(crate) debug: bool,
+}
+
+/// The verb.
+pub(crate) fn run(choice: Choice<'_>) -> ExitCode {
+    match tests(choice) {
         Ok(counts) => {
             for reason in &counts.reasons {
                 println!("skipped: {reason}");
@@ -35,11 +46,11 @@ pub(crate) fn run(filter: &str) -> ExitCode {
     }
 }
 
-/// Builds what is not built, boots, and counts; in a `hurry` without the slow tests.
+/// Builds what is not built, boots, and counts.
 ///
 /// # Errors
 /// If something that is there cannot be built or started. What cannot be had is skipped.
-pub(crate) fn tests(filter: &str, hurry: bool) -> Result<Counts> {
+pub(crate) fn tests(choice: Choice<'_>) -> Result<Counts> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Ok(Counts::skip(vec!["raid-kmod: its guest is for Linux on x86-64".to_owned()]));
     }
@@ -52,11 +63,12 @@ pub(crate) fn tests(filter: &str, hurry: bool) -> Result<Counts> {
         Ok(parts) => parts,
         Err(error) => return Ok(Counts::skip(vec![format!("raid-kmod: {error:#}")])),
     };
-    let kernel = linux::build(&cache, &parts, Machine::Um)?;
+    let machine = if choice.debug { Machine::UmDebug } else { Machine::Um };
+    let kernel = linux::build(&cache, &parts, machine)?;
     let module = module::build(&parts, &kernel)?;
-    let image = root().join("target/kernel/um/initramfs");
+    let image = root().join("target/kernel").join(machine.name()).join("initramfs");
     guest::fill(&image, &[&module, &kernel.folder.join("drivers/block/brd.ko")])?;
-    let mut counts = guest::run(&kernel, &image, filter, hurry)?;
+    let mut counts = guest::run(&kernel, &image, choice)?;
     counts += shared::count()?;
     Ok(counts)
 }

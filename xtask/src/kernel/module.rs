@@ -16,7 +16,7 @@ const CRATES: [&str; 5] = ["bitflags", "static_assertions", "crc-catalog", "crc"
 /// # Errors
 /// If it does not build.
 pub(super) fn build(parts: &Parts, kernel: &Kernel) -> Result<PathBuf> {
-    let folder = root().join("target/kernel").join(format!("{:?}", kernel.machine).to_lowercase());
+    let folder = root().join("target/kernel").join(kernel.machine.name());
     fs::create_dir_all(&folder)?;
     let mut make = parts.make(kernel.machine);
     make.arg("-C").arg(&kernel.folder).arg(format!("M={}", root().join("raid-kmod").display()));

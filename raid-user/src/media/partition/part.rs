@@ -83,6 +83,10 @@ impl<M: MediaMut> MediaMut for Part<M> {
         self.whole.write_zeroes(self.place(offset_bytes, len_bytes)?, len_bytes, may_free)
     }
 
+    fn frees_zeroes(&self) -> bool {
+        self.whole.frees_zeroes()
+    }
+
     fn discard(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<()> {
         self.whole.discard(self.place(offset_bytes, len_bytes)?, len_bytes)
     }

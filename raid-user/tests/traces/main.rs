@@ -1,0 +1,179 @@
+//! One trace, several hosts: a list of writes, failures, rebuilds and cuts goes through a model that is slow and obvious, through the
+//! engine in user space, and in a guest (`raid-kmod/tests/guest/65-traces.sh`) through the engine in the kernel. Each leaves the same
+//! members, byte by byte: what they are is in the trace.
+//!
+//! The traces are `tests/traces/*.txt` of the project, made by seeds; `RAID_WRITE_TRACES=1` writes them anew.
+#![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
+
+mod model;
+mod trace;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use raid_core::geometry::Geometry;
+use raid_core::health::{Event, Health};
+use raid_core::region::RegionNo;
+use raid_core::rows::{RowNo, Rows};
+use raid_core::{Columns, Member, Sector};
+use raid_user::host::start::{Slot, Start, Stopped, Store};
+use raid_user::host::{Running, Tuning};
+use raid_user::media::{MediaMut, MemMedia, SharedMediaMut};
+use sha2::{Digest, Sha256};
+
+use trace::{KINDS, SHARE, Step, Trace, pattern};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/traces")
+}
+
+/// A member's content in short.
+fn image(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// Remembers nothing: a trace says itself what is known after a cut.
+struct Forgets;
+
+impl Store for Forgets {
+    fn write_log(&self, _: Member, _: u32, _: &[u64]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_health(&self, _: Member, _: &Health) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn admit(&self, _: Member, media: SharedMediaMut) -> io::Result<Slot> {
+        Ok(Slot { media: Some(media), data_at: Sector(0) })
+    }
+
+    fn release(&self, _: Member) -> bool {
+        true
+    }
+
+    fn stop(&self, _: &Health, _: Stopped) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The engine in user space, with members in memory.
+struct Engine {
+    geometry: Geometry,
+    media: Vec<Arc<MemMedia>>,
+    failed: Columns,
+    running: Option<Running>,
+}
+
+fn medium() -> Arc<MemMedia> {
+    Arc::new(MemMedia::new("member", vec![0; usize::try_from(SHARE * 512).unwrap()]))
+}
+
+impl Engine {
+    fn new(geometry: &Geometry) -> Self {
+        let media = (0..geometry.members()).map(|_| medium()).collect();
+        let mut engine = Self { geometry: geometry.clone(), media, failed: Columns::EMPTY, running: None };
+        engine.start(false);
+        engine
+    }
+
+    fn start(&mut self, doubt: bool) {
+        let rows = Rows::new(self.geometry.clone()).unwrap();
+        let mut health = Health::new(self.geometry.members()).unwrap();
+        for member in Columns::first(health.members()).difference(self.failed).iter() {
+            health.apply(member, Event::Admit).unwrap();
+        }
+        let slot = |(number, medium): (u8, &Arc<MemMedia>)| Slot {
+            media: (!self.failed.contains(Member(number))).then(|| Arc::clone(medium) as SharedMediaMut),
+            data_at: Sector(0),
+        };
+        let slots = (0..).zip(&self.media).map(slot).collect();
+        let regions = (0..rows.count().div_ceil(16)).map(RegionNo);
+        let doubt = if doubt { regions.collect() } else { Vec::new() };
+        let (region_rows, log_page_words, marked, doubt_from) = (16, 1, Vec::new(), RowNo(0));
+        let store = Box::new(Forgets);
+        let start = Start { rows, health, slots, region_rows, log_page_words, doubt, marked, doubt_from, store };
+        let tuning = Tuning { threads: 3, slots: 8, pieces: 64, ..Tuning::default() };
+        self.running = Some(Running::start(start, &tuning).unwrap());
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    fn play(&mut self, step: Step, pattern: &[u8]) {
+        match step {
+            Step::Write { at, len, from } => {
+                let bytes = &pattern[usize::try_from(from * 512).unwrap()..][..usize::try_from(len * 512).unwrap()];
+                self.running().write_at(at * 512, bytes).unwrap();
+            }
+            Step::Flush => self.running().flush().unwrap(),
+            Step::Fail(member) => {
+                self.running().fail(member);
+                self.failed.insert(member);
+            }
+            Step::Rebuild(member) => {
+                self.running().wait_until_quiet();
+                self.media[usize::from(member.0)] = medium();
+                let new = Arc::clone(&self.media[usize::from(member.0)]);
+                self.running().add(member, new).unwrap();
+                self.running().wait_until_quiet();
+                self.failed.remove(member);
+                assert_eq!(self.running().health().missing(), self.failed);
+            }
+            Step::Cut => {
+                self.running().wait_until_quiet();
+                self.running = None;
+                self.start(true);
+                self.running().wait_until_quiet();
+            }
+        }
+    }
+
+    /// Members as they are in the end; none of those that failed.
+    fn images(self) -> Vec<Option<Vec<u8>>> {
+        self.running.unwrap().stop().unwrap();
+        let there = |number: u8| !self.failed.contains(Member(number));
+        (0..).zip(&self.media).map(|(number, medium)| there(number).then(|| medium.contents())).collect()
+    }
+}
+
+fn traces() -> impl Iterator<Item = (&'static str, Trace)> {
+    (0..).zip(&KINDS).map(|(seed, kind)| (kind.file, Trace::made(kind, seed)))
+}
+
+#[test]
+fn traces_are_those_that_their_seeds_make_and_end_as_the_model_says() {
+    let pattern = pattern();
+    for (name, trace) in traces() {
+        let mut model = model::Model::new(&trace.geometry());
+        trace.steps.iter().for_each(|step| model.play(*step, &pattern));
+        let images: Vec<String> =
+            model.images().iter().map(|bytes| bytes.as_deref().map_or("-".into(), image)).collect();
+        let text = format!("{trace}images {}\n", images.join(" "));
+        let path = folder().join(name);
+        if std::env::var_os("RAID_WRITE_TRACES").is_some() {
+            std::fs::write(&path, &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "{name}: RAID_WRITE_TRACES=1 writes it anew");
+    }
+}
+
+#[test]
+fn the_engine_in_user_space_leaves_the_members_that_the_model_leaves() {
+    let pattern = pattern();
+    for (name, trace) in traces() {
+        let geometry = trace.geometry();
+        let (mut model, mut engine) = (model::Model::new(&geometry), Engine::new(&geometry));
+        for step in &trace.steps {
+            model.play(*step, &pattern);
+            engine.play(*step, &pattern);
+        }
+        for (member, (ours, wanted)) in engine.images().iter().zip(model.images()).enumerate() {
+            assert_eq!(ours.is_some(), wanted.is_some(), "{name}: member {member}");
+            let differs = ours.iter().flatten().zip(wanted.iter().flatten()).position(|(one, other)| one != other);
+            assert_eq!(differs, None, "{name}: member {member} differs at that byte");
+        }
+    }
+}
