@@ -1,7 +1,7 @@
 //! Nothing is allocated for I/O: once an array runs, the engine and its hosts live on what they have.
 //!
-//! Every allocation of this process is counted, whichever thread asks for it, and the count must not move over hundreds of requests of every
-//! kind. `docs/testing.md` says what that covers.
+//! Every allocation of this process is counted, whichever thread asks for it, and the count must not move over hundreds of requests of
+//! every kind. `docs/testing.md` says what that covers.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::alloc::System;
