@@ -357,8 +357,7 @@ impl Array {
                 unsafe { shim::raid_io_request(io.0, lanes, lane, device, at.0, request, skip, bytes, write, fua) };
             }
             // No bio asks for zeros yet.
-            // SAFETY: As above.
-            Buf::Zeroes { .. } => unsafe { shim::raid_io_done(io.0, lanes, lane, false) },
+            Buf::Zeroes { .. } => self.done(io, lane, false),
         }
     }
 

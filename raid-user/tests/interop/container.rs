@@ -23,6 +23,9 @@ write() { dd if=$(command -v mdadm) of=/dev/$(volume) bs=1000 count=300 seek=$1 
 finish() { mdadm --wait-clean --scan; sync; sleep 0.3; mdadm --stop /dev/$(volume) 2>&1; mdadm --stop /dev/md127 2>&1; }
 ";
 
+/// A case by its name, and whether every whole run does it.
+type Run = (&'static str, fn(Case), bool);
+
 /// A container to try.
 #[derive(Clone, Copy)]
 struct Case {
@@ -244,7 +247,7 @@ pub(crate) fn trials(all: bool) -> Vec<Trial> {
     ];
     for (format, level, members) in cases {
         let case = Case { format, level, members };
-        let runs: [(&str, fn(Case), bool); 4] = [
+        let runs: [Run; 4] = [
             ("made_by_linux_filled_by_us", Case::theirs, format == "ddf" && level == "5"),
             ("made_by_us_degraded_by_linux", Case::ours, format == "imsm" && level == "5"),
             ("ours_killed", Case::ours_killed, format == "ddf" && level == "1"),

@@ -29,6 +29,9 @@ echo CONTENT $(sha256sum < /dev/mapper/vg-lv | cut -d' ' -f1); }
 write() { dd if=$(command -v mdadm) of=/dev/mapper/vg-lv bs=1000 count=300 seek=$1 conv=notrunc,fsync 2>/dev/null; }
 ";
 
+/// A case by its name, and whether every whole run does it.
+type Run = (&'static str, fn(Case), bool);
+
 /// A volume to try.
 #[derive(Clone, Copy)]
 struct Case {
@@ -185,7 +188,7 @@ pub(crate) fn trials(all: bool) -> Vec<Trial> {
     ];
     let mut trials = Vec::new();
     for case in cases {
-        let runs: [(&str, fn(Case), bool); 3] = [
+        let runs: [Run; 3] = [
             ("there_and_back", Case::there_and_back, case.level == "raid5"),
             ("ours_killed", Case::ours_killed, false),
             ("linux_killed", Case::linux_killed, false),
