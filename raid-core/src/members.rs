@@ -171,7 +171,10 @@ impl<M: Memory> Members<M> {
 
     /// Who has this seat failed a read, which the caller gets elsewhere. It fails altogether if that was one too many.
     pub fn read_error(&mut self, geometry: &Geometry, seat: Member, seen: Epoch) -> Verdict {
-        let Some(count) = self.read_errors.get_mut(usize::from(seat.0)) else { return Verdict::Out(Epoch(0)) };
+        let place = usize::from(seat.0);
+        // What was asked of the one before is not held against the one that has its seat now.
+        let own = self.joined.get(place).is_some_and(|joined| seen >= *joined);
+        let Some(count) = self.read_errors.get_mut(place).filter(|_| own) else { return Verdict::Out(Epoch(0)) };
         *count = count.saturating_add(1);
         if *count > self.read_errors_max { self.fail(geometry, seat, seen) } else { Verdict::Out(Epoch(0)) }
     }

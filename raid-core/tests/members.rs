@@ -6,10 +6,11 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use raid_core::action::{Action, Way};
+use raid_core::broadcast::Verdict;
 use raid_core::engine::Host as _;
 use raid_core::geometry::Geometry;
-use raid_core::health::{Epoch, Health, State};
-use raid_core::members::{Away, Unknown};
+use raid_core::health::{Epoch, Event, Health, State};
+use raid_core::members::{Away, Members, Unknown};
 use raid_core::region::RegionNo;
 use raid_core::request::{Kind, Request, RequestId};
 use raid_core::stripe::Limits;
@@ -204,4 +205,29 @@ fn who_was_being_filled_from_the_start_when_it_left_is_nobody_to_build_on() {
     assert!(matches!(new.state(Member(1)), Some(State::Rebuilding { .. })));
     assert_eq!(Away::new(Member(1), &new), None);
     assert!(Away::new(Member(0), &new).is_some());
+}
+
+/// Seed 41602 of the simulator: a member was thrown out while a read of it was on its way, and a new one took the slot. The read
+/// failed, as it must, and was counted as the newcomer's first error; with the second of its own, where two were allowed, it was
+/// thrown out. `fail` asked who was meant, `read_error` did not.
+#[test]
+fn a_read_that_the_member_before_failed_does_not_count_against_the_one_that_took_its_slot() {
+    let geometry = geometry(Level::Raid6(Raid6Layout::LeftSymmetric), 5);
+    let mut health = Health::new(5).unwrap();
+    for member in 0..5 {
+        health.apply(Member(member), Event::Admit).unwrap();
+    }
+    let mut members: Members<raid_testkit::null_host::Heap> = Members::new(health, 2).unwrap();
+    let before = members.view().health.epoch();
+    let Verdict::Out(left) = members.fail(&geometry, Member(2), before) else { panic!("the array survives that") };
+    members.add(Member(2)).unwrap();
+    assert_eq!(members.read_error(&geometry, Member(2), before), Verdict::Out(Epoch(0)));
+    assert_eq!(members.read_error(&geometry, Member(2), left), Verdict::Out(Epoch(0)));
+    let now = members.view().health.epoch();
+    for _ in 0..2 {
+        members.read_error(&geometry, Member(2), now);
+        assert_ne!(members.view().health.state(Member(2)), Some(State::Missing), "two are forgiven");
+    }
+    members.read_error(&geometry, Member(2), now);
+    assert_eq!(members.view().health.state(Member(2)), Some(State::Missing), "the third is not");
 }

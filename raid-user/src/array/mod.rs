@@ -206,6 +206,10 @@ impl Media for Array {
         self.holes(offset_bytes, len_bytes)
     }
 
+    fn is_memory(&self) -> bool {
+        self.slots.iter().flatten().all(|slot| slot.media.is_memory())
+    }
+
     fn describe(&self) -> String {
         format!("{} array {}", self.record.format.name(), self.record.array)
     }

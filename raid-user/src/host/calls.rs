@@ -1,6 +1,8 @@
 //! Requests under way: a table that never grows. A caller takes entries for the pieces of his request, and sleeps until the last is done.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 
 use raid_core::memory::{Memory, OutOfMemory};
 use raid_core::request::{Error, RequestId};
@@ -13,12 +15,19 @@ pub(super) type Outcome = Result<(), Error>;
 
 struct Entry {
     row: Mutex<Row>,
-    outcome: Mutex<Option<Outcome>>,
+    end: Mutex<End>,
+}
+
+/// How a piece ended, and who is to be woken by that.
+#[derive(Default)]
+struct End {
+    outcome: Option<Outcome>,
+    waiter: Option<Thread>,
 }
 
 struct State {
     free: Vec<u32>,
-    /// Callers that wait, for entries or for outcomes.
+    /// Callers that wait for entries, or for room in the engine.
     waiting: usize,
 }
 
@@ -26,17 +35,20 @@ struct State {
 pub(super) struct Calls {
     entries: Box<[Entry]>,
     state: Mutex<State>,
+    /// Those of the waiting that the engine had no room for.
+    full: AtomicUsize,
     changed: Condvar,
 }
 
 impl Calls {
     pub(super) fn new(len: u32) -> Result<Self, OutOfMemory> {
-        let entry = |_| Entry { row: Mutex::new(Row([0; ROW_BYTES])), outcome: Mutex::new(None) };
+        let entry = |_| Entry { row: Mutex::new(Row([0; ROW_BYTES])), end: Mutex::default() };
         let entries = Heap::array(len as usize, entry)?;
         let mut free = Vec::new();
         free.try_reserve_exact(entries.len()).map_err(|_| OutOfMemory)?;
         free.extend(0..len);
-        Ok(Self { entries, state: Mutex::new(State { free, waiting: 0 }), changed: Condvar::new() })
+        let (state, full) = (Mutex::new(State { free, waiting: 0 }), AtomicUsize::new(0));
+        Ok(Self { entries, state, full, changed: Condvar::new() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -72,30 +84,38 @@ impl Calls {
     /// A piece is done.
     pub(super) fn done(&self, id: RequestId, outcome: Outcome) {
         let Some(entry) = self.entry(id) else { return };
-        *entry.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-        // Under the lock: whoever looked before and found nothing is asleep by now, and counted.
-        if self.state().waiting > 0 {
+        let waiter = {
+            let mut end = entry.end.lock().unwrap_or_else(PoisonError::into_inner);
+            end.outcome = Some(outcome);
+            end.waiter.take()
+        };
+        if let Some(waiter) = waiter {
+            waiter.unpark();
+        }
+        // Whoever begins to wait for room just now is not seen: he looks again by himself.
+        if self.full.load(Ordering::Relaxed) > 0 {
+            drop(self.state());
             self.changed.notify_all();
         }
     }
 
-    fn take_outcome(&self, id: RequestId) -> Option<Outcome> {
-        self.entry(id)?.outcome.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// True if a piece is done, and nobody has heard of it yet.
+    pub(super) fn is_done(&self, id: RequestId) -> bool {
+        let outcome = |entry: &Entry| entry.end.lock().unwrap_or_else(PoisonError::into_inner).outcome.is_some();
+        self.entry(id).is_none_or(outcome)
     }
 
     /// Waits until a piece is done.
     pub(super) fn wait(&self, id: RequestId) -> Outcome {
-        if let Some(outcome) = self.take_outcome(id) {
-            return outcome;
-        }
-        let mut state = self.state();
+        let Some(entry) = self.entry(id) else { return Err(Error::Lost) };
         loop {
-            if let Some(outcome) = self.take_outcome(id) {
+            let mut end = entry.end.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(outcome) = end.outcome.take() {
                 return outcome;
             }
-            state.waiting += 1;
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.waiting -= 1;
+            end.waiter = Some(thread::current());
+            drop(end);
+            thread::park();
         }
     }
 
@@ -103,9 +123,11 @@ impl Calls {
     pub(super) fn wait_for_room(&self) {
         let mut state = self.state();
         state.waiting += 1;
+        self.full.fetch_add(1, Ordering::Relaxed);
         let patience = std::time::Duration::from_millis(1);
         let (mut state, _) = self.changed.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
         state.waiting -= 1;
+        self.full.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Gives entries back.

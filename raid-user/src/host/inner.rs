@@ -103,14 +103,18 @@ impl Inner {
 
     /// What a worker does.
     pub(super) fn work(&self) {
-        self.jobs.work(|job| match job {
+        self.jobs.work(|job| self.perform_job(job));
+    }
+
+    pub(super) fn perform_job(&self, job: Job) {
+        match job {
             Job::Run(shard) => {
                 if engine::run(self, shard, BUDGET) {
                     self.jobs.wake(shard);
                 }
             }
             Job::Do(action) => self.act(action),
-        });
+        }
     }
 
     /// Does what a member takes time for, and says how it went.
@@ -224,7 +228,11 @@ impl Host for Inner {
                 debug_assert!(done != Answer::Failed, "arithmetic on what there is not: {work:?}");
                 engine::complete(self, token, done);
             }
-            action => self.jobs.push(Job::Do(action)),
+            // Memory makes nobody wait: to hand it to another thread would cost more than to do it.
+            Action::Io { member, way: Way::Read | Way::Write { fua: false }, .. } if self.seats.in_memory(member) => {
+                self.act(action);
+            }
+            action => self.jobs.push(action),
         }
     }
 

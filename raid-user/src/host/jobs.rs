@@ -19,9 +19,13 @@ pub(super) enum Job {
 }
 
 struct State {
-    queue: VecDeque<Job>,
-    /// Jobs in the workers' hands.
+    /// Shards to be run: that takes little time, and callers help.
+    runs: VecDeque<u16>,
+    actions: VecDeque<Action>,
+    /// Jobs in somebody's hands.
     running: usize,
+    /// Callers that look for shards to be run before they sleep.
+    helpers: usize,
     /// Workers that sleep.
     idle: usize,
     stopped: bool,
@@ -38,7 +42,8 @@ pub(super) struct Jobs {
 impl Jobs {
     /// A queue with room for `capacity` jobs before it must grow.
     pub(super) fn new(shards: u16, capacity: usize) -> Self {
-        let state = State { queue: VecDeque::with_capacity(capacity), running: 0, idle: 0, stopped: false };
+        let (runs, actions) = (VecDeque::with_capacity(shards.into()), VecDeque::with_capacity(capacity));
+        let state = State { runs, actions, running: 0, helpers: 0, idle: 0, stopped: false };
         Self {
             state: Mutex::new(state),
             more: Condvar::new(),
@@ -51,10 +56,10 @@ impl Jobs {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a job.
-    pub(super) fn push(&self, job: Job) {
+    /// Adds an action.
+    pub(super) fn push(&self, action: Action) {
         let mut state = self.state();
-        state.queue.push_back(job);
+        state.actions.push_back(action);
         let sleeps = state.idle > 0;
         drop(state);
         if sleeps {
@@ -66,28 +71,52 @@ impl Jobs {
     pub(super) fn wake(&self, shard: u16) {
         let woken = self.woken.get(usize::from(shard)).is_some_and(|woken| !woken.swap(true, Ordering::AcqRel));
         if woken {
-            self.push(Job::Run(shard));
+            let mut state = self.state();
+            state.runs.push_back(shard);
+            let wanted = state.idle > 0 && state.runs.len() > state.helpers;
+            drop(state);
+            if wanted {
+                self.more.notify_one();
+            }
         }
+    }
+
+    fn run(&self, shard: u16, perform: &mut impl FnMut(Job)) {
+        if let Some(woken) = self.woken.get(usize::from(shard)) {
+            woken.store(false, Ordering::Release);
+        }
+        perform(Job::Run(shard));
+    }
+
+    fn ran(state: &mut State, quiet: &Condvar) {
+        state.running -= 1;
+        if state.running == 0 && state.is_empty() {
+            quiet.notify_all();
+        }
+    }
+
+    /// Announces a caller who will [help](Helper::help): as long as it is there, workers are not woken for what it can do.
+    pub(super) fn helper(&self) -> Helper<'_> {
+        self.state().helpers += 1;
+        Helper(self)
     }
 
     /// Works until stopped.
     pub(super) fn work(&self, mut perform: impl FnMut(Job)) {
         let mut state = self.state();
         loop {
-            if let Some(job) = state.queue.pop_front() {
+            let run = state.runs.pop_front();
+            let action = if run.is_none() { state.actions.pop_front() } else { None };
+            if run.is_some() || action.is_some() {
                 state.running += 1;
                 drop(state);
-                if let Job::Run(shard) = job
-                    && let Some(woken) = self.woken.get(usize::from(shard))
-                {
-                    woken.store(false, Ordering::Release);
+                match (run, action) {
+                    (Some(shard), _) => self.run(shard, &mut perform),
+                    (None, Some(action)) => perform(Job::Do(action)),
+                    (None, None) => {}
                 }
-                perform(job);
                 state = self.state();
-                state.running -= 1;
-                if state.running == 0 && state.queue.is_empty() {
-                    self.quiet.notify_all();
-                }
+                Self::ran(&mut state, &self.quiet);
                 continue;
             }
             if state.stopped {
@@ -102,7 +131,7 @@ impl Jobs {
     /// Waits until there is nothing to do and nobody does anything.
     pub(super) fn wait_until_quiet(&self) {
         let state = self.state();
-        let busy = |state: &mut State| state.running > 0 || !state.queue.is_empty();
+        let busy = |state: &mut State| state.running > 0 || !state.is_empty();
         drop(self.quiet.wait_while(state, busy).unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -111,10 +140,47 @@ impl Jobs {
         let mut state = self.state();
         state.stopped = true;
         if at_once {
-            state.queue.clear();
+            state.runs.clear();
+            state.actions.clear();
         }
         drop(state);
         self.more.notify_all();
+    }
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.runs.is_empty() && self.actions.is_empty()
+    }
+}
+
+/// A caller who works along instead of waking somebody to work for him.
+pub(super) struct Helper<'a>(&'a Jobs);
+
+impl Helper<'_> {
+    /// Runs shards until `done`, or until there are none.
+    pub(super) fn help(&self, mut perform: impl FnMut(Job), mut done: impl FnMut() -> bool) {
+        while !done() {
+            let mut state = self.0.state();
+            let Some(shard) = state.runs.pop_front() else { return };
+            state.running += 1;
+            drop(state);
+            self.0.run(shard, &mut perform);
+            Jobs::ran(&mut self.0.state(), &self.0.quiet);
+        }
+    }
+}
+
+impl Drop for Helper<'_> {
+    /// What was left to this caller is somebody else's now.
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.helpers -= 1;
+        let left = state.runs.len().saturating_sub(state.helpers).min(state.idle);
+        drop(state);
+        for _ in 0..left {
+            self.0.more.notify_one();
+        }
     }
 }
 
@@ -141,6 +207,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_helper_leaves_is_done_by_workers() {
+        let jobs = Jobs::new(2, 4);
+        let done = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| jobs.work(|_| _ = done.fetch_add(1, Ordering::Relaxed)));
+            while jobs.state().idle == 0 {
+                std::thread::yield_now();
+            }
+            let helper = jobs.helper();
+            jobs.wake(0);
+            helper.help(|_| _ = done.fetch_add(1, Ordering::Relaxed), || false);
+            assert_eq!(done.load(Ordering::Relaxed), 1, "the worker slept on");
+            jobs.wake(1);
+            helper.help(|_| (), || true);
+            drop(helper);
+            jobs.wait_until_quiet();
+            assert_eq!(done.load(Ordering::Relaxed), 2);
+            jobs.stop(false);
+        });
+    }
+
+    #[test]
     fn whoever_waits_for_quiet_waits_for_what_jobs_add() {
         let jobs = Jobs::new(1, 4);
         let (done, left) = (AtomicU32::new(0), AtomicU32::new(1000));
@@ -150,12 +238,12 @@ mod tests {
                     jobs.work(|_| {
                         done.fetch_add(1, Ordering::Relaxed);
                         if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
-                            jobs.push(Job::Run(0));
+                            jobs.wake(0);
                         }
                     });
                 });
             }
-            jobs.push(Job::Run(0));
+            jobs.wake(0);
             jobs.wait_until_quiet();
             assert_eq!(done.load(Ordering::Relaxed), 1001);
             jobs.stop(false);

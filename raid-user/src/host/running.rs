@@ -323,8 +323,9 @@ impl Running {
         }
         let requests = &requests[..count];
         let submitted = self.submit_all(requests);
+        let taken = &requests[..submitted.as_ref().map_or_else(|(taken, _)| *taken, |()| count)];
         let mut outcome = Ok(());
-        for request in &requests[..submitted.as_ref().map_or_else(|(taken, _)| *taken, |()| count)] {
+        for request in taken {
             if let Err(error) = self.inner.calls.wait(request.id) {
                 outcome = Err(failed(error));
             }
@@ -340,20 +341,31 @@ impl Running {
         Ok(())
     }
 
-    /// Submits all; waits where the engine is full. Says how many were taken if it will not take the next.
+    /// Submits all, and works along while there is something to be done at once; waits where the engine is full. Says how many were taken
+    /// if it will not take the next.
     fn submit_all(&self, requests: &[Request]) -> Result<(), (usize, Refused)> {
         let mut done = 0;
-        while done < requests.len() {
-            match engine::submit_many(&*self.inner, &requests[done..]) {
+        loop {
+            let helper = self.inner.jobs.helper();
+            let submitted = engine::submit_many(&*self.inner, &requests[done..]);
+            let taken = submitted.map_or_else(|(taken, _)| taken, |()| requests.len() - done);
+            done += taken;
+            let mut waited_for = requests[..done].iter().peekable();
+            helper.help(
+                |job| self.inner.perform_job(job),
+                || {
+                    while waited_for.next_if(|request| self.inner.calls.is_done(request.id)).is_some() {}
+                    done == requests.len() && waited_for.peek().is_none()
+                },
+            );
+            drop(helper);
+            match submitted {
                 Ok(()) => return Ok(()),
-                Err((taken, Refused::Busy)) => {
-                    done += taken;
-                    self.inner.calls.wait_for_room();
-                }
-                Err((taken, refused)) => return Err((done + taken, refused)),
+                Err((_, Refused::Busy)) if taken > 0 => {}
+                Err((_, Refused::Busy)) => self.inner.calls.wait_for_room(),
+                Err((_, refused)) => return Err((done, refused)),
             }
         }
-        Ok(())
     }
 
     /// Reads the whole sectors that bytes lie in: the first sector, all bytes, and how many of them come before.
@@ -463,6 +475,10 @@ impl Media for Running {
 
     fn describe(&self) -> String {
         "a running array".to_owned()
+    }
+
+    fn is_memory(&self) -> bool {
+        self.inner.seats.all_in_memory()
     }
 }
 

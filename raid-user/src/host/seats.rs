@@ -13,11 +13,18 @@ use crate::media::SharedMediaMut;
 pub(super) struct Seat {
     pub(super) media: SharedMediaMut,
     data_at: Sector,
+    /// Asked once, when it took its seat.
+    in_memory: bool,
     /// What was decided before was meant for whoever was here before.
     since: Epoch,
 }
 
 impl Seat {
+    fn of(slot: Slot, since: Epoch) -> Option<Self> {
+        let media = slot.media?;
+        Some(Self { in_memory: media.is_memory(), media, data_at: slot.data_at, since })
+    }
+
     /// Where a sector of the array's data lies on the medium.
     pub(super) fn offset_bytes(&self, at: Sector) -> Option<u64> {
         self.data_at.checked_add(Sectors(at.0)).and_then(Sector::bytes)
@@ -34,8 +41,7 @@ pub(super) struct Seats {
 impl Seats {
     pub(super) fn new(slots: Vec<Slot>) -> Self {
         let metadata = slots.iter().map(|_| Mutex::default()).collect();
-        let seat =
-            |slot: Slot| RwLock::new(slot.media.map(|media| Seat { media, data_at: slot.data_at, since: Epoch(0) }));
+        let seat = |slot| RwLock::new(Seat::of(slot, Epoch(0)));
         Self { seats: slots.into_iter().map(seat).collect(), metadata }
     }
 
@@ -45,11 +51,25 @@ impl Seats {
         seat.as_ref().filter(|seat| seen >= seat.since).cloned()
     }
 
+    /// True if a slot's medium is memory.
+    pub(super) fn in_memory(&self, member: Member) -> bool {
+        let seat = self.seats.get(usize::from(member.0));
+        let seat = seat.map(|seat| seat.read().unwrap_or_else(PoisonError::into_inner));
+        seat.is_some_and(|seat| seat.as_ref().is_some_and(|seat| seat.in_memory))
+    }
+
+    /// True if those of all slots that have one are.
+    pub(super) fn all_in_memory(&self) -> bool {
+        self.seats
+            .iter()
+            .all(|seat| seat.read().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(|seat| seat.in_memory))
+    }
+
     /// Gives a slot to another medium. `since`: the members' epoch, in which the slot is empty.
     pub(super) fn give(&self, member: Member, slot: Slot, since: Epoch) {
         let Some(seat) = self.seats.get(usize::from(member.0)) else { return };
         let mut seat = seat.write().unwrap_or_else(PoisonError::into_inner);
-        *seat = slot.media.map(|media| Seat { media, data_at: slot.data_at, since });
+        *seat = Seat::of(slot, since);
     }
 
     /// Empties a slot.

@@ -63,6 +63,10 @@ impl Media for MemMedia {
         Ok(())
     }
 
+    fn is_memory(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> String {
         self.name.clone()
     }

@@ -80,6 +80,11 @@ pub trait Media: Send + Sync {
     /// What it is, for people: the path or URI, the image format, the partition; as [`MediaSpec`] reads it back.
     fn describe(&self) -> String;
 
+    /// True if reads and writes never wait for a device: whoever asks may as well do them himself, at once.
+    fn is_memory(&self) -> bool {
+        false
+    }
+
     /// Which bytes of which thing it is, so that a member given twice under two names is noticed.
     fn identity(&self) -> Option<MediaId> {
         None
@@ -143,6 +148,9 @@ impl<M: Media + ?Sized> Media for Arc<M> {
     }
     fn describe(&self) -> String {
         (**self).describe()
+    }
+    fn is_memory(&self) -> bool {
+        (**self).is_memory()
     }
     fn identity(&self) -> Option<MediaId> {
         (**self).identity()

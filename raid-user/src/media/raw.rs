@@ -3,8 +3,10 @@
 use std::fs::{File, FileType, Metadata, TryLockError};
 use std::io::{self, Seek as _, SeekFrom};
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FallocateFlags, OFlags, SeekFrom as SeekTo};
 use rustix::io::Errno;
@@ -26,6 +28,10 @@ pub struct RawFile<Access = ReadOnly> {
     path: PathBuf,
     size_bytes: u64,
     block_bytes: u32,
+    /// It lies in a file system that is memory.
+    memory: bool,
+    /// A run that was found to be data. That a hole may have been made there since does no harm: it is called data still.
+    data: Mutex<Range<u64>>,
     id: MediaId,
     access: PhantomData<Access>,
 }
@@ -98,7 +104,9 @@ impl<Access> RawFile<Access> {
             return Err(OpenError::Empty { what: name(path) });
         }
         let id = MediaId::of_file(&metadata, size_bytes);
-        Ok(Self { file, path: path.to_owned(), size_bytes, block_bytes, id, access: PhantomData })
+        let memory = expected.is_file() && rustix::fs::fstatfs(&file).is_ok_and(|found| is_memory(found.f_type as u64));
+        let data = Mutex::default();
+        Ok(Self { file, path: path.to_owned(), size_bytes, block_bytes, memory, data, id, access: PhantomData })
     }
 
     /// Where the next data or hole begins. The seek moves no position that anything reads from.
@@ -133,9 +141,18 @@ impl<Access: Send + Sync> Media for RawFile<Access> {
         let end_bytes = offset_bytes.saturating_add(len_bytes);
         let (mut found, mut here_bytes) = (Vec::new(), offset_bytes);
         while here_bytes < end_bytes {
+            let known = self.data.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if known.contains(&here_bytes) {
+                let to_bytes = known.end.min(end_bytes);
+                runs::push(&mut found, to_bytes.saturating_sub(here_bytes), false);
+                here_bytes = to_bytes;
+                continue;
+            }
             // A file system without this call refuses it; then the rest is data, as far as anyone knows.
             let Ok(data_bytes) = self.seek(SeekTo::Data(here_bytes)) else { break };
             let Ok(hole_bytes) = self.seek(SeekTo::Hole(data_bytes)) else { break };
+            // Where data end is looked for page by page in some file systems, to the end of the file: once is enough.
+            *self.data.lock().unwrap_or_else(PoisonError::into_inner) = data_bytes..hole_bytes;
             let (data_bytes, hole_bytes) = (data_bytes.min(end_bytes), hole_bytes.min(end_bytes));
             if data_bytes < here_bytes || hole_bytes <= here_bytes {
                 break;
@@ -150,6 +167,10 @@ impl<Access: Send + Sync> Media for RawFile<Access> {
 
     fn describe(&self) -> String {
         name(&self.path)
+    }
+
+    fn is_memory(&self) -> bool {
+        self.memory
     }
 
     fn identity(&self) -> Option<MediaId> {
@@ -202,6 +223,11 @@ fn inspect(path: &Path) -> Result<Metadata, OpenError> {
         () => "character device",
     };
     Err(OpenError::WrongKind { what: name(path), kind })
+}
+
+/// `TMPFS_MAGIC` and `RAMFS_MAGIC` (`linux/magic.h`).
+const fn is_memory(file_system: u64) -> bool {
+    matches!(file_system, 0x0102_1994 | 0x8584_58f6)
 }
 
 /// A path for people.

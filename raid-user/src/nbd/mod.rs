@@ -8,7 +8,9 @@
 pub mod client;
 mod link;
 pub mod machine;
+pub mod out;
 pub mod protocol;
+mod queue;
 pub mod reply;
 pub mod server;
 mod stream;

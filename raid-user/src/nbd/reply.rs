@@ -3,6 +3,7 @@
 use std::io;
 
 use super::machine::{Agreed, Request};
+use super::out::Out;
 use super::protocol::{
     BASE_ALLOCATION_ID, Command, CommandFlags, Errno, SIMPLE_REPLY_MAGIC, STATE_HOLE_ZERO, STRUCTURED_REPLY_MAGIC,
     chunk,
@@ -16,107 +17,96 @@ const EXTENTS_MAX: usize = 1024;
 /// Reads from this size on are looked at for holes first: it saves sending zeros and costs a look.
 const HOLES_FROM_BYTES: u32 = 64 << 10;
 
-/// Bytes of a chunk's header.
-const CHUNK_BYTES: usize = 20;
-
-/// Does `request` on `target` and gives the whole reply.
-#[must_use]
-pub fn answer(target: &Target, agreed: Agreed, request: &Request) -> Vec<u8> {
+/// Does `request` on `target` and appends the whole reply.
+pub fn answer(target: &Target, agreed: Agreed, request: &Request, out: &mut Out) {
+    let start = out.len();
     let done = match request.command {
-        Command::Read => read(target.media(), agreed, request),
-        Command::BlockStatus => block_status(target.media(), request),
+        Command::Read => read(target.media(), agreed, request, out),
+        Command::BlockStatus => block_status(target.media(), request, out),
         Command::Write | Command::Flush | Command::Trim | Command::WriteZeroes | Command::Disconnect => {
-            change(target, request).map(|()| success(agreed, request.cookie))
+            change(target, request).map(|()| success(agreed, request.cookie, out))
         }
     };
-    done.unwrap_or_else(|error| refuse(agreed, request.cookie, errno_of(&error), &error.to_string()))
+    if let Err(error) = done {
+        out.cut(start);
+        refuse(agreed, request.cookie, errno_of(&error), &error.to_string(), out);
+    }
 }
 
-/// A reply that says no, with a reason where the client can take one.
-#[must_use]
-pub fn refuse(agreed: Agreed, cookie: u64, errno: Errno, why: &str) -> Vec<u8> {
+/// Appends a reply that says no, with a reason where the client can take one.
+pub fn refuse(agreed: Agreed, cookie: u64, errno: Errno, why: &str, out: &mut Out) {
     if !agreed.structured {
-        return simple(cookie, errno as u32);
+        return simple(cookie, errno as u32, out);
     }
     // A message of at most 4096 bytes, cut where a character ends.
     let cut = (0..=why.len().min(4096)).rev().find(|cut| why.is_char_boundary(*cut)).unwrap_or(0);
     let why = why.get(..cut).unwrap_or_default().as_bytes();
     let len = u16::try_from(why.len()).unwrap_or(0);
     let body = [(errno as u32).to_be_bytes().as_slice(), &len.to_be_bytes(), why].concat();
-    let mut reply = Vec::new();
-    push_chunk(&mut reply, chunk::FLAG_DONE, chunk::ERROR, cookie, &body);
-    reply
+    push_chunk(out, chunk::FLAG_DONE, chunk::ERROR, cookie, &body);
 }
 
-fn success(agreed: Agreed, cookie: u64) -> Vec<u8> {
+fn success(agreed: Agreed, cookie: u64, out: &mut Out) {
     if !agreed.structured {
-        return simple(cookie, 0);
+        return simple(cookie, 0, out);
     }
-    let mut reply = Vec::new();
-    push_chunk(&mut reply, chunk::FLAG_DONE, chunk::NONE, cookie, &[]);
-    reply
+    push_chunk(out, chunk::FLAG_DONE, chunk::NONE, cookie, &[]);
 }
 
-fn simple(cookie: u64, errno: u32) -> Vec<u8> {
-    [SIMPLE_REPLY_MAGIC.to_be_bytes().as_slice(), &errno.to_be_bytes(), &cookie.to_be_bytes()].concat()
+fn simple(cookie: u64, errno: u32, out: &mut Out) {
+    out.put(&SIMPLE_REPLY_MAGIC.to_be_bytes());
+    out.put(&errno.to_be_bytes());
+    out.put(&cookie.to_be_bytes());
 }
 
-fn push_chunk(reply: &mut Vec<u8>, flags: u16, kind: u16, cookie: u64, body: &[u8]) {
-    push_head(reply, flags, kind, cookie, body.len());
-    reply.extend_from_slice(body);
+fn push_chunk(out: &mut Out, flags: u16, kind: u16, cookie: u64, body: &[u8]) {
+    push_head(out, flags, kind, cookie, body.len());
+    out.put(body);
 }
 
-fn push_head(reply: &mut Vec<u8>, flags: u16, kind: u16, cookie: u64, len: usize) {
-    reply.extend_from_slice(&STRUCTURED_REPLY_MAGIC.to_be_bytes());
-    reply.extend_from_slice(&flags.to_be_bytes());
-    reply.extend_from_slice(&kind.to_be_bytes());
-    reply.extend_from_slice(&cookie.to_be_bytes());
-    reply.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
+fn push_head(out: &mut Out, flags: u16, kind: u16, cookie: u64, len: usize) {
+    out.put(&STRUCTURED_REPLY_MAGIC.to_be_bytes());
+    out.put(&flags.to_be_bytes());
+    out.put(&kind.to_be_bytes());
+    out.put(&cookie.to_be_bytes());
+    out.put(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
 }
 
-fn read(media: &dyn Media, agreed: Agreed, request: &Request) -> io::Result<Vec<u8>> {
+fn read(media: &dyn Media, agreed: Agreed, request: &Request, out: &mut Out) -> io::Result<()> {
     let (offset, len) = (request.offset_bytes, request.len_bytes);
     if !agreed.structured {
-        let mut reply = simple(request.cookie, 0);
-        append(media, offset, len, &mut reply)?;
-        return Ok(reply);
+        simple(request.cookie, 0, out);
+        return media.read_at(offset, out.room(len as usize));
     }
     let whole = vec![Run { len_bytes: u64::from(len), zero: false }];
     let one_chunk = request.flags.contains(CommandFlags::DF) || len < HOLES_FROM_BYTES;
     let runs = if one_chunk { whole } else { cut(media.allocation(offset, u64::from(len)).unwrap_or(whole), len) };
-    let mut reply = Vec::with_capacity(len as usize + CHUNK_BYTES * 2);
     let mut at = offset;
     for (index, run) in runs.iter().enumerate() {
         let flags = if index + 1 == runs.len() { chunk::FLAG_DONE } else { 0 };
         let run_len = u32::try_from(run.len_bytes).unwrap_or(len);
         if run.zero {
             let body = [at.to_be_bytes().as_slice(), &run_len.to_be_bytes()].concat();
-            push_chunk(&mut reply, flags, chunk::OFFSET_HOLE, request.cookie, &body);
+            push_chunk(out, flags, chunk::OFFSET_HOLE, request.cookie, &body);
         } else {
-            let start = reply.len();
-            push_head(&mut reply, flags, chunk::OFFSET_DATA, request.cookie, run_len as usize + 8);
-            reply.extend_from_slice(&at.to_be_bytes());
-            if let Err(error) = append(media, at, run_len, &mut reply) {
+            let start = out.len();
+            push_head(out, flags, chunk::OFFSET_DATA, request.cookie, run_len as usize + 8);
+            out.put(&at.to_be_bytes());
+            if let Err(error) = media.read_at(at, out.room(run_len as usize)) {
                 // The chunks before stand; this one becomes the error, with its place.
-                reply.truncate(start);
+                out.cut(start);
                 let why = error.to_string();
                 let why = why.get(..why.len().min(512)).unwrap_or("unreadable").as_bytes();
                 let why_len = u16::try_from(why.len()).unwrap_or(0).to_be_bytes();
                 let errno = (errno_of(&error) as u32).to_be_bytes();
                 let body = [errno.as_slice(), &why_len, why, &at.to_be_bytes()].concat();
-                push_chunk(&mut reply, chunk::FLAG_DONE, chunk::ERROR_OFFSET, request.cookie, &body);
-                return Ok(reply);
+                push_chunk(out, chunk::FLAG_DONE, chunk::ERROR_OFFSET, request.cookie, &body);
+                return Ok(());
             }
         }
         at += run.len_bytes;
     }
-    Ok(reply)
-}
-
-fn append(media: &dyn Media, offset: u64, len: u32, reply: &mut Vec<u8>) -> io::Result<()> {
-    let start = reply.len();
-    reply.resize(start + len as usize, 0);
-    media.read_at(offset, &mut reply[start..])
+    Ok(())
 }
 
 /// `runs` made to cover exactly `len` bytes, equal neighbours merged, small holes filled: a chunk costs more than a few zeros.
@@ -141,7 +131,7 @@ fn cut(runs: Vec<Run>, len: u32) -> Vec<Run> {
     cut
 }
 
-fn block_status(media: &dyn Media, request: &Request) -> io::Result<Vec<u8>> {
+fn block_status(media: &dyn Media, request: &Request, out: &mut Out) -> io::Result<()> {
     let mut runs = cut(media.allocation(request.offset_bytes, u64::from(request.len_bytes))?, request.len_bytes);
     let most = if request.flags.contains(CommandFlags::REQ_ONE) { 1 } else { EXTENTS_MAX };
     runs.truncate(most);
@@ -150,9 +140,8 @@ fn block_status(media: &dyn Media, request: &Request) -> io::Result<Vec<u8>> {
         body.extend_from_slice(&u32::try_from(run.len_bytes).unwrap_or(request.len_bytes).to_be_bytes());
         body.extend_from_slice(&(if run.zero { STATE_HOLE_ZERO } else { 0 }).to_be_bytes());
     }
-    let mut reply = Vec::new();
-    push_chunk(&mut reply, chunk::FLAG_DONE, chunk::BLOCK_STATUS, request.cookie, &body);
-    Ok(reply)
+    push_chunk(out, chunk::FLAG_DONE, chunk::BLOCK_STATUS, request.cookie, &body);
+    Ok(())
 }
 
 fn change(target: &Target, request: &Request) -> io::Result<()> {

@@ -2,7 +2,8 @@
 //!
 //! One thread a connection reads and feeds the machine; a pool of workers does the requests of all connections; each reply is written whole
 //! under its connection's lock, in the order in which requests are done. A connection stops reading while it has
-//! [`Limits::in_flight`] requests unanswered.
+//! [`Limits::in_flight`] requests unanswered. Where the target is memory, the thread that reads does the small ones itself, and
+//! sends the replies together when no more requests are there: to hand them over costs more than to do them.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,7 +13,6 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -20,7 +20,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::machine::{Agreed, Export, Limits, Machine, Request, Step};
+use super::out::Out;
 use super::protocol::ExportFlags;
+use super::queue::Queue;
 use super::reply;
 use super::stream::Stream;
 use crate::media::{Media, MediaMut, SharedMedia};
@@ -31,6 +33,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 /// Connections at a time. Each holds at most `in_flight` payloads.
 const CONNECTIONS_MAX: usize = 64;
+/// Requests up to here are done by whoever read them, where the target is memory; longer ones only if no other waits behind.
+const SMALL_BYTES: u32 = 32 << 10;
+/// Replies are sent together up to here.
+const BATCH_BYTES: usize = 128 << 10;
+/// What is read into memory of its own: more than any head.
+const HEAD_BYTES: usize = 256;
+/// Payloads up to here leave their memory to the next ones, to so many.
+const SPARE_BYTES: usize = 2 << 20;
+const SPARES_MAX: usize = 4;
 
 /// What is served.
 #[derive(Clone)]
@@ -127,6 +138,8 @@ struct Connection {
     writing: Mutex<()>,
     in_flight: Mutex<usize>,
     answered: Condvar,
+    /// Memory of payloads that are through.
+    spare: Mutex<Vec<Vec<u8>>>,
 }
 
 type Job = (Arc<Connection>, Agreed, Request);
@@ -308,8 +321,7 @@ pub(crate) fn clear_stale_socket(path: &Path) -> io::Result<()> {
 }
 
 fn accept(shared: &Arc<Shared>, listener: &Listener, workers: usize) {
-    let (jobs, queue) = sync_channel(workers * 2);
-    let queue = Arc::new(Mutex::new(queue));
+    let queue = Arc::new(Queue::new());
     let pool: Vec<_> = (0..workers).filter_map(|_| spawn_worker(shared, &queue)).collect();
     let mut readers = Vec::new();
     let mut served = 0_u64;
@@ -319,7 +331,7 @@ fn accept(shared: &Arc<Shared>, listener: &Listener, workers: usize) {
         match listener.accept() {
             Ok(stream) if readers.len() < CONNECTIONS_MAX => {
                 served += 1;
-                readers.extend(spawn_reader(shared, stream, served, jobs.clone()));
+                readers.extend(spawn_reader(shared, stream, served, &queue));
             }
             // Too many, or one that went away at once: it sees a closed connection.
             Ok(_) => {}
@@ -327,33 +339,44 @@ fn accept(shared: &Arc<Shared>, listener: &Listener, workers: usize) {
         }
     }
     shared.stop();
-    drop(jobs);
-    for thread in readers.into_iter().chain(pool) {
-        let _ = thread.join();
+    for reader in readers {
+        let _ = reader.join();
+    }
+    queue.close();
+    for worker in pool {
+        let _ = worker.join();
     }
 }
 
-fn spawn_worker(shared: &Arc<Shared>, queue: &Arc<Mutex<Receiver<Job>>>) -> Option<JoinHandle<()>> {
+fn spawn_worker(shared: &Arc<Shared>, queue: &Arc<Queue<Job>>) -> Option<JoinHandle<()>> {
     let (shared, queue) = (Arc::clone(shared), Arc::clone(queue));
     let work = move || {
-        loop {
-            let job = lock(&queue).recv();
-            let Ok((connection, agreed, request)) = job else { return };
+        let mut out = Out::default();
+        while let Some((connection, agreed, request)) = queue.pop() {
             let _place = InFlight(&connection);
-            connection.send(&reply::answer(&shared.target, agreed, &request));
+            out.clear();
+            reply::answer(&shared.target, agreed, &request, &mut out);
+            connection.send(out.bytes());
+            connection.keep(request.payload);
         }
     };
     thread::Builder::new().name("nbd worker".into()).spawn(work).ok()
 }
 
-fn spawn_reader(shared: &Arc<Shared>, stream: Stream, id: u64, jobs: SyncSender<Job>) -> Option<JoinHandle<()>> {
-    let connection =
-        Arc::new(Connection { stream, writing: Mutex::new(()), in_flight: Mutex::new(0), answered: Condvar::new() });
+fn spawn_reader(shared: &Arc<Shared>, stream: Stream, id: u64, queue: &Arc<Queue<Job>>) -> Option<JoinHandle<()>> {
+    let connection = Arc::new(Connection {
+        stream,
+        writing: Mutex::new(()),
+        in_flight: Mutex::new(0),
+        answered: Condvar::new(),
+        spare: Mutex::default(),
+    });
+    let queue = Arc::clone(queue);
     lock(&shared.connections).insert(id, Arc::clone(&connection));
     let shared_too = Arc::clone(shared);
     let read = move || {
         // A client that breaks the connection has its reason; the others go on.
-        let _ = converse(&shared_too, &connection, &jobs);
+        let _ = converse(&shared_too, &connection, &queue);
         connection.drain();
         connection.stream.shutdown(Shutdown::Both);
         lock(&shared_too.connections).remove(&id);
@@ -366,35 +389,46 @@ fn spawn_reader(shared: &Arc<Shared>, stream: Stream, id: u64, jobs: SyncSender<
 }
 
 /// Feeds a connection's machine until it closes.
-fn converse(shared: &Shared, connection: &Arc<Connection>, jobs: &SyncSender<Job>) -> io::Result<()> {
+fn converse(shared: &Shared, connection: &Arc<Connection>, queue: &Queue<Job>) -> io::Result<()> {
     connection.stream.set_timeouts(Some(PATIENCE), Some(PATIENCE))?;
     let (mut machine, greeting) = Machine::new(shared.export.clone(), shared.limits);
     connection.send(&greeting);
-    let mut patient = false;
+    let (mut patient, mut at_once, mut out) = (false, false, Out::default());
     let mut input = io::BufReader::with_capacity(128 << 10, &connection.stream);
     loop {
         if machine.transmitting() && !patient {
             connection.stream.set_timeouts(None, Some(PATIENCE))?;
             patient = true;
         }
-        let mut bytes = vec![0; machine.want()];
+        if input.buffer().len() < machine.want() {
+            // To wait for the client without giving him what he may wait for would be to wait for ever.
+            connection.send(out.bytes());
+            out.clear();
+            at_once = shared.target.media().is_memory();
+        }
+        let mut bytes = connection.bytes(machine.want());
         input.read_exact(&mut bytes)?;
         match machine.got(bytes) {
             Step::Read => {}
-            Step::Send(bytes) => connection.send(&bytes),
+            Step::Send(bytes) => out.put(&bytes),
+            Step::Do(request) if at_once && (request.len_bytes <= SMALL_BYTES || input.buffer().is_empty()) => {
+                reply::answer(&shared.target, machine.agreed(), &request, &mut out);
+                connection.keep(request.payload);
+            }
             Step::Do(request) => {
                 connection.take_place(shared.limits.in_flight);
-                if jobs.send((Arc::clone(connection), machine.agreed(), request)).is_err() {
-                    return Ok(());
-                }
+                queue.push((Arc::clone(connection), machine.agreed(), request));
             }
-            Step::Refuse { cookie, errno, why } => {
-                connection.send(&reply::refuse(machine.agreed(), cookie, errno, why))
-            }
+            Step::Refuse { cookie, errno, why } => reply::refuse(machine.agreed(), cookie, errno, why, &mut out),
             Step::Close { send, .. } => {
-                connection.send(&send);
+                out.put(&send);
+                connection.send(out.bytes());
                 return Ok(());
             }
+        }
+        if out.len() >= BATCH_BYTES {
+            connection.send(out.bytes());
+            out.clear();
         }
     }
 }
@@ -412,9 +446,29 @@ impl Drop for InFlight<'_> {
 impl Connection {
     /// Sends a whole message. A client that does not take it loses the connection, not the server its worker.
     fn send(&self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         let _writing = lock(&self.writing);
         if (&self.stream).write_all(bytes).is_err() {
             self.stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Bytes to be read into: what they hold is of no meaning.
+    fn bytes(&self, len: usize) -> Vec<u8> {
+        // Heads are small, and their memory does not come back.
+        let spare = if len > HEAD_BYTES { lock(&self.spare).pop() } else { None };
+        let mut bytes = spare.unwrap_or_default();
+        bytes.resize(len, 0);
+        bytes
+    }
+
+    /// Takes the memory of a payload back: the next one need not be zeroed first.
+    fn keep(&self, payload: Vec<u8>) {
+        let mut spare = lock(&self.spare);
+        if payload.capacity() > HEAD_BYTES && payload.capacity() <= SPARE_BYTES && spare.len() < SPARES_MAX {
+            spare.push(payload);
         }
     }
 

@@ -124,6 +124,11 @@ impl Inside {
                 let dropped = self.out.bug == Some(Bug::DropWrite) && self.out.dice.one_in(40);
                 let disk = &mut self.out.disks[usize::from(member.0)];
                 let well = !std::mem::take(&mut disk.refuses) && disk.present;
+                if let Some(astray) = disk.astray.take().filter(|_| well) {
+                    let values = self.content(buf, at);
+                    self.out.disks[usize::from(member.0)].write_astray(astray, at, &values[..len]);
+                    return well;
+                }
                 if well && !dropped {
                     self.write(member, at, len, buf, fua && self.out.bug != Some(Bug::LostFua), Chance::All);
                 }

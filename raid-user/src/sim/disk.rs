@@ -41,6 +41,19 @@ pub(super) struct Disk {
     pub(super) seat: Member,
     /// What it failed since it got its slot, or since power on.
     pub(super) guilt: Guilt,
+    /// What becomes of the next write instead of what was asked for; the disk says that it was done.
+    pub(super) astray: Option<Astray>,
+    /// What should stand where such a write went by, or where it went.
+    pub(super) missed: Vec<(usize, Value)>,
+}
+
+/// Where a write goes that is not done as asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Astray {
+    /// Nowhere.
+    Lost,
+    /// To this sector and those behind it.
+    To(usize),
 }
 
 /// What a disk may be blamed for.
@@ -78,6 +91,8 @@ impl Disk {
             since: Epoch(0),
             seat: Member(0),
             guilt: Guilt::default(),
+            astray: None,
+            missed: Vec::new(),
         }
     }
 
@@ -115,6 +130,18 @@ impl Disk {
             (self.durable[at], self.through[at]) = (value, self.clock);
         } else {
             self.cache.push_back(Cached { at, value, when: self.clock });
+        }
+    }
+
+    /// A write that goes astray.
+    pub(super) fn write_astray(&mut self, astray: Astray, at: usize, values: &[Value]) {
+        self.missed.extend((at..).zip(values.iter().copied()));
+        let Astray::To(to) = astray else { return };
+        for (victim, value) in (to..self.len()).zip(values) {
+            if !(at..at + values.len()).contains(&victim) {
+                self.missed.push((victim, self.now[victim]));
+                self.write(victim, *value, false);
+            }
         }
     }
 
@@ -164,6 +191,8 @@ impl Disk {
             since,
             seat,
             guilt,
+            astray,
+            missed,
         } = other;
         self.now.copy_from_slice(now);
         self.durable.copy_from_slice(durable);
@@ -171,6 +200,8 @@ impl Disk {
         self.cache.clone_from(cache);
         self.unreadable.clone_from(unreadable);
         self.log.clone_from(log);
+        self.missed.clone_from(missed);
+        self.astray = *astray;
         (self.clock, self.cleared, self.health) = (*clock, *cleared, *health);
         (self.present, self.refuses, self.since, self.seat, self.guilt) = (*present, *refuses, *since, *seat, *guilt);
     }
@@ -193,11 +224,14 @@ impl Disk {
             since,
             seat,
             guilt,
+            astray,
+            missed,
         } = self;
         let mut mark = Mark::default();
         durable.hash(&mut mark);
         (unreadable, log, cleared).hash(&mut mark);
         (health, present, refuses, since, seat, guilt).hash(&mut mark);
+        (astray, missed).hash(&mut mark);
         // Of the times only the order counts: in one sector, and against the flushes.
         let mut sum = Sum::default();
         for (place, cached) in cache.iter().enumerate() {
@@ -287,6 +321,15 @@ mod tests {
         disk.flush(clock);
         disk.power_cut(&mut Dice::random(Rng::with_seed(0)), Chance::None);
         assert_eq!(disk.read(0, 3), Some([1, 0, 3].as_slice()));
+    }
+
+    #[test]
+    fn a_write_that_goes_astray_leaves_what_was_there_and_spoils_what_it_meets() {
+        let mut disk = Disk::new(4, |at| at as Value);
+        disk.write_astray(Astray::Lost, 0, &[10]);
+        disk.write_astray(Astray::To(2), 1, &[11, 12]);
+        assert_eq!(disk.read(0, 4), Some([0, 1, 2, 12].as_slice()), "sector 2 was to be written anyway");
+        assert_eq!(disk.missed, [(0, 10), (1, 11), (2, 12), (3, 3)]);
     }
 
     #[test]

@@ -145,7 +145,9 @@ impl Violation {
     pub fn shrunk(&self) -> Self {
         let world = shrink::shrink(self.world.clone(), self.bug, SHRINK_PLAYS);
         let told = shrink::retell(&world, self.bug);
-        told.map_or_else(|| self.clone(), |broken| Self::new(self.seed, self.bug, world, &broken))
+        let short = told.map(|broken| Self::new(self.seed, self.bug, world, &broken));
+        // Fewer choices can tell of more steps.
+        short.filter(|short| short.steps <= self.steps).unwrap_or_else(|| self.clone())
     }
 }
 

@@ -7,6 +7,8 @@ use raid_core::action::Action;
 use raid_core::check::Order;
 use raid_core::request::{Error, Kind, RequestId};
 
+use super::disk::Astray;
+
 /// What the user does with recovery, and the clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Steer {
@@ -50,6 +52,7 @@ pub(super) enum Fact {
     Steered(Steer),
     Checks { order: Order },
     Rots { member: Member, at: usize },
+    Strays { member: Member, astray: Astray },
     Issued { action: Action },
     Done { action: Action, well: bool },
 }
@@ -86,6 +89,7 @@ impl fmt::Display for Fact {
                 write!(f, "check of rows {} to {}, repair {:?}", order.from.0, order.to.0, order.repair)
             }
             Self::Rots { member, at } => write!(f, "member {member}: sector {at} rots"),
+            Self::Strays { member, astray } => write!(f, "member {member}: where the next write goes: {astray:?}"),
             Self::Steered(steer) => write!(f, "recovery: {steer:?}"),
             Self::Issued { action } => write!(f, "    asks: {}", Deed(action)),
             Self::Done { action, well: true } => write!(f, "    done: {}", Deed(action)),

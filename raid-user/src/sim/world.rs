@@ -392,6 +392,9 @@ impl World {
         let Some((piece, _)) = self.rows.piece(raid_core::Sector(at), raid_core::Sectors(len)) else { return };
         let health = self.members.borrow().view().health;
         let disks = &inside.out.disks;
+        if disks.iter().any(|disk| !disk.missed.is_empty()) {
+            return;
+        }
         let trusted = check::trusted(disks, &health);
         if !check::fits(&self.rows, trusted, piece.row, piece.band, |member, at| {
             disks[check::serving(&health, member)].now(at)

@@ -20,8 +20,8 @@ use crate::command::{cargo, command, line, output, perform, root};
 use measured::Measurement;
 use peers::Peers;
 
-/// The benchmark that times the tool itself.
-const TOOL: &str = "examine";
+/// The benchmarks that time the tool itself.
+const TOOL: [&str; 3] = ["examine", "md", "serve"];
 
 /// The benchmark that wants other people's code built first.
 const PEERS: &str = "peers";
@@ -41,7 +41,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     }
     let file = root().join("benches/RESULTS.md");
     for name in chosen {
-        if name.as_str() == TOOL {
+        if TOOL.contains(&name.as_str()) {
             perform(cargo().args(["build", "--release", "--package", "raid-user"]))?;
         }
         let peers = if name.as_str() == PEERS { Some(peers::build()?) } else { None };

@@ -34,7 +34,7 @@ const fn mutant(
 }
 
 /// All of them.
-pub(super) const MUTANTS: [Mutant; 21] = [
+pub(super) const MUTANTS: [Mutant; 22] = [
     mutant(
         "modify-in-doubt",
         "raid-core/src/plan_write.rs",
@@ -50,6 +50,13 @@ pub(super) const MUTANTS: [Mutant; 21] = [
         Open,
     ),
     mutant("blame-whoever-joined", "raid-core/src/members.rs", "if seen < joined || matches!(", "if matches!(", Caught),
+    mutant(
+        "read-error-of-who-was-before",
+        "raid-core/src/members.rs",
+        "seen >= *joined",
+        "seen >= *joined || true",
+        Caught,
+    ),
     mutant(
         "flush-before-epoch",
         "raid-core/src/flush.rs",

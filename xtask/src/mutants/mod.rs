@@ -20,7 +20,7 @@ use list::{MUTANTS, Mutant, Verdict};
 /// What the simulator needs besides the core: it can be built without the rest of the tool.
 const MAIN: &str = r#"#![allow(dead_code, reason = "the tool uses what this program does not")]
 mod host {
-    #[path = "../../raid-user/src/host/memory.rs"]
+    #[path = "../../../raid-user/src/host/memory.rs"]
     pub(crate) mod memory;
 }
 #[path = "../../raid-user/src/sim/mod.rs"]
@@ -102,7 +102,7 @@ fn told(fate: &Fate) -> String {
 fn copy_tree() -> Result<PathBuf> {
     let tree = root().join("target/mutants");
     let files = output(command("git").arg("ls-files").args(FILES))?;
-    for folder in ["raid-core", "raid-formats", "testkit", "raid-user", "sim-alone/src"] {
+    for folder in ["raid-core", "raid-formats", "testkit", "raid-user", "sim-alone/src/host"] {
         let folder = tree.join(folder);
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
@@ -155,7 +155,19 @@ fn try_out(tree: &Path, seeds: u64) -> Result<Fate> {
     }
     let tests = quiet(
         tree,
-        &["test", "--quiet", "--package", "raid-core", "--lib", "--test", "engine", "--test", "plan_write"],
+        &[
+            "test",
+            "--quiet",
+            "--package",
+            "raid-core",
+            "--lib",
+            "--test",
+            "engine",
+            "--test",
+            "plan_write",
+            "--test",
+            "members",
+        ],
     )?;
     if tests.status.success() {
         return Ok(Fate::Survived);

@@ -61,6 +61,10 @@ impl<M: Media> Media for Part<M> {
         format!("{}#{}", self.whole.describe(), self.index)
     }
 
+    fn is_memory(&self) -> bool {
+        self.whole.is_memory()
+    }
+
     fn identity(&self) -> Option<MediaId> {
         Some(self.whole.identity()?.part(self.start_bytes, self.len_bytes))
     }
