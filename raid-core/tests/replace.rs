@@ -259,10 +259,15 @@ fn a_read_that_the_old_one_did_not_answer_any_more_is_asked_of_the_new_one() {
 #[test]
 fn who_is_not_in_sync_or_is_being_replaced_already_is_not_replaced() {
     let array = Array::new(RAID5, 4, false);
-    engine::replace(&array.host, OLD).unwrap();
-    assert!(matches!(engine::replace(&array.host, OLD), Err(HealthError::OutOfOrder { .. })));
     engine::fail(&array.host, Member(2));
+    assert_eq!(engine::replace(&array.host, OLD), Err(HealthError::Unsettled));
+    array.drain();
     assert!(matches!(engine::replace(&array.host, Member(2)), Err(HealthError::OutOfOrder { .. })));
+    engine::replace(&array.host, OLD).unwrap();
+    array.until_marked();
+    engine::pause(&array.host);
+    array.drain();
+    assert!(matches!(engine::replace(&array.host, OLD), Err(HealthError::OutOfOrder { .. })));
     let many = Array::new(Level::Raid1, SEATED_MAX + 1, false);
     let refused = Err(HealthError::NoSecondSeat { members: SEATED_MAX + 1 });
     assert_eq!(engine::replace(&many.host, OLD), refused);
