@@ -355,7 +355,8 @@ pub fn readd<H: Host>(host: &H, member: Member, away: Away) -> Result<(), Unknow
 /// A new member comes to the second seat ([`Health::second_seat`](crate::health::Health::second_seat)) of a slot whose member serves.
 /// Recovery fills it with what that one holds, every write of the slot goes to both, and when it holds all, it takes over: the old
 /// one takes nothing any more when the members' epoch says so, and may leave when that is durable. If the old one fails first, the new
-/// one has the slot, and is trusted below its mark. As for [`add`], its medium must be in place before.
+/// one has the slot, and is trusted below its mark. As for [`add`], its medium must be in place before; not before the members' epoch is
+/// durable, since until then whoever had the seat last may count after a crash.
 ///
 /// # Errors
 /// [`HealthError`] if there is nobody to be replaced, or somebody is at it, or too many others are being filled.

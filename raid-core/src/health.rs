@@ -25,8 +25,8 @@
 //!      '---- Desert: the copy left --------------' '-- Fail --> Rebuilding: the copy serves, up to its mark
 //! ```
 //!
-//! Seats are what a host has media in: slot `s` has seat `s` and seat `s + members`. Which of them serves, [`Health::seat`] says. A seat keeps
-//! its medium when it takes over, so that what is under way to it arrives.
+//! Seats are what a host has media in: slot `s` has seat `s` and seat `s + members`. Which of them serves, [`Health::seat`] says. A seat
+//! keeps its medium when it takes over, so that what is under way to it arrives.
 
 use core::fmt;
 
@@ -183,6 +183,8 @@ pub enum HealthError {
         /// Slots that there are.
         members: u16,
     },
+    /// The members' last change is not durable yet: after a crash the other seat may be the one that counts.
+    Unsettled,
     /// This does not happen to a member in that state; a mark that goes back included.
     OutOfOrder {
         /// The member.
@@ -202,6 +204,7 @@ impl fmt::Display for HealthError {
             Self::TooManyRebuilding { member } => {
                 write!(f, "member {member} must wait: {REBUILDING_MAX} others are being rebuilt")
             }
+            Self::Unsettled => f.write_str("the members' last change is not written down yet"),
             Self::NoSecondSeat { members } => {
                 write!(
                     f,

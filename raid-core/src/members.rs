@@ -206,8 +206,12 @@ impl<M: Memory> Members<M> {
     /// A new member comes to the other seat of a slot whose member serves: it is filled with what that one holds, and takes over then.
     ///
     /// # Errors
-    /// [`HealthError`] if there is nobody to be replaced, or somebody is at it, or too many others are being filled.
+    /// [`HealthError`] if there is nobody to be replaced, or somebody is at it, or too many others are being filled; or the last change
+    /// is not durable: whoever was in that seat before may be the one that counts after a crash.
     pub fn replace(&mut self, member: Member) -> Result<(), HealthError> {
+        if self.view.durable < self.view.health.epoch() {
+            return Err(HealthError::Unsettled);
+        }
         self.join(member, Event::Replace { mark: Sector(0) })
     }
 

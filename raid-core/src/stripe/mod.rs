@@ -224,7 +224,10 @@ impl<M: Memory> Shard<M> {
                 job.have.insert(member);
             }
             (Way::Read, Outcome::Failed(_)) => {
-                job.bad.insert(member);
+                // Whoever was replaced meanwhile may be gone: that says nothing of the one that serves now.
+                if self.view.health.seat(member) == seat {
+                    job.bad.insert(member);
+                }
                 job.replan = true;
             }
             (Way::Write { .. }, Outcome::Done) => {}

@@ -145,7 +145,8 @@ impl Life<'_> {
 
     /// A member that serves is to be replaced, or the copy that is in the making for that fails.
     pub(super) fn exchange(&mut self) {
-        let health = self.world.view().health;
+        let view = self.world.view();
+        let health = view.health;
         let picked = self.world.outside(|out| out.dice.below(health.members().into()));
         let member = Member(u8::try_from(picked).unwrap_or(0));
         let seat = health.second_seat(member);
@@ -155,7 +156,9 @@ impl Life<'_> {
             }
             return;
         }
-        if health.state(member) != Some(State::InSync) || self.impaired().contains(member) {
+        // Seed 18618: the seat of one that was replaced was given away before that was durable, and after a power cut he was missed.
+        let settled = view.durable == health.epoch();
+        if !settled || health.state(member) != Some(State::InSync) || self.impaired().contains(member) {
             return;
         }
         self.world.outside(|out| {

@@ -101,7 +101,8 @@ impl fmt::Display for Totals {
         write!(
             f,
             "{seeds} seeds ({whole} whole in the end): {writes} writes, {reads} reads, {flushes} flushes, {actions} actions, \
-             {faults} faults, {added} members added ({returned} by the log), {replaced} copies begun, {cuts} power cuts, {doubted} refused in doubt"
+             {faults} faults, {added} members added ({returned} by the log), {replaced} copies begun, {cuts} power cuts, \
+             {doubted} refused in doubt"
         )
     }
 }
