@@ -2,7 +2,7 @@
 //! can go, and each subset of what was not flushed then.
 //!
 //! The arrays are as small as they can be: two rows, one shard. A world is copied where the ways part, and gone on with only if nobody
-//! has been there ([`same`](super::same)). What needs no member (arithmetic, a shard that has work) is done at once: its
+//! has been there (`sim::same`). What needs no member (arithmetic, a shard that has work) is done at once: its
 //! orders are the dice's. What a power cut may leave is tried out once for equal disks and equal promises: assembled,
 //! recovered, and read.
 
