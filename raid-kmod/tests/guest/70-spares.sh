@@ -86,7 +86,7 @@ spare_takes_over() {
 	remove peer
 }
 
-test_a_spare_takes_over_through_suspends_and_a_restart() { with_kinds spare_takes_over; }
+slow_a_spare_takes_over_through_suspends_and_a_restart() { with_kinds spare_takes_over; }
 
 test_read_errors_while_a_spare_is_filled_are_served_by_the_other_parity() {
 	fresh_own

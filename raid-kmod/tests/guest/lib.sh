@@ -2,6 +2,8 @@
 # Arrays: ours is /dev/mapper/ours on ram0.., the peer's is /dev/mapper/peer on ram8.. (dm-raid of the same kernel).
 
 MEMBER_SECTORS=32768
+# Seconds that no test takes.
+HANGS_AFTER=300
 
 # Says why a test fails, and ends it.
 fail() {
@@ -20,12 +22,22 @@ run_test() {
 	insmod /modules/brd.ko rd_nr=16 rd_size=$((MEMBER_SECTORS / 2)) 2>/dev/null
 	insmod /modules/raid_kmod.ko 2>/tmp/insmod || echo "guest: no module: $(cat /tmp/insmod) $(dmesg | tail -5 | tr "\n" " ")"
 	dmesg -c >/dev/null
+	# What hangs in the kernel can be ended by nobody: then who waits for what is told, and that was it.
+	(
+		sleep $HANGS_AFTER
+		echo "test: FAILED $name: it hangs: $(tail -1 /tmp/said)"
+		echo w >/proc/sysrq-trigger
+		dmesg | tail -80 | sed 's/^/  kernel: /'
+		poweroff -f
+	) &
+	watch=$!
 	( "$1" ) >/tmp/said 2>&1 </dev/null
 	result=$?
 	dmsetup remove_all --force >/dev/null 2>&1
 	left=
 	rmmod raid_kmod 2>/tmp/rmmod || left="the module stays: $(cat /tmp/rmmod)"
 	rmmod brd 2>/dev/null
+	kill $watch
 	dmesg | grep -E 'BUG|WARNING|Oops|panic|possible|inconsistent|general protection|unable to handle' >/tmp/complaints
 	if [ -s /tmp/complaints ]; then
 		left="$left the kernel complains: $(head -3 /tmp/complaints | tr '\n' ' ')"
