@@ -286,12 +286,12 @@ impl Found {
         ddf.or(imsm).unwrap_or(false)
     }
 
-    /// The same member as it stands on its medium now.
+    /// The same member as it stands on its medium now, by the format that it was taken by, whatever else stands there.
     ///
     /// # Errors
     /// It is none any more.
     pub(crate) fn again(&self, media: SharedMedia) -> Result<Self, NoMember> {
-        let mut found = Self::inspect(&self.name, media)?;
+        let mut found = Self::inspect_as(&self.name, media, Some(Only::Exactly(self.record.format)))?;
         found.identify_as(self);
         let mut volumes = found.volumes().into_iter();
         volumes.find(|volume| volume.record.array == self.record.array).ok_or_else(|| NoMember {

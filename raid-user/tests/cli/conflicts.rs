@@ -1,7 +1,8 @@
 //! Media that carry more than one claim: which is taken, that the others are told, and that each can be asked for.
 
-use super::Folder;
+use super::{Folder, running};
 use raid_testkit::fixtures;
+use raid_user::media::MediaMut as _;
 
 /// The disks of one array, with the last MiB of another's: a BIOS RAID that was there before, or was made on top since.
 fn two_arrays_on_the_same_disks(md: &str, bios: &str) -> Folder {
@@ -40,6 +41,29 @@ fn of_two_arrays_on_the_same_disks_the_later_is_taken_and_the_other_told() {
     assert_eq!(none.code, 4, "{}", none.stderr);
     let unknown = folder.raid(&["explain", "--as", "zfs", "d0.img"]);
     assert!(unknown.code == 2 && unknown.stderr.contains("no such format"), "{}", unknown.stderr);
+}
+
+/// Whoever writes reads each member again, once nobody else can write to it. That used to ask for the likeliest record, not for the one
+/// that the member was taken by: with MD's older one on the same disk it refused to run the array of DDF that `scan` showed, and called
+/// its disks "another array's by now". Nothing was lost; nothing could be written either.
+#[test]
+fn a_member_that_carries_two_records_is_written_by_the_one_it_was_taken_by() {
+    for (format, line) in [("ddf", "."), ("ddf", "--as ddf ."), ("md 1.2", "--as md .")] {
+        let folder = two_arrays_on_the_same_disks("md-1.2-raid1-2", "ddf-uml-raid1");
+        let served = running::serve(&folder, line).unwrap();
+        let client = running::client(&folder);
+        client.write_at(4096, &[0xA5; 4096]).unwrap();
+        client.flush().unwrap();
+        drop(client);
+        assert_eq!(served.stop().0, 0, "{line}");
+        for member in ["d0.img", "d1.img"] {
+            let copied = folder.raid(&["copy", "--as", format, member, "content"]);
+            assert_eq!(copied.code, 0, "{line}: {}", copied.stderr);
+            let content = std::fs::read(folder.path().join("content")).unwrap();
+            assert_eq!(content[4096..8192], [0xA5; 4096], "{line}: {member}");
+            std::fs::remove_file(folder.path().join("content")).unwrap();
+        }
+    }
 }
 
 /// IMSM's record has no time. What was looked for first is taken, and nobody is left to find out by wrong bytes.
