@@ -30,14 +30,12 @@ impl View {
     /// True if nobody is missing or being rebuilt.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.health.in_sync() == Columns::first(self.health.members())
+        self.health.is_whole()
     }
 
     /// Takes what `other` knows better. Everything in a view only grows, so views may arrive in any order.
     pub fn learn(&mut self, other: &Self) {
-        if other.health.epoch() > self.health.epoch() {
-            self.health = other.health;
-        }
+        self.health.learn(&other.health);
         self.durable = self.durable.max(other.durable);
         self.fence = self.fence.max(other.fence);
         self.added = self.added.max(other.added);

@@ -144,7 +144,7 @@ impl<M: Memory> Members<M> {
         let joined = self.joined.get(usize::from(seat.0)).copied().unwrap_or_default();
         let member = self.view.health.seats().slot(seat);
         let state = self.view.health.state(member);
-        if seen < joined || matches!(state, None | Some(State::Missing)) {
+        if seen < joined || !self.view.health.has(member) {
             return Verdict::Out(self.view.fence);
         }
         if self.view.health.seat(member) != seat {

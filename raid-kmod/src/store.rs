@@ -118,8 +118,8 @@ impl Store {
     }
 
     /// The array stands still, and is as `sync` says: tells all members. No clerk is at work.
-    pub(crate) fn stop(&self, seats: &Seats, sync: Sync) {
-        self.book.lock().said.stop(sync);
+    pub(crate) fn stop(&self, seats: &Seats, health: &Health, sync: Sync) {
+        self.book.lock().said.stop(health, sync);
         for member in seats.present().iter() {
             // Who cannot be told has an older record, which counts for less.
             self.tell(seats, member);
@@ -134,7 +134,7 @@ impl Store {
         drop(guard);
         let members = seats.present();
         let failed: raid_core::Columns =
-            members.iter().filter(|member| said.state(*member).is_some() && !self.tell(seats, *member)).collect();
+            members.iter().filter(|member| said.lives(*member) && !self.tell(seats, *member)).collect();
         failed.iter()
     }
 
@@ -163,7 +163,7 @@ impl Store {
         let mut guard = self.book.lock();
         let data = seats.data_device(member).map_or(Sectors(0), |device| device.sectors());
         let record = record(&mut guard.records, member).and_then(|record| record.get_mut(..device.block_bytes()));
-        let Some(record) = record.filter(|_| true) else { return false };
+        let Some(record) = record else { return false };
         if dm::update(record, data, &state).is_err() {
             return false;
         }

@@ -82,6 +82,14 @@ pub struct Tally {
     pub unflushed: bool,
 }
 
+impl Tally {
+    /// Rows that the pass is through with, one way or another.
+    #[must_use]
+    pub const fn done(&self) -> u64 {
+        self.compared.saturating_add(self.in_doubt).saturating_add(self.blind).saturating_add(self.lost)
+    }
+}
+
 /// What the pass wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CheckStep {

@@ -12,7 +12,7 @@ pub mod snapshot;
 pub use mirror::MirrorLog;
 pub use raid::{
     BITMAP_AT, BITMAP_BYTES, Bits, CreateParams, DISKS_MAX, MAGIC as RAID_MAGIC, RAID_BYTES, RaidState, RawRaid,
-    RawRaidExtension, RawRaidHead, Superblock, create, update,
+    RawRaidExtension, RawRaidHead, Superblock, create, join, update,
 };
 pub use set::{Block, Said, Set, SetError};
 pub use snapshot::{Store, StoreState};

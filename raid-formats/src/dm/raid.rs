@@ -317,6 +317,21 @@ pub fn update(block: &mut [u8], data: Sectors, state: &RaidState) -> Result<(), 
     Ok(())
 }
 
+/// Makes the record of another device of the set, in `block`, the one of the device in `slot`; what it is like comes with [`update`]. Where
+/// the set's data lie on a device of `data` sectors.
+///
+/// # Errors
+/// A block that does not hold a sound record; a device that the data do not fit on. Then nothing is changed.
+pub fn join(block: &mut [u8], slot: Member, data: Sectors) -> Result<Extent, Refusal> {
+    let mut raw = *Superblock::parse(block, data)?.raw();
+    raw.head.array_position.set(slot.0.into());
+    let record = describe(&raw, data)?;
+    if let Some((start, _)) = block.split_at_mut_checked(RAID_BYTES) {
+        start.copy_from_slice(raw.as_bytes());
+    }
+    Ok(record.data)
+}
+
 /// A new set of devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CreateParams {

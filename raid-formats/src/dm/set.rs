@@ -191,7 +191,7 @@ impl Set {
     /// True if a device is missing or being filled.
     #[must_use]
     pub fn is_degraded(&self) -> bool {
-        self.health.in_sync() != Columns::first(self.health.members())
+        !self.health.is_whole()
     }
 
     /// What a region is that has its bit set, or not, and ends before `end`.
@@ -322,7 +322,19 @@ impl Said {
     /// What a set says before it runs.
     #[must_use]
     pub const fn new(set: &Set) -> Self {
-        Self { events: set.events, health: set.health, sync: set.sync, begun: false }
+        Self::so_far(set.events, set.health, set.sync)
+    }
+
+    /// The same, for a set that was put together otherwise.
+    #[must_use]
+    pub const fn so_far(events: u64, health: Health, sync: Sync) -> Self {
+        Self { events, health, sync, begun: false }
+    }
+
+    /// True if this run has said something.
+    #[must_use]
+    pub const fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// The event count of what is to be said now.
@@ -334,7 +346,13 @@ impl Said {
     /// True if a device is missing or being filled.
     #[must_use]
     pub fn is_degraded(&self) -> bool {
-        self.health.in_sync() != Columns::first(self.health.members())
+        !self.health.is_whole()
+    }
+
+    /// True if the device in `slot` is to say something: it is not out.
+    #[must_use]
+    pub fn lives(&self, slot: Member) -> bool {
+        self.health.has(slot)
     }
 
     /// Bits are about to be written; `set` if there are any. The first one of a run makes the set dirty, until it is stopped.
@@ -345,20 +363,21 @@ impl Said {
 
     /// The members' states are to be written.
     pub fn health(&mut self, health: &Health) {
-        let newer = if health.epoch() > self.health.epoch() { *health } else { self.health };
-        self.change(newer, self.sync);
+        self.change(*health, self.sync);
     }
 
-    /// The set is stopped in order; `sync` is how.
-    pub fn stop(&mut self, sync: Sync) {
-        self.change(self.health, sync);
+    /// The set is stopped in order, with the members in these states; `sync` is how. One change.
+    pub fn stop(&mut self, health: &Health, sync: Sync) {
+        self.change(*health, sync);
     }
 
     fn change(&mut self, health: Health, sync: Sync) {
-        if self.begun && (health, sync) == (self.health, self.sync) {
+        let before = (self.health, self.sync);
+        self.health.learn(&health);
+        self.sync = sync;
+        if core::mem::replace(&mut self.begun, true) && before == (self.health, self.sync) {
             return;
         }
-        (self.health, self.sync, self.begun) = (health, sync, true);
         self.events = self.events.saturating_add(1);
     }
 

@@ -110,7 +110,7 @@ impl Array {
         }
         self.rooms.lanes.wait();
         if let Some(store) = self.store.as_ref().filter(|_| running) {
-            store.stop(&self.seats, self.at_rest());
+            store.stop(&self.seats, &self.health(), self.at_rest());
         }
     }
 
@@ -153,8 +153,7 @@ impl Array {
         let whole = self.rows.count() * ROW_SECTORS;
         let (state, tally) = self.with_check(|check| (check.state(), check.tally()));
         if state != check::State::Resting {
-            let rows = tally.compared + tally.in_doubt + tally.blind + tally.lost;
-            return (Sectors(rows * ROW_SECTORS), Sectors(whole));
+            return (Sectors(tally.done() * ROW_SECTORS), Sectors(whole));
         }
         let (region, doubted) = (self.limits.region_rows.max(1), self.doubted());
         let marks = self.health().rebuilding().map(|(_, mark)| mark.0).min().unwrap_or(whole);

@@ -154,13 +154,12 @@ impl CheckStatus {
         if tally.total == 0 {
             return None;
         }
-        let done = tally.compared + tally.in_doubt + tally.blind + tally.lost;
         let listed = checks.findings.len() as u64;
         Some(Self {
             running: checks.state != State::Resting,
             paused: false,
             repair,
-            done_bytes: running.bytes_of(done),
+            done_bytes: running.bytes_of(tally.done()),
             total_bytes: running.bytes_of(tally.total),
             bytes_per_s: None,
             left_s: None,

@@ -316,7 +316,7 @@ impl Desk {
         let (health, regions) = (self.running.health(), self.running.regions());
         let mut inside = self.inside();
         inside.look(&self.running);
-        let state = match (self.running.is_broken(), health.in_sync().len() == u32::from(health.members())) {
+        let state = match (self.running.is_broken(), health.is_whole()) {
             (true, _) => ArrayState::Broken,
             (false, true) => ArrayState::Healthy,
             (false, false) => ArrayState::Degraded,

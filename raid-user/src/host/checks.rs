@@ -92,8 +92,7 @@ impl Running {
     #[must_use]
     pub fn left_to_check_bytes(&self) -> Option<u64> {
         let (state, tally) = self.inner.with_check(|check| (check.state(), check.tally()));
-        let done = tally.compared + tally.in_doubt + tally.blind + tally.lost;
-        (state != State::Resting).then(|| self.bytes_of(tally.total.saturating_sub(done)))
+        (state != State::Resting).then(|| self.bytes_of(tally.total.saturating_sub(tally.done())))
     }
 
     /// True if checks rest until [`resume`](Self::resume).

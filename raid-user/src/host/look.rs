@@ -5,13 +5,14 @@
 
 use std::io;
 
-use raid_core::health::{Event, Health};
+use raid_core::health::Health;
 use raid_core::members::Away;
 use raid_core::region::RegionNo;
 use raid_core::reshape::Side;
 use raid_core::rows::{ROW_SECTORS, RowNo, Rows};
 use raid_core::{Extent, Member, SECTOR_BYTES, Sector};
 
+use super::assembled::{admission, health};
 use super::start::{Slot, Start, Stopped, Store};
 use super::{Running, Tuning};
 use crate::array::{Array, OpenError, OpenOptions, Part, Warning};
@@ -47,7 +48,8 @@ pub fn look(found: Vec<Found>, options: &OpenOptions) -> Result<(Running, Vec<Wa
     let rows = Rows::new(array.layouts().geometry(Side::Old).clone());
     let rows = rows.ok_or(LookError::NotYet("RAID 10 in historic far sets"))?;
     let parts: Vec<Option<Part>> = array.parts().collect();
-    let health = health(&parts).map_err(io::Error::other)?;
+    let admitted = |part: &Part| (admission(part.mark), part.write_mostly);
+    let health = health(parts.iter().map(|part| part.as_ref().map(admitted))).map_err(io::Error::other)?;
     let (region_rows, doubt) = regions(&doubt, rows.count());
     let slot = |part: Option<Part>| match part {
         Some(part) => Slot { data_at: part.data_at, media: Some(ReadOnly::shared(part)) },
@@ -67,16 +69,6 @@ pub fn look(found: Vec<Found>, options: &OpenOptions) -> Result<(Running, Vec<Wa
     // Nothing is begun that writes, and nobody is thrown out for read errors: that would have to be written down.
     let tuning = Tuning { heals: false, read_errors_max: u32::MAX, ..Tuning::default() };
     Ok((Running::start(start, &tuning)?, array.warnings().to_vec()))
-}
-
-fn health(parts: &[Option<Part>]) -> Result<Health, raid_core::health::HealthError> {
-    let mut health = Health::new(u16::try_from(parts.len()).unwrap_or(u16::MAX))?;
-    for (slot, part) in (0..=u8::MAX).zip(parts) {
-        let Some(part) = part else { continue };
-        health.apply(Member(slot), part.mark.map_or(Event::Admit, |mark| Event::Rebuild { mark: Sector(mark.0) }))?;
-        health.set_write_mostly(Member(slot), part.write_mostly)?;
-    }
-    Ok(health)
 }
 
 /// Regions of a size that tells rows in doubt from their neighbours, and those of them in doubt.

@@ -5,6 +5,7 @@
 //! [`seen`](raid_core::action::Token::seen) is older than the medium in its slot fails undone, since it was meant for the
 //! member before.
 
+mod assembled;
 mod buffers;
 mod calls;
 mod checks;
@@ -14,6 +15,7 @@ pub mod dm_store;
 mod inner;
 mod jobs;
 pub mod look;
+mod marks;
 pub mod md_store;
 pub(crate) mod memory;
 mod observe;

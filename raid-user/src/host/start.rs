@@ -11,6 +11,11 @@ use raid_core::{Member, Sector};
 
 use crate::media::SharedMediaMut;
 
+/// What a call for a slot that nobody is in ends with.
+pub(super) fn absent(member: Member) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("slot {member} has no member"))
+}
+
 /// One slot of a running array.
 #[derive(Clone)]
 pub struct Slot {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use raid_core::Extent;
+use raid_core::health::HealthError;
 
 use crate::array::OpenError;
 use crate::discover::NoMember;
@@ -36,6 +37,12 @@ pub enum StartError {
     #[error("not stopped cleanly and degraded: {}; read-only, what parity would have to recover there gives errors; \
              --trust-dirty-parity believes it, and can serve wrong bytes there", doubted(.0))]
     DirtyDegraded(Vec<Extent>),
+}
+
+impl From<HealthError> for StartError {
+    fn from(error: HealthError) -> Self {
+        Self::Contradiction(error.to_string())
+    }
 }
 
 /// Runs of member sectors in words.

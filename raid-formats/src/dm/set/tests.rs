@@ -212,6 +212,6 @@ fn what_is_said_has_a_count_of_its_own_for_each_change() {
     said.health(&set.health);
     assert_eq!((said.events(), said.is_degraded(), said.state(Member(1))), (10, true, None));
     assert_eq!(said.state(Member(0)).unwrap().failed, Columns::one(Member(1)));
-    said.stop(Sync::Clean);
+    said.stop(&health, Sync::Clean);
     assert_eq!((said.events(), said.state(Member(2)).unwrap().sync), (11, Sync::Clean));
 }

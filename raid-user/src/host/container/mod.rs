@@ -27,10 +27,10 @@ mod start;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use raid_core::health::{Health, State};
+use raid_core::health::Health;
 use raid_core::{Member, Sector};
 
-use super::start::{Slot, Stopped, Store};
+use super::start::{Slot, Stopped, Store, absent};
 use super::start_error::check_block;
 use crate::media::SharedMediaMut;
 
@@ -50,7 +50,7 @@ pub(super) struct Said {
 
 impl Said {
     fn lives(&self, member: Member) -> bool {
-        !matches!(self.health.state(member), None | Some(State::Missing))
+        self.health.has(member)
     }
 }
 
@@ -61,11 +61,17 @@ pub(super) struct Disk {
     pub(super) slot: Option<Member>,
     /// It has no records yet.
     pub(super) new: bool,
+    /// It was admitted to its slot, and nothing said that the slot lives since.
+    coming: bool,
     /// Why its records could not be written: it is told nothing any more.
     pub(super) fault: Option<String>,
 }
 
 impl Disk {
+    pub(super) const fn new(media: SharedMediaMut, slot: Option<Member>) -> Self {
+        Self { media, slot, new: false, coming: false, fault: None }
+    }
+
     /// True if it is to be told what is said.
     pub(super) fn is_told(&self, said: &Said) -> bool {
         self.fault.is_none() && self.slot.is_none_or(|slot| said.lives(slot))
@@ -129,7 +135,7 @@ impl Inner {
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         self.format.say(&mut self.disks, &next)?;
         for disk in self.disks.iter_mut().filter(|disk| disk.is_told(&next)) {
-            disk.new = false;
+            (disk.new, disk.coming) = (false, false);
         }
         (self.said, self.begun) = (next, true);
         Ok(())
@@ -139,8 +145,8 @@ impl Inner {
     fn answer(&self, member: Member) -> io::Result<()> {
         match self.disks.iter().find(|disk| disk.slot == Some(member)) {
             Some(Disk { fault: Some(fault), .. }) => Err(io::Error::other(fault.clone())),
-            // It gets its records with the next states.
-            Some(disk) if disk.new => Ok(()),
+            // What is said reaches it with the next states: pages of the log that come before those must not throw it out.
+            Some(disk) if disk.coming => Ok(()),
             Some(_) if self.said.lives(member) => Ok(()),
             _ => Err(absent(member)),
         }
@@ -157,9 +163,7 @@ impl Store for ContainerStore {
     fn write_health(&self, member: Member, health: &Health) -> io::Result<()> {
         let mut inner = self.inner();
         inner.say(|said| {
-            if health.epoch() > said.health.epoch() {
-                said.health = *health;
-            }
+            said.health.learn(health);
         })?;
         if inner.said.lives(member) { inner.answer(member) } else { Err(absent(member)) }
     }
@@ -176,10 +180,10 @@ impl Store for ContainerStore {
         let data_at = format.admit(disks, said, member, &media)?;
         let held = disks.iter_mut().find(|disk| std::sync::Arc::ptr_eq(&disk.media, &media));
         match held {
-            Some(disk) => disk.slot = Some(member),
+            Some(disk) => (disk.slot, disk.coming) = (Some(member), true),
             None => {
                 crate::create::erase(&media)?;
-                disks.push(Disk { media: media.clone(), slot: Some(member), new: true, fault: None });
+                disks.push(Disk { new: true, coming: true, ..Disk::new(media.clone(), Some(member)) });
             }
         }
         Ok(Slot { media: Some(media), data_at })
@@ -196,7 +200,7 @@ impl Store for ContainerStore {
         disks.retain(|disk| !(disk.slot == Some(member) && disk.new));
         // A disk that was here before goes on with its other parts.
         for disk in disks.iter_mut().filter(|disk| disk.slot == Some(member)) {
-            disk.slot = None;
+            (disk.slot, disk.coming) = (None, false);
         }
     }
 
@@ -208,7 +212,7 @@ impl Store for ContainerStore {
 
     fn release(&self, member: Member) -> bool {
         let mut inner = self.inner();
-        let coming = inner.disks.iter().any(|disk| disk.slot == Some(member) && disk.new);
+        let coming = inner.disks.iter().any(|disk| disk.slot == Some(member) && disk.coming);
         let out = !inner.said.lives(member) && !coming;
         if out {
             inner.disks.retain(|disk| disk.slot != Some(member));
@@ -223,18 +227,12 @@ impl Store for ContainerStore {
             return Ok(());
         }
         inner.say(|said| {
-            if health.epoch() > said.health.epoch() {
-                said.health = *health;
-            }
+            said.health.learn(health);
             said.dirty = stopped != Stopped::Clean;
         })?;
         let living = (0..=u8::MAX).map(Member).take(health.members().into()).filter(|member| inner.said.lives(*member));
         living.map(|member| inner.answer(member)).fold(Ok(()), io::Result::and)
     }
-}
-
-fn absent(member: Member) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("slot {member} has no member"))
 }
 
 /// What keeps a change from a disk: a refusal of the format, or the medium's error.

@@ -11,7 +11,8 @@ use super::imsm::ImsmVolume;
 use super::{ContainerStore, Disk, Said};
 use crate::array::{Judged, OpenOptions, verdicts};
 use crate::discover::{Found, Identity};
-use crate::host::one_flag::{OneFlag, open};
+use crate::host::assembled::open;
+use crate::host::one_flag::OneFlag;
 use crate::host::start::Start;
 use crate::host::start_error::{StartError, not_yet};
 use crate::media::SharedMediaMut;
@@ -58,7 +59,7 @@ pub fn container_start_on(
     let judged = Judged::new(found, &OpenOptions { partial: false, ..options.clone() })?;
     let flag = OneFlag::new(&judged, &media, options)?;
     let lead = judged.lead();
-    let disk = |media: &SharedMediaMut, slot| Disk { media: media.clone(), slot, new: false, fault: None };
+    let disk = |media: &SharedMediaMut, slot| Disk::new(media.clone(), slot);
     let keeps =
         |other: &Found| lead.events.saturating_sub(other.record().events) <= 1 && judged.freshest().keeps(other);
     let (mut disks, mut beside): (Vec<Disk>, Vec<Found>) = (Vec::new(), Vec::new());

@@ -14,45 +14,23 @@ mod start;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use raid_core::health::{Health, State};
+use raid_core::health::Health;
 use raid_core::{Member, Sector, Sectors};
-use raid_formats::dm::{self, RaidState};
+use raid_formats::dm::{self, BITMAP_BYTES, Said};
 use raid_formats::md::{RegionBits, update};
 use raid_formats::record::Sync;
 
-use super::start::{Slot, Stopped, Store};
+use super::start::{Slot, Stopped, Store, absent};
 use crate::media::SharedMediaMut;
 
 pub use start::{Image, dm_start};
 
 /// Bytes of the superblock's block.
 const BLOCK_BYTES: usize = 512;
-/// Where the bitmap lies on a metadata device.
-const BITMAP_AT_BYTES: u64 = 4096;
 /// Bytes of MD's bitmap header, which the bits follow.
 const HEADER_BYTES: usize = raid_formats::md::bitmap::HEADER_BYTES;
 /// Words of 64 regions that are written at once: with a bit for a region, 512 bytes.
 const PAGE_WORDS: usize = 64;
-/// Offset of `array_position` in the superblock.
-const POSITION_AT: usize = 12;
-
-/// What all devices are to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Said {
-    events: u64,
-    health: Health,
-    dirty: bool,
-}
-
-impl Said {
-    fn lives(&self, member: Member) -> bool {
-        !matches!(self.health.state(member), None | Some(State::Missing))
-    }
-
-    fn degraded(&self) -> bool {
-        self.health.in_sync().len() < u32::from(self.health.members())
-    }
-}
 
 /// A metadata device.
 struct Disk {
@@ -87,8 +65,6 @@ pub(super) struct DmStore {
 
 struct Shared {
     said: Said,
-    /// False until this run has said anything.
-    begun: bool,
     own: Vec<Option<Own>>,
 }
 
@@ -101,22 +77,14 @@ impl Disk {
         if let Some(fault) = &self.fault {
             return Err(io::Error::other(fault.clone()));
         }
+        let state = said.state(own).ok_or_else(|| absent(own))?;
         if !self.bitmap.is_empty() {
-            update::bitmap_header(&mut self.bitmap, said.events, said.degraded()).map_err(io::Error::other)?;
+            update::bitmap_header(&mut self.bitmap, state.events, said.is_degraded()).map_err(io::Error::other)?;
             let len = if self.whole { BLOCK_BYTES.min(self.bitmap.len()) } else { self.bitmap.len() };
-            self.meta.write_at(BITMAP_AT_BYTES, self.bitmap.get(..len).unwrap_or_default())?;
+            self.meta.write_at(BITMAP_BYTES, self.bitmap.get(..len).unwrap_or_default())?;
             self.meta.flush()?;
             self.whole = true;
         }
-        let state = RaidState {
-            events: said.events,
-            failed: said.health.missing(),
-            sync_mark: match said.health.state(own) {
-                Some(State::Rebuilding { mark }) => Some(Sectors(mark.0)),
-                _ => None,
-            },
-            sync: if said.dirty { Sync::DirtyFrom(Sector(0)) } else { Sync::Clean },
-        };
         let mut block = self.block;
         dm::update(&mut block, self.data, &state).map_err(io::Error::other)?;
         self.meta.write_at(0, &block)?;
@@ -129,7 +97,7 @@ impl Disk {
     fn write_bits(&self, range: &std::ops::Range<usize>) -> io::Result<()> {
         let (from, end) = (range.start / BLOCK_BYTES * BLOCK_BYTES, range.end.next_multiple_of(BLOCK_BYTES));
         let part = self.bitmap.get(from..end.min(self.bitmap.len())).unwrap_or_default();
-        self.meta.write_at(BITMAP_AT_BYTES.saturating_add(from as u64), part)?;
+        self.meta.write_at(BITMAP_BYTES.saturating_add(from as u64), part)?;
         self.meta.flush()
     }
 }
@@ -145,10 +113,9 @@ impl DmStore {
         let mut shared = lock(&self.shared);
         let mut next = shared.said;
         change(&mut next);
-        if shared.begun && next == shared.said {
+        if next.events() == shared.said.events() {
             return next;
         }
-        next.events = next.events.saturating_add(1);
         for member in (0..).take(self.disks.len()).map(Member).filter(|member| next.lives(*member)) {
             let _ = self.with_disk(member, |disk| {
                 if let Err(error) = disk.tell(&next, member) {
@@ -157,7 +124,7 @@ impl DmStore {
                 Ok(())
             });
         }
-        (shared.said, shared.begun) = (next, true);
+        shared.said = next;
         next
     }
 
@@ -170,7 +137,7 @@ impl Store for DmStore {
     fn write_log(&self, member: Member, page: u32, words: &[u64]) -> io::Result<()> {
         let set = words.iter().any(|word| *word != 0);
         // "Dirty" stays until the array is stopped: the bits say where.
-        let said = self.say(|said| said.dirty |= set);
+        let said = self.say(|said| said.log(set));
         let first_word = (page as usize).saturating_mul(PAGE_WORDS);
         let (range, new) = self.with_disk(member, |disk| {
             let first = (first_word as u64).saturating_mul(64);
@@ -189,11 +156,7 @@ impl Store for DmStore {
     }
 
     fn write_health(&self, member: Member, health: &Health) -> io::Result<()> {
-        let said = self.say(|said| {
-            if health.epoch() > said.health.epoch() {
-                said.health = *health;
-            }
-        });
+        let said = self.say(|said| said.health(health));
         if said.lives(member) { self.answer(member) } else { Err(absent(member)) }
     }
 
@@ -212,15 +175,11 @@ impl Store for DmStore {
             .find_map(|other| self.with_disk(other, |disk| Ok((disk.block, disk.bitmap.clone(), disk.data))).ok());
         let (mut block, bitmap, old) = like.ok_or_else(|| absent(member))?;
         let data = Sectors::from_bytes_floor(media.size_bytes());
-        let room = own.meta.size_bytes().saturating_sub(BITMAP_AT_BYTES);
+        let room = own.meta.size_bytes().saturating_sub(BITMAP_BYTES);
         if data < old || room < bitmap.len() as u64 {
             return Err(io::Error::other("its image or its metadata are smaller than the others'"));
         }
-        if let Some(position) = block.get_mut(POSITION_AT..POSITION_AT + 4) {
-            position.copy_from_slice(&u32::from(member.0).to_le_bytes());
-        }
-        let parsed = dm::Superblock::parse(&block, data).map_err(io::Error::other)?;
-        let data_at = parsed.described().data.at;
+        let data_at = dm::join(&mut block, member, data).map_err(io::Error::other)?.at;
         let disk = Disk { meta: own.meta.clone(), data, block, bitmap, whole: false, new: true, fault: None };
         if let Some(place) = self.disks.get(usize::from(member.0)) {
             *lock(place) = Some(disk);
@@ -257,7 +216,7 @@ impl Store for DmStore {
 
     fn stop(&self, health: &Health, stopped: Stopped) -> io::Result<()> {
         let clean = stopped == Stopped::Clean;
-        if !lock(&self.shared).begun && clean {
+        if !lock(&self.shared).said.has_begun() && clean {
             return Ok(());
         }
         if clean && health.missing().is_empty() && health.rebuilding().next().is_none() {
@@ -269,17 +228,10 @@ impl Store for DmStore {
                 });
             }
         }
-        let said = self.say(|said| {
-            if health.epoch() > said.health.epoch() {
-                said.health = *health;
-            }
-            said.dirty = !clean;
-        });
+        // The bits say where.
+        let sync = if clean { Sync::Clean } else { Sync::DirtyFrom(Sector(0)) };
+        let said = self.say(|said| said.stop(health, sync));
         let living = (0..).take(self.disks.len()).map(Member).filter(|member| said.lives(*member));
         living.map(|member| self.answer(member)).fold(Ok(()), io::Result::and)
     }
-}
-
-fn absent(member: Member) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("slot {member} has no member"))
 }

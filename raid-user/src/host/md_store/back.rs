@@ -20,11 +20,13 @@ use crate::host::start_error::check_block;
 use crate::media::{Media as _, SharedMedia, SharedMediaMut};
 
 /// What of a living member is the array's.
-struct Like {
-    block: Box<[u8; 4096]>,
-    version: Version,
-    medium: Sectors,
-    image: Vec<u8>,
+pub(super) struct Like {
+    pub(super) block: Box<[u8; 4096]>,
+    pub(super) version: Version,
+    /// Size of its medium.
+    pub(super) medium: Sectors,
+    /// Its bitmap's area.
+    pub(super) image: Option<Vec<u8>>,
 }
 
 fn refused<T>(why: impl Into<String>) -> io::Result<T> {
@@ -75,7 +77,7 @@ impl MdStore {
             version: like.version,
             block,
             events: 0,
-            bitmap: Some(BitmapArea { at, bytes: like.image, whole: false }),
+            bitmap: like.image.map(|bytes| BitmapArea { at, bytes, whole: false }),
             first: Some(First { bad_blocks: None }),
             bad_blocks: record.bad_blocks.is_some(),
             failed: false,
@@ -84,11 +86,12 @@ impl MdStore {
         Ok((Slot { media: Some(seat), data_at }, away))
     }
 
-    fn like(&self, shared: &Shared) -> Option<Like> {
+    /// The first living member that can be asked.
+    pub(super) fn like(&self, shared: &Shared) -> Option<Like> {
         let mut living = (0..).take(self.disks.len()).map(Member).filter(|other| shared.said.lives(*other));
         living.find_map(|other| {
             let like = |disk: &mut Disk| {
-                let image = disk.image().unwrap_or_default();
+                let image = disk.bitmap.as_ref().map(|bitmap| bitmap.bytes.clone());
                 Ok(Like { block: disk.block.clone(), version: disk.version, medium: disk.medium(), image })
             };
             self.with_disk(other, like).ok()

@@ -35,7 +35,7 @@ use disk::{BitmapArea, Disk, First, HEADER_BYTES};
 use said::Said;
 pub use start::{md_start, md_start_on};
 
-use super::start::{Slot, Stopped, Store};
+use super::start::{Slot, Stopped, Store, absent};
 pub use super::start_error::StartError;
 use super::start_error::check_block;
 use crate::media::SharedMediaMut;
@@ -185,9 +185,7 @@ impl Store for MdStore {
 
     fn write_health(&self, member: Member, health: &Health) -> io::Result<()> {
         let said = self.advance(|said| {
-            if health.epoch() > said.health.epoch() {
-                said.health = *health;
-            }
+            said.health.learn(health);
         });
         if said.lives(member) { self.tell(member, &said) } else { Err(absent(member)) }
     }
@@ -198,22 +196,18 @@ impl Store for MdStore {
             return Err(io::Error::other(format!("slot {member} is not free")));
         }
         check_block(&media).map_err(disk::other)?;
-        let mut living = (0..).take(self.disks.len()).map(Member).filter(|other| shared.said.lives(*other));
-        let like = living.find_map(|other| {
-            let image = |disk: &mut Disk| Ok((disk.block.clone(), disk.version, disk.image(), disk.medium()));
-            self.with_disk(other, image).ok()
-        });
-        let (mut block, version, image, old_medium) = like.ok_or_else(|| absent(member))?;
+        let like = self.like(&shared).ok_or_else(|| absent(member))?;
+        let (mut block, version, old_medium) = (like.block, like.version, like.medium);
         let medium = Sectors::from_bytes_floor(media.size_bytes());
         let superblock = Superblock::parse(block.as_slice(), version, old_medium).map_err(disk::other)?;
         let number = self.free_number(member, &superblock, &shared.said);
-        let area = disk::extent(Sector(0), image.as_ref().map_or(0, |image| image.len() as u64)).len;
+        let area = disk::extent(Sector(0), like.image.as_ref().map_or(0, Vec::len) as u64).len;
         let identity = if superblock.record().member.is_set() { new_uuid()? } else { Uuid::default() };
         let joined =
             md::join(&mut block, version, old_medium, medium, (identity, number), area).map_err(disk::other)?;
         // Before any data are written to it: where its old superblock lies, data may come to lie.
         crate::create::erase(&media)?;
-        let bitmap = joined.bitmap.zip(image).map(|(area, bytes)| BitmapArea { at: area.at, bytes, whole: false });
+        let bitmap = joined.bitmap.zip(like.image).map(|(area, bytes)| BitmapArea { at: area.at, bytes, whole: false });
         let data_at = joined.data.at;
         let (seat, first) = (media.clone(), Some(First { bad_blocks: joined.bad_blocks }));
         let disk = Disk { media, version, block, events: 0, bitmap, first, bad_blocks: false, failed: false };
@@ -253,9 +247,7 @@ impl Store for MdStore {
             return Ok(());
         }
         let said = self.advance(|said| {
-            if health.epoch() > said.health.epoch() {
-                said.health = *health;
-            }
+            said.health.learn(health);
             said.sync = match stopped {
                 Stopped::Clean => Sync::Clean,
                 // With a bitmap, the bits say where.
@@ -278,11 +270,6 @@ impl Store for MdStore {
 }
 
 impl Disk {
-    /// A copy of the bitmap's area.
-    fn image(&self) -> Option<Vec<u8>> {
-        self.bitmap.as_ref().map(|bitmap| bitmap.bytes.clone())
-    }
-
     /// No bit is set any more; on the medium with the next superblock.
     fn clear_bits(&mut self) {
         if let Some(bitmap) = &mut self.bitmap {
@@ -290,10 +277,6 @@ impl Disk {
             bitmap.whole = false;
         }
     }
-}
-
-fn absent(member: Member) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("slot {member} has no member"))
 }
 
 /// Seconds since 1970.

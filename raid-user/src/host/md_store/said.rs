@@ -25,12 +25,12 @@ pub(super) struct Said {
 impl Said {
     /// True if somebody lacks something.
     pub(super) fn degraded(&self) -> bool {
-        self.health.in_sync().len() < u32::from(self.health.members())
+        !self.health.is_whole()
     }
 
     /// True if the member has a place in the array.
     pub(super) fn lives(&self, member: Member) -> bool {
-        !matches!(self.health.state(member), None | Some(State::Missing))
+        self.health.has(member)
     }
 
     /// How far a member is rebuilt, and how; `None` if it is not being rebuilt.
