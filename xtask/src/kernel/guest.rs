@@ -23,7 +23,7 @@ const PROGRAMS: [&str; 3] = ["dmsetup", "mdadm", "blkdiscard"];
 const FOLDERS: [&str; 7] = ["sbin", "dev", "proc", "sys", "tmp", "run", "etc"];
 
 /// What runs in the guest: helpers, then tests in the order in which they run.
-const SCRIPTS: [&str; 10] = [
+const SCRIPTS: [&str; 11] = [
     "lib.sh",
     "10-target.sh",
     "20-levels.sh",
@@ -34,6 +34,7 @@ const SCRIPTS: [&str; 10] = [
     "65-traces.sh",
     "70-spares.sh",
     "80-zeroes.sh",
+    "85-auto.sh",
 ];
 
 /// The longest that a guest may take.
