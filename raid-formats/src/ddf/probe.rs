@@ -135,6 +135,7 @@ fn same_header(mine: &[u8], theirs: &[u8], order: Order) -> Option<bool> {
     Some(neutral(mine)? == neutral(theirs)? && mine.get(RECORD_BYTES..) == theirs.get(RECORD_BYTES..))
 }
 
+#[inline(never)]
 fn find_anchor<S: Source>(source: &S) -> Result<Anchor, Fault<S::Error>> {
     let medium = Sectors::from_bytes_floor(source.size_bytes());
     let mut worst: Option<Fault<S::Error>> = None;

@@ -56,9 +56,7 @@ impl fmt::Display for Hindrance {
 pub fn admission(superblock: Option<&Superblock<'_>>, mark: Option<Sectors>) -> Event {
     match mark {
         None => Event::Admit,
-        Some(mark) if superblock.is_some_and(Superblock::recovers_by_bitmap) => {
-            Event::CatchUp { mark: Sector(mark.0) }
-        }
+        Some(mark) if superblock.is_some_and(Superblock::recovers_by_bitmap) => Event::CatchUp { mark: Sector(mark.0) },
         Some(mark) => Event::Rebuild { mark: Sector(mark.0) },
     }
 }

@@ -5,9 +5,9 @@
 
 use std::sync::Mutex;
 
+use raid_core::Extent;
 use raid_core::health::Event;
 use raid_core::rows::{ROW_SECTORS, RowKind, RowNo};
-use raid_core::Extent;
 use raid_formats::assemble::{Claimant as _, Verdict};
 use raid_formats::md::{self, Hindrance, Said, Superblock, Version};
 use raid_formats::record::{Sync, WriteLog};
