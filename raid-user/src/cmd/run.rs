@@ -137,6 +137,9 @@ fn unstarted(error: StartError, members: &[String]) -> Failure {
         StartError::Contradiction(_) => {
             Failure::new(Exit::BadInput, format!("{error}\nWhat each member says: {}", explain()))
         }
-        StartError::DirtyDegraded(_) | StartError::NotGiven(_) => Failure::new(Exit::Refused, error),
+        StartError::Replay(_) => Failure::new(Exit::Io, error),
+        StartError::DirtyDegraded(_) | StartError::NotGiven(_) | StartError::LogNotKept(_) => {
+            Failure::new(Exit::Refused, error)
+        }
     }
 }
