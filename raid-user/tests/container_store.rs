@@ -501,8 +501,9 @@ fn a_page_of_the_log_that_comes_before_the_states_does_not_throw_the_newcomer_ou
     }
 }
 
-/// The array starts and a disk is added at once. Its old line in the record was written off by a worker beside that, or not yet: then IMSM's
-/// store found the disk's serial number in a living line, and refused it. Who is written off is written down before anybody is admitted.
+/// The array starts and a disk is added at once. Its old line in the record was written off by a worker beside that, or not yet:
+/// then IMSM's store found the disk's serial number in a living line, and refused it. Who is written off is written down before
+/// anybody is admitted.
 #[test]
 fn the_same_disk_comes_back_before_anything_else_was_said() {
     for kind in KINDS {
