@@ -1,5 +1,5 @@
-//! Arrays whose write hole a log closes, both ways with Linux: killed by it with the log in use, replayed onto the members and written to by
-//! us; then Linux finds the log empty, nothing that disagrees, and uses it again; killed again, and killed by us, Linux synchronises.
+//! Arrays whose write hole a log closes, both ways with Linux: killed by it with the log in use, replayed onto the members and written to
+//! by us; then Linux finds the log empty, nothing that disagrees, and uses it again; killed again, and killed by us, Linux synchronises.
 
 use std::path::{Path, PathBuf};
 
@@ -21,9 +21,11 @@ dd if=/dev/$md of=/tmp/first bs=4096 count=1 2>/dev/null; dd if=/tmp/first of=/d
 sleep 0.5; settle; echo check > /sys/block/$md/md/sync_action; sleep 0.3; settle
 echo MISMATCHES $(cat /sys/block/$md/md/mismatch_cnt); echo DEGRADED $(cat /sys/block/$md/md/degraded); }
 load() { md=$(volume); dd if=$(command -v mdadm) of=/dev/$md bs=64k count=8 conv=notrunc,fsync 2>/dev/null
-for worker in 1 2 3; do while :; do dd if=/dev/urandom of=/dev/$md bs=12k count=4 conv=notrunc oflag=direct seek=$((RANDOM % 120 + 50)) 2>/dev/null
+for worker in 1 2 3; do while :; do
+dd if=/dev/urandom of=/dev/$md bs=12k count=4 conv=notrunc oflag=direct seek=$((RANDOM % 120 + 50)) 2>/dev/null
 done & done; sleep 0.5; echo KILL; sleep 30; }
-finish() { mdadm --wait-clean --scan; sync; sleep 0.3; mdadm --stop /dev/$(volume) 2>&1; [ ! -e /dev/md127 ] || mdadm --stop /dev/md127 2>&1; }
+finish() { mdadm --wait-clean --scan; sync; sleep 0.3; mdadm --stop /dev/$(volume) 2>&1
+[ ! -e /dev/md127 ] || mdadm --stop /dev/md127 2>&1; }
 ";
 
 /// Bytes of a disk.
