@@ -1,9 +1,9 @@
 //! A log's last words, written to the members before the array runs without it: what Linux does at its start.
 //!
 //! What is to be written was made in memory, as for reading ([`crate::array`]). Here it goes to the members where it differs, and is
-//! durable before anything else is written. A cut at any moment leaves a log that says the same once more, and a replay that makes the same of it:
-//! it reads the log and what it does not write. The one exception, a journal's data without parity in a stripe whose other data redundancy
-//! alone has, is not begun.
+//! durable before anything else is written. A cut at any moment leaves a log that says the same once more, and a replay that makes the
+//! same of it: it reads the log and what it does not write. The one exception, a journal's data without parity in a stripe whose other
+//! data redundancy alone has, is not begun.
 //!
 //! After that the log is emptied, when nothing is in doubt any more only once the members say so ([`Replay::empty`] comes after their
 //! superblocks): else an array with a member missing would have neither a log nor a word that it is in order.
