@@ -187,10 +187,9 @@ fn members<'c, 'b>(
 
 /// What is refused because a write, or a read, would not be right.
 fn check<'a>(given: &Given<'a>, claims: &[Claim<'_>], verdicts: &[Verdict], lead: &Record) -> Result<(), Fault<'a>> {
-    match Hindrance::of(lead) {
-        Some(Hindrance::Format(_)) if !given.writes => {}
-        Some(hindrance) => return Err(Fault::Hindrance(hindrance)),
-        None => {}
+    let hindrance = Hindrance::of(lead).filter(|why| given.writes || !matches!(why, Hindrance::Format(_)));
+    if let Some(why) = hindrance.or_else(|| Hindrance::of_log(lead)) {
+        return Err(Fault::Hindrance(why));
     }
     for (number, (claim, verdict)) in claims.iter().zip(verdicts).enumerate() {
         let (name, record) = (given.name(number), claim.record());

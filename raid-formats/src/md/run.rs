@@ -29,9 +29,12 @@ impl Hindrance {
         if !lead.format.is_kin(Format::Md12) {
             return Some(Self::Format(lead.format));
         }
-        if lead.reshape.is_some() {
-            return Some(Self::Reshape);
-        }
+        lead.reshape.is_some().then_some(Self::Reshape)
+    }
+
+    /// What hinders a host that keeps no log but a bitmap.
+    #[must_use]
+    pub fn of_log(lead: &Record) -> Option<Self> {
         match lead.log {
             WriteLog::Journal { .. } => Some(Self::Journal),
             WriteLog::Ppl { .. } => Some(Self::Ppl),

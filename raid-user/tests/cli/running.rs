@@ -158,7 +158,8 @@ fn an_array_that_nobody_serves_is_run_until_it_is_in_order() {
     let failed = raid(&folder, "fail --slot 3 d0 d1 d2 d3");
     assert!(failed.code == 0 && failed.stdout.contains("degraded"), "{}{}", failed.stdout, failed.stderr);
     let explained = raid(&folder, "explain d0 d1 d2 d3").stdout;
-    assert!(explained.contains("thrown out"), "{explained}");
+    // One event behind the others, or two if "clean" was said by itself.
+    assert!(explained.contains("thrown out") || explained.contains("went on without it"), "{explained}");
     let added = raid(&folder, "add --new new d0 d1 d2");
     assert!(added.code == 0 && added.stdout.contains("healthy"), "{}{}", added.stdout, added.stderr);
     assert!(raid(&folder, "explain d0 d1 d2 new").stdout.contains("It opens as it is"));
@@ -224,7 +225,9 @@ fn what_cannot_be_kept_right_is_refused_with_the_way_out_and_not_written_to() {
     assert!(code == 3 && said.contains("--trust-dirty-parity"), "{said}");
     assert!(members() == before);
     let journal = Folder::new().with("md-1.2-raid5-journal-wb-crash", "", &[0, 1, 2, 3]);
-    let (code, said) = serve(&journal, "--ignore-journal .").unwrap_err();
+    let (code, said) = serve(&journal, ".").unwrap_err();
+    assert!(code == 3 && said.contains("--without-log"), "{said}");
+    let (code, said) = serve(&journal, "--without-log --ignore-journal .").unwrap_err();
     assert!(code == 3 && said.contains("read-only (without --write)"), "{said}");
     let lvm = Folder::new().with("lvm-striped3", "", &[0, 1, 2]);
     let (code, said) = serve(&lvm, ".").unwrap_err();

@@ -119,6 +119,14 @@ impl ContainerStore {
         Self(Mutex::new(Inner { format, disks, said, begun: false }))
     }
 
+    /// Redundancy agrees, and all disks say so: what a replay ends with.
+    fn settle(&self) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.say(|said| said.dirty = false)?;
+        let faults = || inner.disks.iter().filter_map(|disk| disk.fault.clone());
+        faults().next().map_or(Ok(()), |fault| Err(io::Error::other(fault)))
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -174,6 +182,10 @@ impl Store for ContainerStore {
             return Err(io::Error::other(format!("slot {member} is not free")));
         }
         check_block(&media).map_err(io::Error::other)?;
+        // Whoever had the slot is written off first: else the record would still name him beside the newcomer, who may be the same disk.
+        if !inner.begun {
+            inner.say(|_| ())?;
+        }
         let Inner { format, disks, said, .. } = &mut *inner;
         // Whoever had the slot is gone, and is told nothing any more.
         disks.retain(|disk| disk.slot != Some(member));

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use raid_core::health::Filling;
 use raid_core::{Extent, SECTOR_BYTES, Sector, Sectors};
-use raid_formats::md::{self, RunningState, Said, TableEntry, Version, update};
+use raid_formats::md::{self, RunningState, Said, TableEntry, Version, raw1::Features, update};
 
 use crate::media::SharedMediaMut;
 
@@ -54,8 +54,8 @@ impl Disk {
         Sectors::from_bytes_floor(self.media.size_bytes())
     }
 
-    /// Brings the member up to `said`, unless it is. `filling` is how far it is rebuilt.
-    pub(super) fn tell(&mut self, said: &Said, filling: Option<Filling>) -> io::Result<()> {
+    /// Brings the member up to `said`, unless it is. `filling` is how far it is rebuilt, `log` which log counts, if that can change.
+    pub(super) fn tell(&mut self, said: &Said, filling: Option<Filling>, log: Option<Features>) -> io::Result<()> {
         if self.failed {
             return Err(io::Error::other("an earlier write of its metadata failed"));
         }
@@ -64,7 +64,7 @@ impl Disk {
         }
         self.write_first()?;
         self.tell_bitmap(said)?;
-        self.tell_superblock(said, filling)
+        self.tell_superblock(said, filling, log)
     }
 
     /// What must stand on a new member before its superblock: no bad blocks.
@@ -87,7 +87,7 @@ impl Disk {
         self.media.flush()
     }
 
-    fn tell_superblock(&mut self, said: &Said, filling: Option<Filling>) -> io::Result<()> {
+    fn tell_superblock(&mut self, said: &Said, filling: Option<Filling>, log: Option<Features>) -> io::Result<()> {
         let table: Vec<TableEntry> = said.table().collect();
         let state = RunningState {
             events: said.events,
@@ -100,6 +100,9 @@ impl Disk {
             table: &table,
         };
         let mut block = self.block.clone();
+        if let Some(log) = log {
+            md::set_log(&mut block, self.version, log);
+        }
         let (medium, block_bytes) = (self.medium(), self.media.block_bytes());
         let write = update(&mut block, self.version, medium, block_bytes, &state).map_err(other)?;
         let write = if self.first.is_some() { Some(write) } else { update::changed(&write, &self.block, block_bytes) };
