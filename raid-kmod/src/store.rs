@@ -53,7 +53,7 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// Writes the blocks that hold `range` of an image of `len` bytes, which begins at `at`; `fill` puts a part of it into the clerk's page.
+    /// Writes the blocks that hold `range` of an image of `len` bytes, which begins at `at`; `fill` puts a part into the clerk's page.
     fn write_blocks(
         &self,
         member: Member,
