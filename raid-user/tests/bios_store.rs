@@ -4,6 +4,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use raid_core::Member;
 use raid_core::health::{Event, State};
@@ -119,7 +120,7 @@ impl World {
     fn start(&self, lost: &[usize]) -> Running {
         let start = Self::start_of(&self.left(lost), &OpenOptions::default());
         let start = start.unwrap_or_else(|error| panic!("{} without {lost:?}: {error}", self.name()));
-        Running::start(start, &Tuning { threads: 1, slots: 8, ..Tuning::default() }).unwrap()
+        running(start)
     }
 
     /// The content, read without these disks.
@@ -161,6 +162,11 @@ impl World {
     fn newcomer(&self, larger: usize) -> Disk {
         disk("new", vec![0x5a; (usize::try_from(MEDIUM.0).unwrap() + larger) * 512], &self.log)
     }
+}
+
+fn running(start: Start) -> Running {
+    let tuning = Tuning { threads: 1, slots: 8, sweep_every: Duration::from_millis(2), ..Tuning::default() };
+    Running::start(start, &tuning).unwrap()
 }
 
 /// Throws a member out, and lets go of its medium.
@@ -206,7 +212,7 @@ fn one_that_was_killed_is_synchronised_and_says_so_until_it_is() {
         killed.disks[last] = disk(&format!("d{last}"), bytes, &killed.log);
         let start = World::start_of(&killed.left(&[]), &OpenOptions::default()).unwrap();
         assert_eq!(start.doubt, [RegionNo(0)], "{name}");
-        let running = Running::start(start, &Tuning::default()).unwrap();
+        let running = running(start);
         running.wait_until_quiet();
         let mut now = vec![0; usize::try_from(running.size_bytes()).unwrap()];
         running.read_at(0, &mut now).unwrap();
