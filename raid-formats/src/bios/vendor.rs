@@ -26,7 +26,8 @@ pub(super) struct Vendor {
     pub(super) parse: fn(&[u8], Sectors) -> Result<Claim, Refusal>,
     /// Fills zeroed bytes.
     pub(super) make: fn(&Plan<'_>, &mut [u8]) -> Result<(), Unfit>,
-    /// Makes a copy of another disk's record that of the disk with this number, on a medium of this size; what it is told next makes the sums right.
+    /// Makes a copy of another disk's record that of the disk with this number, on a medium of this size; what it is told next makes the
+    /// sums right.
     pub(super) seat: fn(&mut [u8], u16, Sectors),
     /// Makes a disk's record say what is told, with right sums.
     pub(super) tell: fn(&mut [u8], &Told),

@@ -1,5 +1,5 @@
-//! `raid create`: a new array of Linux MD or a BIOS RAID, or a container of DDF or IMSM with one volume. It overwrites nothing that looks like
-//! anybody's without being told to.
+//! `raid create`: a new array of Linux MD or a BIOS RAID, or a container of DDF or IMSM with one volume. It overwrites nothing that looks
+//! like anybody's without being told to.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::media::{MediaMut, MediaSpec, SharedMedia, SharedMediaMut, open_mut};
 /// The word for a slot without a member.
 const MISSING: &str = "missing";
 
-/// Makes a new array: of Linux MD, of a BIOS RAID, or a container of DDF or IMSM with one volume over all of its disks. Data on the members are not
-/// touched; they become the array's content.
+/// Makes a new array: of Linux MD, of a BIOS RAID, or a container of DDF or IMSM with one volume over all of its disks. Data on the
+/// members are not touched; they become the array's content.
 #[derive(Args, Debug)]
 pub(super) struct CreateArgs {
     /// Members in the order of slots: files, devices, partitions (disk.img#2); "missing" leaves a slot empty
