@@ -120,7 +120,7 @@ impl World {
     fn start(&self, lost: &[usize]) -> Running {
         let start = Self::start_of(&self.left(lost), &OpenOptions::default());
         let start = start.unwrap_or_else(|error| panic!("{} without {lost:?}: {error}", self.name()));
-        running(start)
+        run(start)
     }
 
     /// The content, read without these disks.
@@ -164,7 +164,7 @@ impl World {
     }
 }
 
-fn running(start: Start) -> Running {
+fn run(start: Start) -> Running {
     let tuning = Tuning { threads: 1, slots: 8, sweep_every: Duration::from_millis(2), ..Tuning::default() };
     Running::start(start, &tuning).unwrap()
 }
@@ -212,7 +212,7 @@ fn one_that_was_killed_is_synchronised_and_says_so_until_it_is() {
         killed.disks[last] = disk(&format!("d{last}"), bytes, &killed.log);
         let start = World::start_of(&killed.left(&[]), &OpenOptions::default()).unwrap();
         assert_eq!(start.doubt, [RegionNo(0)], "{name}");
-        let running = running(start);
+        let running = run(start);
         running.wait_until_quiet();
         let mut now = vec![0; usize::try_from(running.size_bytes()).unwrap()];
         running.read_at(0, &mut now).unwrap();

@@ -161,7 +161,11 @@ fn tell(record: &mut [u8], told: &Told) {
     }
     let own = disk(told.index).get(record);
     let (spare, whole) = (own ^ NOT_YET, told.mark.is_none());
-    DISK_ID.put(record, if whole { own } else { spare });
+    let id = if whole { own } else { spare };
+    // Its lowest bits may be other than the table's.
+    if DISK_ID.get(record) & ID_MASK != id & ID_MASK {
+        DISK_ID.put(record, id);
+    }
     if !whole {
         SPARE.put(record, spare);
     } else if SPARE.get(record) == spare {

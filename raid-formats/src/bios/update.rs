@@ -20,7 +20,10 @@ use super::vendor::Told;
 use super::{Kind, Member};
 use crate::record::Record;
 use raid_core::health::Health;
-use raid_core::{SECTOR_BYTES, Sector, Sectors};
+use raid_core::{Sector, Sectors};
+
+/// Bytes that are written as one.
+const SECTOR: usize = 512;
 
 /// What a running array wants its disks to remember.
 #[derive(Clone, Copy, Debug)]
@@ -135,9 +138,8 @@ impl Kind {
         let (head, rest) = new.split_at(self.0.head_bytes.min(new.len()));
         let old = old.map(|old| old.split_at(self.0.head_bytes.min(old.len())));
         let mut sectors = |at: Sector, piece: &[u8], old: Option<&[u8]>| {
-            let size = SECTOR_BYTES as usize;
-            for (number, sector) in piece.chunks(size).enumerate() {
-                let held = old.and_then(|old| old.chunks(size).nth(number));
+            for (number, sector) in piece.chunks(SECTOR).enumerate() {
+                let held = old.and_then(|old| old.chunks(SECTOR).nth(number));
                 if held != Some(sector) {
                     write(Sector(at.0.saturating_add(number as u64)), sector)?;
                 }

@@ -139,7 +139,7 @@ impl Plan<'_> {
     pub(super) fn disk_id(&self, slot: u16) -> u64 {
         let spread = (self.spec.set ^ u64::from(slot)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         // What counts who was shut out begins at zero.
-        spread & !0xffff_ffff | spread >> 40 & 0xff_f000 | (u64::from(slot) + 1 & 0xff) << 4
+        spread & !0xffff_ffff | spread >> 40 & 0xff_f000 | ((u64::from(slot) + 1) & 0xff) << 4
     }
 
     /// The number of the arrangement in a format's table of what it can be.

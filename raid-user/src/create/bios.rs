@@ -38,6 +38,9 @@ pub fn own_raid5(kind: Kind) -> Raid5Layout {
     }
 }
 
+/// Bytes, and where they are written to.
+type Piece = (Sector, Vec<u8>);
+
 fn plan(why: impl std::fmt::Display) -> CreateError {
     CreateError::Plan(why.to_string())
 }
@@ -112,12 +115,7 @@ impl NewBios {
     }
 
     /// What is to be written to each disk where.
-    fn records(
-        &self,
-        spec: &Spec,
-        disks: &[SharedMediaMut],
-        clean: bool,
-    ) -> Result<Vec<Vec<(Sector, Vec<u8>)>>, CreateError> {
+    fn records(&self, spec: &Spec, disks: &[SharedMediaMut], clean: bool) -> Result<Vec<Vec<Piece>>, CreateError> {
         let mut health = Health::new(spec.members).map_err(plan)?;
         for slot in (0..=u8::MAX).map(Member).take(usize::from(spec.members)) {
             health.apply(slot, Event::Admit).map_err(plan)?;
