@@ -123,6 +123,13 @@ impl World {
         run(start)
     }
 
+    /// The same, with bits that stay set for long.
+    fn start_lazy(&self) -> Running {
+        let start = Self::start_of(&self.left(&[]), &OpenOptions::default()).unwrap();
+        let tuning = Tuning { threads: 1, slots: 8, sweep_every: Duration::from_secs(3600), ..Tuning::default() };
+        Running::start(start, &tuning).unwrap()
+    }
+
     /// The content, read without these disks.
     fn read(&self, lost: &[usize]) -> Vec<u8> {
         let found = |disk: &&Disk| Found::inspect(&disk.describe(), Arc::clone(*disk) as SharedMedia).unwrap();
@@ -199,7 +206,7 @@ fn an_array_that_is_started_and_stopped_without_a_write_is_not_written_to() {
 #[test]
 fn one_that_was_killed_is_synchronised_and_says_so_until_it_is() {
     for world in World::redundant() {
-        let (running, name) = (world.start(&[]), world.name());
+        let (running, name) = (world.start_lazy(), world.name());
         world.write(&running, 7000);
         let mut killed = world.copy();
         drop(running);
@@ -300,7 +307,7 @@ fn a_dirty_array_with_parity_that_lacks_a_member_is_refused_unless_parity_is_bel
     let worlds: Vec<World> = World::redundant().into_iter().filter(five).collect();
     assert!(worlds.len() >= 4, "{}", worlds.len());
     for world in worlds {
-        let (running, name) = (world.start(&[]), world.name());
+        let (running, name) = (world.start_lazy(), world.name());
         world.write(&running, 7000);
         let killed = world.copy();
         let refused = World::start_of(&killed.left(&[1]), &OpenOptions::default()).err().unwrap().to_string();
