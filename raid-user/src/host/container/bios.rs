@@ -20,7 +20,7 @@ pub(super) struct BiosArray {
     pub(super) places: Vec<Option<Sector>>,
     /// Where that of a disk will lie that comes.
     pub(super) coming: Vec<Option<Sector>>,
-    /// Sectors of each disk from its start that the array's data reach to.
+    /// Where the data of each slot's disk begin.
     pub(super) data_at: Vec<Sector>,
 }
 
