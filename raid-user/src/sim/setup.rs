@@ -37,6 +37,23 @@ pub(super) struct Setup {
     pub(super) interrupts: u32,
     /// A life may end at a moment like one of these, one in so many of them; never if zero.
     pub(super) cut_on: ([Moment; 2], u32),
+    /// In one of so many turns there is room for what is unusual: a fault, a new disk, a check, a user who steers.
+    pub(super) unusual_every: u32,
+    /// One sweep of the log in so many turns.
+    pub(super) sweep_every: u32,
+    /// Writes, and reads, of twenty requests; the others are flushes.
+    pub(super) mix: (u32, u32),
+}
+
+/// What sort of worlds a seed makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Rough ones: short lives, and everything that can go wrong does so often.
+    #[default]
+    Rough,
+    /// Plain ones: long lives of arrays that are mostly well and busy. Nothing comes between two critical sections, and nothing
+    /// is slow; answers come in any order, and faults, power cuts and all promises are those of the rough ones.
+    Plain,
 }
 
 /// What the dice hold back, so that what usually takes a moment takes long.
@@ -80,7 +97,35 @@ const RAID6: [Raid6Layout; 8] = [
 
 impl Setup {
     /// The world of a seed.
-    pub(super) fn new(rng: &mut Rng) -> Self {
+    pub(super) fn new(rng: &mut Rng, mode: Mode) -> Self {
+        let setup = Self::rough(rng);
+        match mode {
+            Mode::Rough => setup,
+            Mode::Plain => setup.plain(rng),
+        }
+    }
+
+    /// The same array, with long lives and little that is unusual.
+    fn plain(self, rng: &mut Rng) -> Self {
+        let limits = Limits { slots: rng.u16(4..=16), requests: rng.u32(24..=48), ..self.limits };
+        Self {
+            name: format!("{}, plain", self.name),
+            limits,
+            lives: rng.u32(1..=3),
+            turns: 20_000,
+            depth: rng.usize(8..=24),
+            gentle: true,
+            haste: Haste::Even,
+            interrupts: 0,
+            cut_on: (self.cut_on.0, 0),
+            unusual_every: 64,
+            sweep_every: 1000,
+            mix: (15, 4),
+            ..self
+        }
+    }
+
+    fn rough(rng: &mut Rng) -> Self {
         let near = |near, far, offset| Level::Raid10(Raid10Layout { near, far, offset, sets: FarSets::All });
         let (level, members, redundancy) = match rng.u8(..8) {
             0 | 1 => {
@@ -134,6 +179,9 @@ impl Setup {
             haste: haste(rng, members),
             interrupts: [0, 1, 3, 10][rng.usize(..4)],
             cut_on: ([moment(rng), moment(rng)], [0, 1, 4][rng.usize(..3)]),
+            unusual_every: 1,
+            sweep_every: 30,
+            mix: (11, 7),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! sections of the pump they may let something else come first. The cells around the machines panic if one is entered while
 //! another is: so locks cannot nest.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::hash::Hash;
 
 use raid_core::Member;
@@ -89,8 +89,6 @@ pub(super) struct Inside {
     done: Vec<(RequestId, Result<(), Error>)>,
     found: Vec<Finding>,
     nested: u32,
-    /// Critical sections until something comes between, if anything does.
-    countdown: Option<u32>,
     sweeping: bool,
     /// The members' states were written, or are about to be: somebody should look at them.
     states_moved: bool,
@@ -125,6 +123,8 @@ pub(super) struct World {
     pub(super) check: RefCell<Checking>,
     /// Held in every critical section: panics if two of them nest.
     alone: RefCell<()>,
+    /// Critical sections until something comes between, if anything does.
+    countdown: Cell<Option<u32>>,
     pub(super) inside: RefCell<Inside>,
 }
 
@@ -157,6 +157,7 @@ impl World {
             recovery: RefCell::new(Recovery::new(view, &limits, count, any_doubt)),
             check: RefCell::new(Checking::new(limits.heal_window)),
             alone: RefCell::new(()),
+            countdown: Cell::new(None),
             inside: RefCell::new(Inside {
                 out,
                 pending: Vec::new(),
@@ -165,7 +166,6 @@ impl World {
                 done: Vec::new(),
                 found: Vec::new(),
                 nested: 0,
-                countdown: None,
                 sweeping: false,
                 states_moved: false,
                 misfit: None,
@@ -182,6 +182,12 @@ impl World {
     /// A request's buffer: put there before a write, taken after a read.
     pub(super) fn buffers<R>(&self, f: impl FnOnce(&mut Buffers) -> R) -> R {
         f(&mut self.inside.borrow_mut().buffers)
+    }
+
+    /// True if there is anything to be heard: answers, findings, members' states that moved, or something that is wrong.
+    pub(super) fn has_news(&self) -> bool {
+        let inside = self.inside.borrow();
+        inside.states_moved || inside.misfit.is_some() || !inside.done.is_empty() || !inside.found.is_empty()
     }
 
     /// Requests that completed go to `into`.
@@ -244,7 +250,7 @@ impl World {
     /// Lets this one of the [`choices`](Self::choices) happen.
     pub(super) fn go(&self, pick: usize) {
         let mut inside = self.inside.borrow_mut();
-        inside.arm(self.interrupts);
+        self.arm_in(&mut inside);
         if pick < inside.woken.len() {
             let shard = inside.woken.remove(pick);
             let forgets = inside.out.bug == Some(Bug::ForgetWaiter) && inside.out.dice.one_in(50);
@@ -276,6 +282,7 @@ impl World {
         self.recovery.clone_from(&other.recovery);
         self.check.clone_from(&other.check);
         self.inside.get_mut().copy_from(&other.inside.borrow());
+        self.countdown.set(other.countdown.get());
     }
 
     /// Equal if the same will follow from the same choices, but for the order in which these are numbered.
@@ -304,21 +311,22 @@ impl World {
 
     /// Something may come between two critical sections of what follows.
     pub(super) fn arm(&self) {
-        self.inside.borrow_mut().arm(self.interrupts);
+        self.arm_in(&mut self.inside.borrow_mut());
+    }
+
+    fn arm_in(&self, inside: &mut Inside) {
+        let comes = inside.nested < NESTED_MAX && inside.out.dice.one_in(self.interrupts);
+        self.countdown.set(comes.then(|| inside.out.dice.below(SECTIONS)));
     }
 
     /// Another thread comes in between, if the dice said so: before every critical section, and before every action.
     fn between(&self) {
-        let mut inside = self.inside.borrow_mut();
-        match &mut inside.countdown {
+        match self.countdown.get() {
             None => return,
-            Some(0) => {}
-            Some(left) => {
-                *left -= 1;
-                return;
-            }
+            Some(0) => self.countdown.set(None),
+            Some(left) => return self.countdown.set(Some(left - 1)),
         }
-        inside.countdown = None;
+        let mut inside = self.inside.borrow_mut();
         if inside.nested == NESTED_MAX {
             return;
         }
@@ -334,7 +342,7 @@ impl World {
         }
         let mut inside = self.inside.borrow_mut();
         inside.nested -= 1;
-        inside.arm(self.interrupts);
+        self.arm_in(&mut inside);
     }
 
     /// Buffers of slots that are free belong to nobody.
@@ -407,7 +415,7 @@ impl World {
 
 impl Inside {
     fn copy_from(&mut self, other: &Self) {
-        let Self { out, pending, woken, buffers, done, found, nested, countdown, sweeping, states_moved, misfit, last } =
+        let Self { out, pending, woken, buffers, done, found, nested, sweeping, states_moved, misfit, last } =
             other;
         for (disk, other) in self.out.disks.iter_mut().zip(&out.disks) {
             disk.copy_from(other);
@@ -419,7 +427,7 @@ impl Inside {
         self.done.clone_from(done);
         self.found.clone_from(found);
         self.misfit.clone_from(misfit);
-        (self.nested, self.countdown, self.sweeping) = (*nested, *countdown, *sweeping);
+        (self.nested, self.sweeping) = (*nested, *sweeping);
         (self.states_moved, self.last) = (*states_moved, *last);
     }
 
@@ -449,13 +457,6 @@ impl Inside {
             }
         }
         Some(pick)
-    }
-
-    fn arm(&mut self, interrupts: u32) {
-        self.countdown = None;
-        if self.nested < NESTED_MAX && self.out.dice.one_in(interrupts) {
-            self.countdown = Some(self.out.dice.below(SECTIONS));
-        }
     }
 }
 
