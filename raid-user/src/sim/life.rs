@@ -156,14 +156,16 @@ impl<'a> Life<'a> {
 
     /// A turn without faults.
     fn go_on(&mut self) -> Result<(), String> {
-        if self.asked.len() < self.setup.depth && self.dice(3) {
+        if self.asked.len() < self.setup.depth && self.dice(self.setup.ask_every) {
             self.ask();
         }
         if self.dice(self.setup.sweep_every) {
             self.tell(Fact::Swept);
             self.world.sweep();
         }
-        self.world.turn();
+        for _ in 0..self.setup.pace {
+            self.world.turn();
+        }
         if let (Moment::Between(kind), sides) = (self.cut_on, self.setup.cut_on.1) {
             // Most of these moments are dull: one in some tens is taken.
             self.moment |= sides > 0 && self.world.is_between(kind) && self.dice(sides * 16);
@@ -253,7 +255,7 @@ impl<'a> Life<'a> {
         });
         if kind.writes() && self.dice(3) {
             // A run of neighbours, as a sequential writer makes them.
-            for offset in 0..6 {
+            for offset in 0..self.setup.run {
                 self.submit(kind, at + offset * len, len);
             }
         } else {

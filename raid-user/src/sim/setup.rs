@@ -41,6 +41,12 @@ pub(super) struct Setup {
     pub(super) unusual_every: u32,
     /// One sweep of the log in so many turns.
     pub(super) sweep_every: u32,
+    /// The user asks in one of so many turns, if there is room.
+    pub(super) ask_every: u32,
+    /// Things that happen in a turn, before anybody looks.
+    pub(super) pace: u32,
+    /// Neighbours that a sequential writer writes at once.
+    pub(super) run: usize,
     /// Writes, and reads, of twenty requests; the others are flushes.
     pub(super) mix: (u32, u32),
 }
@@ -107,19 +113,22 @@ impl Setup {
 
     /// The same array, with long lives and little that is unusual.
     fn plain(self, rng: &mut Rng) -> Self {
-        let limits = Limits { slots: rng.u16(4..=16), requests: rng.u32(24..=48), ..self.limits };
+        let limits = Limits { slots: rng.u16(4..=16), requests: rng.u32(40..=64), ..self.limits };
         Self {
             name: format!("{}, plain", self.name),
             limits,
             lives: rng.u32(1..=3),
-            turns: 20_000,
-            depth: rng.usize(8..=24),
+            turns: 4000,
+            depth: rng.usize(16..=32),
             gentle: true,
             haste: Haste::Even,
             interrupts: 0,
             cut_on: (self.cut_on.0, 0),
-            unusual_every: 64,
-            sweep_every: 1000,
+            unusual_every: 16,
+            sweep_every: 200,
+            ask_every: 1,
+            pace: 6,
+            run: 16,
             mix: (15, 4),
             ..self
         }
@@ -181,6 +190,9 @@ impl Setup {
             cut_on: ([moment(rng), moment(rng)], [0, 1, 4][rng.usize(..3)]),
             unusual_every: 1,
             sweep_every: 30,
+            ask_every: 3,
+            pace: 1,
+            run: 6,
             mix: (11, 7),
         }
     }

@@ -5,10 +5,11 @@
 //! another is: so locks cannot nest.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::hash::Hash;
 
 use raid_core::Member;
-use raid_core::action::{Action, Buf, SlotId, Token, Way};
+use raid_core::action::{Action, Buf, Token, Way};
 use raid_core::broadcast::View;
 use raid_core::check::{Checking, Finding};
 use raid_core::engine::{self, Host};
@@ -82,7 +83,8 @@ impl Pending {
 
 pub(super) struct Inside {
     pub(super) out: Outside,
-    pub(super) pending: Vec<Pending>,
+    /// The oldest first, but for what moved when another was taken out.
+    pub(super) pending: VecDeque<Pending>,
     /// Shards that have work.
     woken: Vec<u16>,
     pub(super) buffers: Buffers,
@@ -160,7 +162,7 @@ impl World {
             countdown: Cell::new(None),
             inside: RefCell::new(Inside {
                 out,
-                pending: Vec::new(),
+                pending: VecDeque::new(),
                 woken: Vec::new(),
                 buffers: Buffers::new(limits.shards, limits.slots, rows.geometry().members()),
                 done: Vec::new(),
@@ -261,8 +263,8 @@ impl World {
             self.poison_free(shard);
         } else {
             let at = pick - inside.woken.len();
-            // The order of what is out counts for nothing but for who is the oldest, which the dull choice takes.
-            let pending = inside.pending.remove(at);
+            // The order of what is out counts for nothing but for who is the oldest, which the dull choice takes: he moves up.
+            let pending = inside.pending.swap_remove_front(at).expect("one of the choices");
             inside.out.actions += 1;
             inside.last = Some(kind_of(&pending.action));
             let (token, answer) = inside.done(pending, self);
@@ -347,14 +349,8 @@ impl World {
 
     /// Buffers of slots that are free belong to nobody.
     fn poison_free(&self, shard: u16) {
-        for slot in 0..self.limits.slots {
-            let id = SlotId { shard, slot };
-            let mut inside = self.inside.borrow_mut();
-            let machine = &self.shards[usize::from(shard)];
-            if inside.buffers.is_used(id) && machine.borrow().slot(slot) == Some(State::Free) {
-                inside.buffers.poison(id);
-            }
-        }
+        let machine = self.shards[usize::from(shard)].borrow();
+        self.inside.borrow_mut().buffers.poison(shard, |slot| machine.slot(slot) == Some(State::Free));
     }
 
     /// Takes back bits, with or without the mistake of not waiting for the flush.
@@ -371,7 +367,7 @@ impl World {
         let mut inside = self.inside.borrow_mut();
         while !pending.is_empty() {
             let at = inside.out.dice.index(pending.len());
-            let pending = pending.swap_remove(at);
+            let Some(pending) = pending.swap_remove_front(at) else { break };
             let arrives = chance.comes(&mut inside.out.dice);
             match pending.action {
                 Action::Io { token, way: Way::Write { .. }, member, at, len, buf }
@@ -405,7 +401,7 @@ impl World {
         }
         let trusted = check::trusted(disks, &health);
         if !check::fits(&self.rows, trusted, piece.row, piece.band, |member, at| {
-            disks[check::serving(&health, member)].now(at)
+            disks[check::serving(&health, member)].all_now(at)
         }) {
             let what = format!("request {} is done, and row {} does not fit its redundancy", request.0, piece.row.0);
             inside.misfit = Some(what);
@@ -547,7 +543,7 @@ impl Host for World {
             _ => 0,
         };
         inside.out.story.note(Fact::Issued { action });
-        inside.pending.push(Pending { action, clock });
+        inside.pending.push_back(Pending { action, clock });
     }
 
     fn wake(&self, shard: u16) {
