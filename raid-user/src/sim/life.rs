@@ -382,10 +382,13 @@ impl<'a> Life<'a> {
     /// Something was answered: a moment for the power to fail.
     fn answered(&mut self, promised: bool) {
         let sides = self.setup.cut_on.1;
-        let view = self.world.view();
         self.moment |= match self.cut_on {
-            Moment::AnsweredEarly => sides > 0 && view.durable < view.health.epoch() && self.dice(sides),
-            Moment::Promised => sides > 0 && promised && self.dice(sides * 8),
+            _ if sides == 0 => false,
+            Moment::AnsweredEarly => {
+                let view = self.world.view();
+                view.durable < view.health.epoch() && self.dice(sides)
+            }
+            Moment::Promised => promised && self.dice(sides * 8),
             Moment::Between(_) => false,
         };
     }

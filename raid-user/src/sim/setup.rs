@@ -120,7 +120,6 @@ impl Setup {
             lives: rng.u32(1..=3),
             turns: 4000,
             depth: rng.usize(16..=32),
-            gentle: true,
             haste: Haste::Even,
             interrupts: 0,
             cut_on: (self.cut_on.0, 0),

@@ -29,6 +29,15 @@ fn no_seed_breaks_a_promise() {
 }
 
 #[test]
+fn no_plain_seed_breaks_a_promise() {
+    let mut totals = Totals::default();
+    for seed in 0..30 {
+        totals += super::run(seed, Mode::Plain, None).unwrap_or_else(|violation| panic!("{violation}"));
+    }
+    assert!(totals.writes > 100_000 && totals.cuts > 20 && totals.faults > 50 && totals.added > 30, "{totals}");
+}
+
+#[test]
 fn a_seed_is_a_replay() {
     for seed in 0..5 {
         assert_eq!(run(seed, None).unwrap(), run(seed, None).unwrap());

@@ -267,7 +267,7 @@ impl World {
             let pending = inside.pending.swap_remove_front(at).expect("one of the choices");
             inside.out.actions += 1;
             inside.last = Some(kind_of(&pending.action));
-            let (token, answer) = inside.done(pending, self);
+            let (token, answer) = inside.done(&pending, self);
             drop(inside);
             engine::complete(self, token, answer);
         }
@@ -376,7 +376,7 @@ impl World {
                     inside.write(member, index(at.0), index(len.0), buf, false, chance);
                 }
                 Action::WriteLog { .. } | Action::WriteHealth { .. } if arrives => {
-                    let _ = inside.done(pending, &self);
+                    let _ = inside.done(&pending, &self);
                 }
                 _ => {}
             }
@@ -411,8 +411,7 @@ impl World {
 
 impl Inside {
     fn copy_from(&mut self, other: &Self) {
-        let Self { out, pending, woken, buffers, done, found, nested, sweeping, states_moved, misfit, last } =
-            other;
+        let Self { out, pending, woken, buffers, done, found, nested, sweeping, states_moved, misfit, last } = other;
         for (disk, other) in self.out.disks.iter_mut().zip(&out.disks) {
             disk.copy_from(other);
         }
@@ -542,7 +541,9 @@ impl Host for World {
             }
             _ => 0,
         };
-        inside.out.story.note(Fact::Issued { action });
+        if inside.out.story.is_told() {
+            inside.out.story.note(Fact::Issued { action });
+        }
         inside.pending.push_back(Pending { action, clock });
     }
 
