@@ -44,6 +44,12 @@ bool raid_device_flush(struct dm_dev *device)
 	return !blkdev_issue_flush(device->bdev);
 }
 
+/* It can be told to make sectors zeros, which costs it little, and frees them if it can. */
+bool raid_device_zeroes(struct dm_dev *device)
+{
+	return bdev_write_zeroes_sectors(device->bdev);
+}
+
 static int raid_ctr(struct dm_target *target, unsigned int argc, char **argv)
 {
 	int result = raid_rs_ctr(target, target->len, argc, argv, &target->private, &target->error);
@@ -51,6 +57,8 @@ static int raid_ctr(struct dm_target *target, unsigned int argc, char **argv)
 	if (result)
 		return result;
 	target->num_flush_bios = 1;
+	target->num_write_zeroes_bios = 1;
+	target->num_discard_bios = raid_rs_discards(target->private);
 	target->flush_supported = true;
 	target->needs_bio_set_dev = true;
 	target->per_io_data_size = sizeof(struct raid_bio);
@@ -60,6 +68,30 @@ static int raid_ctr(struct dm_target *target, unsigned int argc, char **argv)
 static void raid_dtr(struct dm_target *target)
 {
 	raid_rs_dtr(target->private);
+}
+
+static bool raid_op(struct bio *bio, u8 *op)
+{
+	if (bio->bi_opf & REQ_PREFLUSH) {
+		*op = RAID_FLUSH;
+		return true;
+	}
+	switch (bio_op(bio)) {
+	case REQ_OP_READ:
+		*op = RAID_READ;
+		return true;
+	case REQ_OP_WRITE:
+		*op = RAID_WRITE;
+		return true;
+	case REQ_OP_DISCARD:
+		*op = RAID_DISCARD;
+		return true;
+	case REQ_OP_WRITE_ZEROES:
+		*op = bio->bi_opf & REQ_NOUNMAP ? RAID_ZEROES_KEPT : RAID_ZEROES;
+		return true;
+	default:
+		return false;
+	}
 }
 
 static int raid_map(struct dm_target *target, struct bio *bio)
@@ -73,13 +105,7 @@ static int raid_map(struct dm_target *target, struct bio *bio)
 		.sectors = bio_sectors(bio),
 		.fua = bio->bi_opf & REQ_FUA,
 	};
-	if (bio->bi_opf & REQ_PREFLUSH)
-		request->op = RAID_FLUSH;
-	else if (bio_op(bio) == REQ_OP_READ)
-		request->op = RAID_READ;
-	else if (bio_op(bio) == REQ_OP_WRITE)
-		request->op = RAID_WRITE;
-	else
+	if (!raid_op(bio, &request->op))
 		return DM_MAPIO_KILL;
 	beside->iter = bio->bi_iter;
 	beside->taken_over = false;

@@ -19,6 +19,9 @@ struct raid_io {
 	struct page *page;
 	u16 lane;
 	bool well;
+	bool refused;			/* the device takes no such request: it is to be sent zeros */
+	u32 zeroes;			/* bytes of zeros that it was asked to make */
+	sector_t at;
 	struct bio_vec vec;
 	struct bio bio;
 };
@@ -98,13 +101,6 @@ void raid_lane_wake(struct raid_lanes *lanes, u16 lane)
 	queue_work(lanes->queue, &lanes->lane[lane].work);
 }
 
-/* All that finished since the last call, in the order of finishing. */
-struct raid_io *raid_lane_take(struct raid_lanes *lanes, u16 lane)
-{
-	struct llist_node *node = llist_del_all(&lanes->lane[lane].done);
-
-	return node ? llist_entry(llist_reverse_order(node), struct raid_io, node) : NULL;
-}
 
 struct raid_io *raid_io_next(struct raid_io *io)
 {
@@ -220,6 +216,7 @@ static void raid_io_end(struct bio *bio)
 	struct raid_io *io = bio->bi_private;
 
 	io->well = !bio->bi_status;
+	io->refused = io->zeroes && bio->bi_status == BLK_STS_NOTSUPP;
 	bio_uninit(bio);
 	raid_io_queue(io);
 }
@@ -228,6 +225,8 @@ static void raid_io_out(struct raid_io *io, struct raid_lanes *lanes, u16 lane)
 {
 	io->lanes = lanes;
 	io->lane = lane;
+	io->refused = false;
+	io->zeroes = 0;
 	atomic_inc(&lanes->out);
 }
 
@@ -277,6 +276,59 @@ void raid_io_request(struct raid_io *io, struct raid_lanes *lanes, u16 lane, str
 	bio_advance_iter(&io->bio, &io->bio.bi_iter, skip_bytes);
 	io->bio.bi_iter.bi_size = bytes;
 	raid_io_send(io, at);
+}
+
+static void raid_io_send_zeroes(struct raid_io *io, struct block_device *device, u64 at, u32 bytes, bool fua)
+{
+	bio_init(&io->bio, device, &io->vec, 1, raid_io_flags(true, fua));
+	__bio_add_page(&io->bio, ZERO_PAGE(0), bytes, 0);
+	raid_io_send(io, at);
+}
+
+/* A row at most. Whoever cannot be told is sent zeros; so is whoever must have them durable, since no such request can say that. */
+void raid_io_zeroes(struct raid_io *io, struct raid_lanes *lanes, u16 lane, struct dm_dev *device, u64 at, u32 bytes,
+		    bool free, bool fua)
+{
+	raid_io_out(io, lanes, lane);
+	if (fua || bdev_write_zeroes_sectors(device->bdev) < bytes >> SECTOR_SHIFT) {
+		raid_io_send_zeroes(io, device->bdev, at, bytes, fua);
+		return;
+	}
+	bio_init(&io->bio, device->bdev, NULL, 0, REQ_OP_WRITE_ZEROES | (free ? 0 : REQ_NOUNMAP));
+	io->bio.bi_iter.bi_size = bytes;
+	io->zeroes = bytes;
+	io->at = at;
+	raid_io_send(io, at);
+}
+
+/* A device may say only now that it takes no such request, which is no failure: some file systems cannot zero a file in place. */
+static struct llist_node *raid_lane_again(struct llist_node *node)
+{
+	struct llist_node *first = NULL, *next;
+
+	for (; node; node = next) {
+		struct raid_io *io = llist_entry(node, struct raid_io, node);
+
+		next = node->next;
+		if (io->refused) {
+			u32 bytes = io->zeroes;
+
+			io->zeroes = 0;
+			raid_io_send_zeroes(io, io->bio.bi_bdev, io->at, bytes, false);
+		} else {
+			node->next = first;
+			first = node;
+		}
+	}
+	return first;
+}
+
+/* All that finished since the last call, in the order of finishing. */
+struct raid_io *raid_lane_take(struct raid_lanes *lanes, u16 lane)
+{
+	struct llist_node *node = raid_lane_again(llist_del_all(&lanes->lane[lane].done));
+
+	return node ? llist_entry(node, struct raid_io, node) : NULL;
 }
 
 void raid_io_flush(struct raid_io *io, struct raid_lanes *lanes, u16 lane, struct dm_dev *device)

@@ -22,13 +22,13 @@ struct raid_request {
 	u32 sectors;
 	u32 cut;			/* sectors that have been handed to the engine */
 	u32 pending;			/* pieces under way, and one while there are more to cut */
-	u8 op;				/* RAID_READ .. */
+	u8 op;				/* RAID_READ ..; RAID_ZEROES may free what was there */
 	bool fua;
 	bool whole;			/* all of it is cut */
 	u8 error;			/* RAID_WELL, or the first error */
 };
 
-enum { RAID_READ, RAID_WRITE, RAID_FLUSH };
+enum { RAID_READ, RAID_WRITE, RAID_FLUSH, RAID_DISCARD, RAID_ZEROES, RAID_ZEROES_KEPT };
 enum { RAID_WELL, RAID_LOST };
 enum { RAID_TAKEN, RAID_PASSED_ON, RAID_REFUSED };
 
@@ -57,6 +57,7 @@ u64 raid_device_sectors(struct dm_dev *device);
 const char *raid_device_name(struct dm_dev *device);
 u32 raid_device_block(struct dm_dev *device);
 bool raid_device_flush(struct dm_dev *device);
+bool raid_device_zeroes(struct dm_dev *device);
 
 /* clerks.c */
 struct raid_clerks *raid_clerks_new(void *array, u16 count);
@@ -89,6 +90,8 @@ void raid_io_page(struct raid_io *io, struct raid_io *row, struct raid_lanes *la
 		  u64 at, u32 skip_bytes, u32 bytes, bool write, bool fua);
 void raid_io_request(struct raid_io *io, struct raid_lanes *lanes, u16 lane, struct dm_dev *device, u64 at,
 		     struct raid_request *request, u32 skip_bytes, u32 bytes, bool write, bool fua);
+void raid_io_zeroes(struct raid_io *io, struct raid_lanes *lanes, u16 lane, struct dm_dev *device, u64 at, u32 bytes,
+		    bool free, bool fua);
 void raid_io_flush(struct raid_io *io, struct raid_lanes *lanes, u16 lane, struct dm_dev *device);
 void raid_io_hold(struct raid_io *io, struct raid_lanes *lanes, u16 lane);
 void raid_io_answer(struct raid_io *io, bool well);
@@ -118,5 +121,6 @@ void raid_rs_status(void *array, u8 form, char *result, unsigned int room);
 int raid_rs_message(void *array, unsigned int argc, char **argv);
 struct dm_dev *raid_rs_device(void *array, u16 number, u64 *sectors);
 u32 raid_rs_hint(void *array, bool best);
+bool raid_rs_discards(void *array);
 
 #endif

@@ -49,6 +49,18 @@ pub(crate) struct Place {
 /// Pieces of the request in front, to be submitted.
 pub(crate) type Batch = KVVec<Request>;
 
+/// What the engine calls it.
+fn kind(request: &RawRequest) -> Kind {
+    match request.op {
+        shim::WRITE => Kind::Write { fua: request.fua },
+        shim::FLUSH => Kind::Flush,
+        shim::DISCARD => Kind::Discard,
+        shim::ZEROES => Kind::WriteZeroes { fua: request.fua, free: true },
+        shim::ZEROES_KEPT => Kind::WriteZeroes { fua: request.fua, free: false },
+        _ => Kind::Read,
+    }
+}
+
 impl Calls {
     pub(crate) fn new(len: u32) -> Result<Self> {
         let mut entries = KVVec::with_capacity(len as usize, GFP_KERNEL)?;
@@ -108,11 +120,9 @@ impl Calls {
         while !request.whole && batch.len() < BATCH {
             let Some(number) = state.free.pop() else { return };
             let (at, left) = (Sector(request.at + u64::from(request.cut)), Sectors((request.sectors - request.cut).into()));
-            let (kind, len) = match request.op {
-                shim::FLUSH => (Kind::Flush, left),
-                shim::READ => (Kind::Read, rows.piece(at, left).map_or(left, |(_, len)| len)),
-                _ => (Kind::Write { fua: request.fua }, rows.piece(at, left).map_or(left, |(_, len)| len)),
-            };
+            let kind = kind(request);
+            let piece = rows.piece(at, left).filter(|_| kind != Kind::Flush);
+            let len = piece.map_or(left, |(_, len)| len);
             if let Some(entry) = state.entries.get_mut(number as usize) {
                 *entry = Entry { request: pointer, skip: request.cut };
             }

@@ -216,7 +216,7 @@ impl Array {
         // SAFETY: The caller's promise.
         let (op, at, len) = unsafe { ((*request).op, Sector((*request).at), Sectors((*request).sectors.into())) };
         let plain = self.rows.kind() == RowKind::Plain;
-        if op == shim::READ || (op == shim::WRITE && plain) {
+        if op == shim::READ || (op != shim::FLUSH && plain) {
             let health = self.health();
             let Ok(step) = plan::read(&self.layouts, &health, at, len) else { return shim::REFUSED };
             match step.how {
@@ -356,8 +356,10 @@ impl Array {
                 // SAFETY: As above; a request is valid while a piece of it is under way.
                 unsafe { shim::raid_io_request(io.0, lanes, lane, device, at.0, request, skip, bytes, write, fua) };
             }
-            // No bio asks for zeros yet.
-            Buf::Zeroes { .. } => self.done(io, lane, false),
+            Buf::Zeroes { free } => {
+                // SAFETY: As above.
+                unsafe { shim::raid_io_zeroes(io.0, lanes, lane, device, at.0, bytes, free, fua) };
+            }
         }
     }
 
@@ -472,5 +474,9 @@ impl Host for Array {
 
     fn wake(&self, shard: u16) {
         self.rooms.lanes.wake(shard);
+    }
+
+    fn discards(&self) -> bool {
+        self.seats.free_zeroes()
     }
 }

@@ -53,6 +53,12 @@ impl Device {
         unsafe { shim::raid_device_flush(self.raw) }
     }
 
+    /// True if it makes sectors zeros when told to.
+    fn zeroes(&self) -> bool {
+        // SAFETY: It is held.
+        unsafe { shim::raid_device_zeroes(self.raw) }
+    }
+
     /// Its size.
     pub(crate) fn sectors(&self) -> Sectors {
         // SAFETY: It is held.
@@ -105,6 +111,11 @@ impl Seats {
     /// Their names, or `-`: metadata, data.
     pub(crate) fn names(&self, member: Member) -> [&str; 2] {
         [self.metadata(member), self.data_device(member)].map(|device| device.map_or("-", Device::name))
+    }
+
+    /// True if all can free what becomes zeros.
+    pub(crate) fn free_zeroes(&self) -> bool {
+        self.seats.iter().filter_map(|seat| seat.data.as_ref()).all(Device::zeroes)
     }
 
     /// Slots that have a device.

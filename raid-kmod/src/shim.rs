@@ -47,6 +47,9 @@ pub(crate) struct RawRequest {
 pub(crate) const READ: u8 = 0;
 pub(crate) const WRITE: u8 = 1;
 pub(crate) const FLUSH: u8 = 2;
+pub(crate) const DISCARD: u8 = 3;
+pub(crate) const ZEROES: u8 = 4;
+pub(crate) const ZEROES_KEPT: u8 = 5;
 
 /// Values of [`RawRequest::error`].
 pub(crate) const WELL: u8 = 0;
@@ -75,6 +78,7 @@ extern "C" {
     pub(crate) fn raid_device_name(device: *mut DmDev) -> *const c_char;
     pub(crate) fn raid_device_block(device: *mut DmDev) -> u32;
     pub(crate) fn raid_device_flush(device: *mut DmDev) -> bool;
+    pub(crate) fn raid_device_zeroes(device: *mut DmDev) -> bool;
 
     pub(crate) fn raid_clerks_new(array: *mut c_void, count: u16) -> *mut RawClerks;
     pub(crate) fn raid_clerks_free(clerks: *mut RawClerks);
@@ -129,6 +133,16 @@ extern "C" {
         skip_bytes: u32,
         bytes: u32,
         write: bool,
+        fua: bool,
+    );
+    pub(crate) fn raid_io_zeroes(
+        io: *mut RawIo,
+        lanes: *mut RawLanes,
+        lane: u16,
+        device: *mut DmDev,
+        at: u64,
+        bytes: u32,
+        free: bool,
         fua: bool,
     );
     pub(crate) fn raid_io_flush(io: *mut RawIo, lanes: *mut RawLanes, lane: u16, device: *mut DmDev);

@@ -457,6 +457,12 @@ unsafe extern "C" fn raid_rs_device(array: *mut c_void, number: u16, sectors: *m
 }
 
 #[no_mangle]
+unsafe extern "C" fn raid_rs_discards(array: *mut c_void) -> bool {
+    // SAFETY: Device-mapper calls between ctr and dtr.
+    unsafe { target(array) }.seats.free_zeroes()
+}
+
+#[no_mangle]
 unsafe extern "C" fn raid_rs_hint(array: *mut c_void, best: bool) -> u32 {
     // SAFETY: Device-mapper calls between ctr and dtr.
     let (least, most) = unsafe { target(array).hints };

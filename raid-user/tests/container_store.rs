@@ -501,6 +501,19 @@ fn a_page_of_the_log_that_comes_before_the_states_does_not_throw_the_newcomer_ou
     }
 }
 
+/// The array starts and a disk is added at once. Its old line in the record was written off by a worker beside that, or not yet:
+/// then IMSM's store found the disk's serial number in a living line, and refused it. Who is written off is written down before
+/// anybody is admitted.
+#[test]
+fn the_same_disk_comes_back_before_anything_else_was_said() {
+    for kind in KINDS {
+        let world = World::new(kind, true);
+        let start = world.start(&[1], 0).0.unwrap();
+        let again = Arc::new(MemMedia::new(&world.name(1), world.disks[1].bytes()));
+        start.store.admit(Member(1), again).unwrap();
+    }
+}
+
 #[test]
 fn what_is_too_small_is_refused_and_not_written_to() {
     for kind in KINDS {

@@ -43,7 +43,7 @@ pub(crate) const FOR_TESTS: [Tool; 15] = [
 ];
 
 /// What builds a Linux kernel with Rust in it, and what its guest is filled with.
-pub(crate) const FOR_KERNEL: [Tool; 13] = [
+pub(crate) const FOR_KERNEL: [Tool; 14] = [
     tool("make", "make", BUILD),
     tool("gcc", "gcc", BUILD),
     tool("flex", "flex", BUILD),
@@ -57,6 +57,7 @@ pub(crate) const FOR_KERNEL: [Tool; 13] = [
     tool("/bin/busybox", "busybox-static", GUEST),
     tool("dmsetup", "dmsetup", GUEST),
     tool("mdadm", "mdadm", GUEST),
+    tool("blkdiscard", "util-linux", GUEST),
 ];
 
 const BUILD: &str = "building a kernel for the tests of raid-kmod";

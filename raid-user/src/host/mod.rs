@@ -25,6 +25,12 @@ mod seats;
 pub mod start;
 mod start_error;
 
+/// What threads meet at. `tests/model` has another one, which tries every order.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicBool, Ordering};
+    pub(super) use std::sync::{Condvar, Mutex, MutexGuard, RwLock};
+}
+
 pub use checks::Checks;
 pub use observe::Regions;
 pub use running::{Running, Tuning};

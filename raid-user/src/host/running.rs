@@ -108,14 +108,25 @@ impl Running {
         let inner = Arc::new(Inner::new(start, limits, tuning.pieces.max(1)).map_err(out_of_memory)?);
         let mut running =
             Self { inner, workers: Vec::new(), clock: None, edges: Mutex::default(), begun: Once::new(), sectors };
+        let (to_start, started) = channel::<()>();
         for _ in 0..tuning.threads.max(1) {
-            let inner = Arc::clone(&running.inner);
-            running.workers.push(std::thread::Builder::new().name("raid".into()).spawn(move || inner.work())?);
+            let (inner, to_start) = (Arc::clone(&running.inner), to_start.clone());
+            let work = move || {
+                drop(to_start);
+                inner.work();
+            };
+            running.workers.push(std::thread::Builder::new().name("raid".into()).spawn(work)?);
         }
         let (stop, stopped) = channel();
         let (inner, every) = (Arc::clone(&running.inner), tuning.sweep_every);
         let clock = std::thread::Builder::new().name("raid-clock".into());
-        running.clock = Some((stop, clock.spawn(move || tick(&inner, &stopped, every))?));
+        let clock = clock.spawn(move || {
+            drop(to_start);
+            tick(&inner, &stopped, every);
+        });
+        running.clock = Some((stop, clock?));
+        // A thread allocates while it starts. It must not do so for somebody's I/O: this ends when the last one runs.
+        let _ended = started.recv();
         engine::set_rates(&*running.inner, tuning.rates);
         running.inner.with_recovery(|recovery| recovery.hold(!tuning.heals));
         if tuning.heals {

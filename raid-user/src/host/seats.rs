@@ -1,11 +1,12 @@
 //! The media in the array's slots, and since when each is there.
 
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::PoisonError;
 
 use raid_core::health::Epoch;
 use raid_core::{Member, Sector, Sectors};
 
 use super::start::Slot;
+use super::sync::{Mutex, RwLock};
 use crate::media::SharedMediaMut;
 
 /// A medium in its slot.
@@ -40,7 +41,7 @@ pub(super) struct Seats {
 
 impl Seats {
     pub(super) fn new(slots: Vec<Slot>) -> Self {
-        let metadata = slots.iter().map(|_| Mutex::default()).collect();
+        let metadata = slots.iter().map(|_| Mutex::new(())).collect();
         let seat = |slot| RwLock::new(Seat::of(slot, Epoch(0)));
         Self { seats: slots.into_iter().map(seat).collect(), metadata }
     }

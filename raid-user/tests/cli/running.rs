@@ -158,7 +158,8 @@ fn an_array_that_nobody_serves_is_run_until_it_is_in_order() {
     let failed = raid(&folder, "fail --slot 3 d0 d1 d2 d3");
     assert!(failed.code == 0 && failed.stdout.contains("degraded"), "{}{}", failed.stdout, failed.stderr);
     let explained = raid(&folder, "explain d0 d1 d2 d3").stdout;
-    assert!(explained.contains("thrown out"), "{explained}");
+    // One event behind the others, or two if "clean" was said by itself.
+    assert!(explained.contains("thrown out") || explained.contains("went on without it"), "{explained}");
     let added = raid(&folder, "add --new new d0 d1 d2");
     assert!(added.code == 0 && added.stdout.contains("healthy"), "{}{}", added.stdout, added.stderr);
     assert!(raid(&folder, "explain d0 d1 d2 new").stdout.contains("It opens as it is"));

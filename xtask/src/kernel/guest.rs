@@ -17,13 +17,13 @@ use crate::command::{command, find, output, root};
 use crate::test::count::Counts;
 
 /// Programs besides busybox.
-const PROGRAMS: [&str; 2] = ["dmsetup", "mdadm"];
+const PROGRAMS: [&str; 3] = ["dmsetup", "mdadm", "blkdiscard"];
 
 /// Folders that the guest mounts things on, or finds things in.
 const FOLDERS: [&str; 7] = ["sbin", "dev", "proc", "sys", "tmp", "run", "etc"];
 
 /// What runs in the guest: helpers, then tests in the order in which they run.
-const SCRIPTS: [&str; 9] = [
+const SCRIPTS: [&str; 10] = [
     "lib.sh",
     "10-target.sh",
     "20-levels.sh",
@@ -33,6 +33,7 @@ const SCRIPTS: [&str; 9] = [
     "60-messages.sh",
     "65-traces.sh",
     "70-spares.sh",
+    "80-zeroes.sh",
 ];
 
 /// The longest that a guest may take.

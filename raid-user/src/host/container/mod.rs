@@ -174,6 +174,10 @@ impl Store for ContainerStore {
             return Err(io::Error::other(format!("slot {member} is not free")));
         }
         check_block(&media).map_err(io::Error::other)?;
+        // Whoever had the slot is written off first: else the record would still name him beside the newcomer, who may be the same disk.
+        if !inner.begun {
+            inner.say(|_| ())?;
+        }
         let Inner { format, disks, said, .. } = &mut *inner;
         // Whoever had the slot is gone, and is told nothing any more.
         disks.retain(|disk| disk.slot != Some(member));
