@@ -20,6 +20,7 @@ pub mod md_store;
 pub(crate) mod memory;
 mod observe;
 mod one_flag;
+mod replay;
 mod running;
 mod seats;
 pub mod start;
