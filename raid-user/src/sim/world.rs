@@ -405,18 +405,17 @@ impl World {
         if disks.iter().any(|disk| !disk.missed.is_empty()) {
             return;
         }
-        // Somebody came in between with the next write of the row, before this one's answer was on its way: he answers for it.
+        // Somebody came in between with the next write of the row: he answers for it.
         let begun = |(seat, at, len): &(Member, u64, u64)| {
             let first = self.rows.at(piece.row, piece.band, health.seats().slot(*seat));
             first.is_some_and(|first| first.0 < at + len && *at < first.0 + u64::from(piece.band.len))
         };
-        if inside.issued.iter().any(begun) {
-            return;
-        }
         let trusted = check::trusted(disks, &health);
-        if !check::fits(&self.rows, trusted, piece.row, piece.band, |member, at| {
-            disks[check::serving(&health, member)].all_now(at)
-        }) {
+        if !inside.issued.iter().any(begun)
+            && !check::fits(&self.rows, trusted, piece.row, piece.band, |member, at| {
+                disks[check::serving(&health, member)].all_now(at)
+            })
+        {
             let what = format!("request {} is done, and row {} does not fit its redundancy", request.0, piece.row.0);
             inside.misfit = Some(what);
         }

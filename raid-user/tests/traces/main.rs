@@ -1,6 +1,6 @@
 //! One trace, several hosts: a list of writes, failures, rebuilds and cuts goes through a model that is slow and obvious, through the
-//! engine in user space, through the simulator, and in a guest (`raid-kmod/tests/guest/65-traces.sh`) through the engine in the kernel. Each leaves the same
-//! members, byte by byte: what they are is in the trace.
+//! engine in user space, through the simulator, and in a guest (`raid-kmod/tests/guest/65-traces.sh`) through the engine in the
+//! kernel. Each leaves the same members, byte by byte: what they are is in the trace.
 //!
 //! The traces are `tests/traces/*.txt` of the project, made by seeds; `RAID_WRITE_TRACES=1` writes them anew.
 #![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
