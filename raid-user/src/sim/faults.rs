@@ -87,7 +87,7 @@ impl Life<'_> {
         self.world.outside(|out| out.disks[place].present)
     }
 
-    /// Members that were filled, of which a disk still says that they are being filled: after a power cut they may be.
+    /// Members that were filled, of which a disk still says that they are not good: after a power cut they may not be.
     ///
     /// Seed 5032109 of the worlds of 2026-11-26: member 2 was filled, the epoch that says so was not written yet, member 0's disk
     /// vanished, and the power failed. No array of three survives that.
@@ -97,9 +97,10 @@ impl Life<'_> {
             return Columns::EMPTY;
         }
         let newest = |health: &Health| health.epoch() >= view.durable;
+        let good = view.health.in_sync();
         self.world.outside(|out| {
             let told = out.disks.iter().filter(|disk| disk.present).filter_map(|disk| disk.health).filter(newest);
-            told.flat_map(|health| health.rebuilding().map(|(member, _)| member).collect::<Vec<_>>()).collect()
+            told.fold(Columns::EMPTY, |unwritten, health| unwritten.union(good.difference(health.in_sync())))
         })
     }
 
