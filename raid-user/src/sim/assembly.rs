@@ -44,6 +44,12 @@ impl Found {
         Ok(Self { health, set, absent })
     }
 
+    /// The same, with no region believed to be in order.
+    pub(super) fn all_in_doubt(mut self) -> Self {
+        self.set.fill(true);
+        self
+    }
+
     /// True if the region's bit was found set.
     pub(super) fn in_doubt(&self, region: RegionNo) -> bool {
         usize::try_from(region.0).is_ok_and(|region| self.set[region])

@@ -3,7 +3,7 @@
 //! A new fault is an arm of [`Life::fault`], and what it makes of a disk is in `disk`.
 
 use raid_core::engine::{self, Host};
-use raid_core::health::State;
+use raid_core::health::{Health, State};
 use raid_core::members::Away;
 use raid_core::plan::{self, How};
 use raid_core::{Columns, Member, Sector, Sectors};
@@ -87,9 +87,26 @@ impl Life<'_> {
         self.world.outside(|out| out.disks[place].present)
     }
 
+    /// Members that were filled, of which a disk still says that they are not good: after a power cut they may not be.
+    ///
+    /// Seed 5032109 of the worlds of 2026-11-26: member 2 was filled, the epoch that says so was not written yet, member 0's disk
+    /// vanished, and the power failed. No array of three survives that.
+    fn unwritten(&self) -> Columns {
+        let view = self.world.view();
+        if view.fence <= view.durable {
+            return Columns::EMPTY;
+        }
+        let newest = |health: &Health| health.epoch() >= view.durable;
+        let good = view.health.in_sync();
+        self.world.outside(|out| {
+            let told = out.disks.iter().filter(|disk| disk.present).filter_map(|disk| disk.health).filter(newest);
+            told.fold(Columns::EMPTY, |unwritten, health| unwritten.union(good.difference(health.in_sync())))
+        })
+    }
+
     /// True if the array promises to survive that this member is not well.
     pub(super) fn can_spare(&self, member: Member) -> bool {
-        let impaired = self.impaired();
+        let impaired = self.impaired().union(self.unwritten());
         impaired.contains(member) || (impaired.len() as usize) < self.setup.redundancy
     }
 

@@ -265,20 +265,29 @@ impl<'a> Life<'a> {
 
     /// Submits as much of a request as one piece takes.
     pub(super) fn submit(&mut self, kind: Kind, at: usize, len: usize) -> bool {
+        let next = RequestId(self.next_id + 1);
+        let mut words = [0; ROW_LEN];
+        if matches!(kind, Kind::Write { .. }) {
+            for (offset, word) in words.iter_mut().enumerate() {
+                *word = value_of(next, at + offset);
+            }
+        }
+        self.submit_words(kind, at, &words[..len]).is_some()
+    }
+
+    /// The same, with what is written; how many sectors it takes, if it is taken.
+    pub(super) fn submit_words(&mut self, kind: Kind, at: usize, words: &[Value]) -> Option<usize> {
+        let len = words.len();
         let (sector, wanted) = (Sector(at as u64), Sectors(len as u64));
         let len = match (kind, self.setup.rows.piece(sector, wanted)) {
             (Kind::Flush, _) => 0,
             (_, Some((_, taken))) => usize::try_from(taken.0).unwrap_or(0).min(self.model.len() - at),
-            (_, None) => return false,
+            (_, None) => return None,
         };
         self.next_id += 1;
         let id = RequestId(self.next_id);
         let mut values = [0; ROW_LEN];
-        if matches!(kind, Kind::Write { .. }) {
-            for (offset, value) in values.iter_mut().enumerate() {
-                *value = value_of(id, at + offset);
-            }
-        }
+        values[..len].copy_from_slice(&words[..len]);
         let sick = !self.impaired().is_empty();
         // What is asked for is promised what was there before.
         let before = match kind {
@@ -298,7 +307,7 @@ impl<'a> Life<'a> {
             Err(Refused::Busy | Refused::PastTheEnd | Refused::CrossesRow) => {
                 self.tell(Fact::Refused { id });
                 self.world.buffers(|buffers| buffers.take(id));
-                return false;
+                return None;
             }
         }
         let asked = before.unwrap_or_else(|| {
@@ -306,7 +315,7 @@ impl<'a> Life<'a> {
             Asked::Write { written: self.model.write(at, &values[..len]), fua, at, sick }
         });
         self.asked.push((id, asked));
-        true
+        Some(len)
     }
 
     /// Hears what is done, and looks whether anything is wrong that can be seen at once.

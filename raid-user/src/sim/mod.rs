@@ -27,6 +27,7 @@ mod story;
 #[cfg(test)]
 mod tests;
 mod timeline;
+pub mod trace;
 mod world;
 
 use std::fmt;
@@ -225,6 +226,17 @@ fn told_to_the_end(setup: &Setup, dice: Dice, bug: Option<Bug>) -> (Story, Strin
 }
 
 fn play_all(setup: &Setup, dice: Dice, story: Story, bug: Option<Bug>) -> (Result<Totals, String>, Box<Outside>) {
+    let disks = new_disks(setup);
+    let outside = Outside { dice, disks, shelf: Vec::new(), bug, story, actions: 0 };
+    let mut history = History::new(setup);
+    match history.lives(setup, outside) {
+        Ok(outside) => (Ok(history.totals), Box::new(outside)),
+        Err((what, outside)) => (Err(what), outside),
+    }
+}
+
+/// The disks of an array that was just made: all are members, and nobody wrote anything.
+fn new_disks(setup: &Setup) -> Vec<Disk> {
     let members = setup.rows.geometry().members();
     let mut health = Health::new(members).expect("arrays have members");
     for member in Columns::first(members).iter() {
@@ -234,12 +246,7 @@ fn play_all(setup: &Setup, dice: Dice, story: Story, bug: Option<Bug>) -> (Resul
     disk.health = Some(health);
     let mut disks = vec![disk; usize::from(members)];
     (0..).map(Member).zip(&mut disks).for_each(|(seat, disk)| disk.seat = seat);
-    let outside = Outside { dice, disks, shelf: Vec::new(), bug, story, actions: 0 };
-    let mut history = History::new(setup);
-    match history.lives(setup, outside) {
-        Ok(outside) => (Ok(history.totals), Box::new(outside)),
-        Err((what, outside)) => (Err(what), outside),
-    }
+    disks
 }
 
 /// Regions of the array.

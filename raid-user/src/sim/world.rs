@@ -91,6 +91,8 @@ pub(super) struct Inside {
     done: Vec<(RequestId, Result<(), Error>)>,
     found: Vec<Finding>,
     nested: u32,
+    /// Writes that were asked for since something was let happen last: the member, where, and how many sectors.
+    issued: Vec<(Member, u64, u64)>,
     sweeping: bool,
     /// The members' states were written, or are about to be: somebody should look at them.
     states_moved: bool,
@@ -168,6 +170,7 @@ impl World {
                 done: Vec::new(),
                 found: Vec::new(),
                 nested: 0,
+                issued: Vec::new(),
                 sweeping: false,
                 states_moved: false,
                 misfit: None,
@@ -252,6 +255,9 @@ impl World {
     /// Lets this one of the [`choices`](Self::choices) happen.
     pub(super) fn go(&self, pick: usize) {
         let mut inside = self.inside.borrow_mut();
+        if inside.nested == 0 {
+            inside.issued.clear();
+        }
         self.arm_in(&mut inside);
         if pick < inside.woken.len() {
             let shard = inside.woken.remove(pick);
@@ -399,10 +405,17 @@ impl World {
         if disks.iter().any(|disk| !disk.missed.is_empty()) {
             return;
         }
+        // Somebody came in between with the next write of the row: he answers for it.
+        let begun = |(seat, at, len): &(Member, u64, u64)| {
+            let first = self.rows.at(piece.row, piece.band, health.seats().slot(*seat));
+            first.is_some_and(|first| first.0 < at + len && *at < first.0 + u64::from(piece.band.len))
+        };
         let trusted = check::trusted(disks, &health);
-        if !check::fits(&self.rows, trusted, piece.row, piece.band, |member, at| {
-            disks[check::serving(&health, member)].all_now(at)
-        }) {
+        if !inside.issued.iter().any(begun)
+            && !check::fits(&self.rows, trusted, piece.row, piece.band, |member, at| {
+                disks[check::serving(&health, member)].all_now(at)
+            })
+        {
             let what = format!("request {} is done, and row {} does not fit its redundancy", request.0, piece.row.0);
             inside.misfit = Some(what);
         }
@@ -411,7 +424,8 @@ impl World {
 
 impl Inside {
     fn copy_from(&mut self, other: &Self) {
-        let Self { out, pending, woken, buffers, done, found, nested, sweeping, states_moved, misfit, last } = other;
+        let Self { out, pending, woken, buffers, done, found, nested, issued: _, sweeping, states_moved, misfit, last } =
+            other;
         for (disk, other) in self.out.disks.iter_mut().zip(&out.disks) {
             disk.copy_from(other);
         }
@@ -533,6 +547,10 @@ impl Host for World {
                 // The disk may write it from now on: whoever looks before it is done sees nothing good.
                 let (first, len) = (index(at.0) % ROW_LEN, index(len.0));
                 inside.buffers.column(slot, column)[first..first + len].fill(POISON);
+                0
+            }
+            Action::Io { way: Way::Write { .. }, member, at, len, .. } if self.interrupts > 0 => {
+                inside.issued.push((member, at.0, len.0));
                 0
             }
             Action::WriteHealth { .. } => {

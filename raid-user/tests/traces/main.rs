@@ -1,6 +1,6 @@
 //! One trace, several hosts: a list of writes, failures, rebuilds and cuts goes through a model that is slow and obvious, through the
-//! engine in user space, and in a guest (`raid-kmod/tests/guest/65-traces.sh`) through the engine in the kernel. Each leaves the same
-//! members, byte by byte: what they are is in the trace.
+//! engine in user space, through the simulator, and in a guest (`raid-kmod/tests/guest/65-traces.sh`) through the engine in the
+//! kernel. Each leaves the same members, byte by byte: what they are is in the trace.
 //!
 //! The traces are `tests/traces/*.txt` of the project, made by seeds; `RAID_WRITE_TRACES=1` writes them anew.
 #![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
@@ -16,10 +16,11 @@ use raid_core::geometry::Geometry;
 use raid_core::health::{Event, Health};
 use raid_core::region::RegionNo;
 use raid_core::rows::{RowNo, Rows};
-use raid_core::{Columns, Member, Sector};
+use raid_core::{Columns, Member, Sector, Sectors};
 use raid_user::host::start::{Slot, Start, Stopped, Store};
 use raid_user::host::{Running, Tuning};
 use raid_user::media::{MediaMut, MemMedia, SharedMediaMut};
+use raid_user::sim;
 use sha2::{Digest, Sha256};
 
 use trace::{KINDS, SHARE, Step, Trace, pattern};
@@ -174,6 +175,51 @@ fn the_engine_in_user_space_leaves_the_members_that_the_model_leaves() {
             assert_eq!(ours.is_some(), wanted.is_some(), "{name}: member {member}");
             let differs = ours.iter().flatten().zip(wanted.iter().flatten()).position(|(one, other)| one != other);
             assert_eq!(differs, None, "{name}: member {member} differs at that byte");
+        }
+    }
+}
+
+/// Words of eight bytes in a sector.
+const WORDS: usize = 64;
+
+/// Worlds that are played: all of them make whole members, and take minutes in a build for tests.
+const WORLDS: usize = if cfg!(debug_assertions) { 2 } else { WORDS };
+
+/// One word of each sector.
+fn words(bytes: &[u8], word: usize) -> Vec<u64> {
+    let sectors = bytes.chunks(512).map(|sector| &sector[word * 8..][..8]);
+    sectors.map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect()
+}
+
+/// Each word of a sector is a world of its own, with its own order of everything.
+#[test]
+fn the_simulator_leaves_the_members_that_the_model_leaves() {
+    let pattern = pattern();
+    for (name, trace) in traces() {
+        let geometry = trace.geometry();
+        let mut model = model::Model::new(&geometry);
+        trace.steps.iter().for_each(|step| model.play(*step, &pattern));
+        let wanted = model.images();
+        for world in 0..WORLDS {
+            let word = world * WORDS / WORLDS;
+            let values = words(&pattern, word);
+            let range = |from: u64, len: u64| usize::try_from(from).unwrap()..usize::try_from(from + len).unwrap();
+            let step = |step: &Step| match *step {
+                Step::Write { at, len, from } => {
+                    sim::trace::Step::Write { at: Sector(at), words: &values[range(from, len)] }
+                }
+                Step::Flush => sim::trace::Step::Flush,
+                Step::Fail(member) => sim::trace::Step::Fail(member),
+                Step::Rebuild(member) => sim::trace::Step::Rebuild(member),
+                Step::Cut => sim::trace::Step::Cut,
+            };
+            let steps: Vec<_> = trace.steps.iter().map(step).collect();
+            let images = sim::trace::play(&geometry, Sectors(SHARE), &steps, word as u64);
+            let images = images.unwrap_or_else(|broken| panic!("{name}, word {word}: {broken}"));
+            for (member, (ours, wanted)) in images.iter().zip(&wanted).enumerate() {
+                let wanted = wanted.as_ref().map(|bytes| words(bytes, word));
+                assert!(*ours == wanted, "{name}: word {word} of a sector of member {member} differs");
+            }
         }
     }
 }

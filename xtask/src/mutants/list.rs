@@ -15,14 +15,13 @@ pub(super) struct Mutant {
 pub(super) enum Verdict {
     /// A seed breaks a promise, or a test of the core fails.
     Caught,
-    /// It survives, and nobody has judged yet whether it does harm.
-    #[expect(dead_code, reason = "all are judged, and the next one may not be at first")]
+    /// It survived some thousand seeds, and nobody has judged yet whether it does harm, or which test is missing.
     Open,
     /// It breaks no promise, and this is why.
     Harmless(&'static str),
 }
 
-use Verdict::{Caught, Harmless};
+use Verdict::{Caught, Harmless, Open};
 
 const fn mutant(
     name: &'static str,
@@ -35,7 +34,7 @@ const fn mutant(
 }
 
 /// All of them.
-pub(super) const MUTANTS: [Mutant; 22] = [
+pub(super) const MUTANTS: [Mutant; 51] = [
     mutant(
         "modify-in-doubt",
         "raid-core/src/plan_write.rs",
@@ -207,6 +206,181 @@ pub(super) const MUTANTS: [Mutant; 22] = [
         r"            counted = true;
 ",
         "",
+        Caught,
+    ),
+    mutant(
+        "mark-over-a-gap",
+        "raid-core/src/recovery/lap.rs",
+        "if self.from <= self.low { cursor",
+        "if self.low < u64::MAX { cursor",
+        Caught,
+    ),
+    mutant(
+        "joined-at-the-start",
+        "raid-core/src/recovery/lap.rs",
+        "from: cursor.max(low)",
+        "from: cursor.min(low)",
+        Caught,
+    ),
+    mutant(
+        "failed-row-forgotten",
+        "raid-core/src/recovery/mod.rs",
+        "self.failed = Some((first.min(row.0), last.max(row.0)));",
+        "let _ = (first, last);",
+        Caught,
+    ),
+    mutant(
+        "mark-before-rows-are-in",
+        "raid-core/src/recovery/mod.rs",
+        "State::Draining if self.pending == 0 =>",
+        "State::Draining =>",
+        Caught,
+    ),
+    mutant(
+        "marks-without-flush",
+        "raid-core/src/engine.rs",
+        r"if !host.with_flushes(|flushes| flushes.start(Purpose::Marks)) {
+                    host.with_recovery(|recovery| recovery.flushed(false));",
+        r"if !host.rows().count().wrapping_add(1) > 0 {
+                    host.with_recovery(|recovery| recovery.flushed(true));",
+        Caught,
+    ),
+    mutant(
+        "filled-before-its-log",
+        "raid-core/src/recovery/mod.rs",
+        "target.filling.since <= logged && ",
+        "logged <= Epoch(u64::MAX) && ",
+        Open,
+    ),
+    mutant(
+        "copy-takes-over-in-doubt",
+        "raid-core/src/recovery/mod.rs",
+        " && !(doubt && target.filling.copy)",
+        "&& (doubt || !doubt)",
+        Open,
+    ),
+    mutant(
+        "copy-of-what-was-not-healed",
+        "raid-core/src/recovery/mod.rs",
+        "if self.doubt_failed.is_some() {",
+        "if false {",
+        Caught,
+    ),
+    mutant(
+        "visit-that-is-stale",
+        "raid-core/src/recovery/mod.rs",
+        "if core::mem::take(&mut self.stale) {",
+        "if core::mem::take(&mut self.stale) && false {",
+        Open,
+    ),
+    mutant(
+        "bits-spare-newcomers",
+        "raid-core/src/recovery/mod.rs",
+        "(marked || !target.filling.by_log) &&",
+        "marked &&",
+        Caught,
+    ),
+    mutant(
+        "region-ends-though-a-row-failed",
+        "raid-core/src/recovery/mod.rs",
+        "healed: !region.failed",
+        "healed: true",
+        Caught,
+    ),
+    mutant(
+        "half-a-region-ends",
+        "raid-core/src/recovery/mod.rs",
+        "whole: self.cursor <= first",
+        "whole: self.cursor <= first || true",
+        Open,
+    ),
+    mutant(
+        "filling-of-whoever-was-before",
+        "raid-core/src/recovery/mod.rs",
+        "(one.member, one.since, one.copy) == (other.member, other.since, other.copy)",
+        "(one.member, one.copy) == (other.member, other.copy)",
+        Open,
+    ),
+    mutant("check-of-rows-in-doubt", "raid-core/src/check/mend.rs", "if sight.doubt {", "if false {", Caught),
+    mutant(
+        "mend-from-the-wrong-copy",
+        "raid-core/src/check/mend.rs",
+        "from(reads.difference(members).iter().next(), members)",
+        "from(reads.iter().next(), members)",
+        Caught,
+    ),
+    mutant(
+        "mend-by-the-wrong-parity",
+        "raid-core/src/check/mend.rs",
+        "by_p: by.contains(p)",
+        "by_p: !by.contains(p)",
+        Open,
+    ),
+    mutant(
+        "check-ends-too-early",
+        "raid-core/src/check/pass.rs",
+        "State::Going | State::Stopping if self.pending > 0 => return None,",
+        "State::Going | State::Stopping if self.pending > 1 => return None,",
+        Open,
+    ),
+    mutant(
+        "repair-without-flush",
+        "raid-core/src/check/pass.rs",
+        "State::Flushing if self.tally.mended > 0 =>",
+        "State::Flushing if self.tally.mended > u64::MAX - 1 =>",
+        Open,
+    ),
+    mutant(
+        "copy-fails-its-member",
+        "raid-core/src/members.rs",
+        "if self.view.health.seat(member) != seat {",
+        "if false {",
+        Caught,
+    ),
+    mutant(
+        "trusted-without-fence",
+        "raid-core/src/members.rs",
+        "if mark.is_none() {",
+        "if mark.is_none() && false {",
+        Caught,
+    ),
+    mutant(
+        "seat-given-away-too-early",
+        "raid-core/src/members.rs",
+        "if self.view.durable < self.view.health.epoch() {",
+        "if false {",
+        Open,
+    ),
+    mutant(
+        "returns-though-bits-were-taken-back",
+        "raid-core/src/members.rs",
+        "if away.knew < cleared {",
+        "if false {",
+        Caught,
+    ),
+    mutant("returns-though-it-diverged", "raid-core/src/members.rs", "|| !spared.is_empty()", "|| false", Open),
+    mutant(
+        "states-that-a-member-missed",
+        "raid-core/src/members.rs",
+        "if !round.failed {",
+        "if !round.failed || true {",
+        Open,
+    ),
+    mutant("states-durable-too-early", "raid-core/src/members.rs", "if !round.answered() {", "if false {", Caught),
+    mutant("newcomer-without-the-log", "raid-core/src/region/log.rs", "self.dirty.fill(true);", "", Caught),
+    mutant("log-whole-by-an-older-batch", "raid-core/src/region/log.rs", "self.whole_with = self.next;", "", Open),
+    mutant(
+        "sweep-while-one-is-missing",
+        "raid-core/src/region/log.rs",
+        "!self.sweeping && self.view.is_whole() &&",
+        "!self.sweeping &&",
+        Open,
+    ),
+    mutant(
+        "taken-back-and-not-noted",
+        "raid-core/src/region/log.rs",
+        "self.cleared = self.cleared.max(seen);",
+        "let _ = seen;",
         Caught,
     ),
 ];

@@ -82,9 +82,9 @@ pub(crate) fn run(only: Option<&str>, seeds: u64) -> Result<()> {
         println!("{:<28} {:<60} {:>4.0} s", mutant.name, told(&fate), start.elapsed().as_secs_f64());
         match (mutant.verdict, &fate) {
             (Verdict::Caught, Fate::Seed(_) | Fate::Tests(_)) => {}
-            (Verdict::Open, Fate::Survived) => println!("{:<28} nobody has judged this one", ""),
+            (Verdict::Open, _) => println!("{:<28} nobody has judged this one", ""),
             (Verdict::Harmless(why), Fate::Survived) => println!("{:<28} harmless: {why}", ""),
-            (Verdict::Caught | Verdict::Open | Verdict::Harmless(_), _) => wrong.push(mutant.name),
+            (Verdict::Caught | Verdict::Harmless(_), _) => wrong.push(mutant.name),
         }
     }
     println!("{} mutants, {} with another fate than the list says", chosen.len(), wrong.len());
