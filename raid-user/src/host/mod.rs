@@ -20,10 +20,12 @@ pub mod md_store;
 pub(crate) mod memory;
 mod observe;
 mod one_flag;
+mod pieces;
 mod running;
 mod seats;
 pub mod start;
 mod start_error;
+mod turn;
 
 pub use checks::Checks;
 pub use observe::Regions;
