@@ -1,5 +1,5 @@
-//! The real host without a server before it: a RAID 6 of eight members that are files, in memory and on the disk of the folder for temporary
-//! files (through the page cache).
+//! The real host without a server before it: a RAID 6 of eight members that are files, in memory and on the disk of the folder for
+//! temporary files (through the page cache).
 //!
 //! A check and a rebuild are held against what memory allows: the same arithmetic on stripes of 64 KiB that are in memory already
 //! (`memory`), and the same after they were read from the same files (`read`), which is what whoever reads files cannot go below.
@@ -84,13 +84,13 @@ impl Place {
     fn running(&self, tuning: &Tuning) -> Result<(Running, SharedMediaMut)> {
         let config = ArrayConfig {
             level: Level::Raid6(Raid6Layout::LeftSymmetric),
-            members: MEMBERS as u16,
+            members: u16::try_from(MEMBERS)?,
             chunk: CHUNK,
             sizes: Sizes::Same(Sectors(self.member_bytes / 512)),
             array_size: None,
         };
         let rows = Rows::new(Geometry::new(&config)?).ok_or("no rows")?;
-        let mut health = Health::new(MEMBERS as u16)?;
+        let mut health = Health::new(u16::try_from(MEMBERS)?)?;
         let mut slots = Vec::new();
         for (path, member) in self.members().iter().zip((0..).map(Member)) {
             health.apply(member, Event::Admit)?;

@@ -330,7 +330,7 @@ impl Watched {
             Arc::new(Self { inner: medium("watched"), memory, reads, writes, bad, dead })
         };
         let watched: Vec<_> = (0..count).map(one).collect();
-        let media = watched.iter().map(|medium| -> SharedMediaMut { medium.clone() }).collect();
+        let media = watched.iter().map(|medium| Arc::clone(medium) as SharedMediaMut).collect();
         (watched, media)
     }
 
@@ -403,7 +403,7 @@ fn a_long_write_reads_nothing_and_goes_to_members_in_memory_by_few_calls() {
     let start = Start { region_rows: 256, ..start_of(SIX, &media, Columns::EMPTY, &notes) };
     let running = Running::start(start, &Tuning::default()).unwrap();
     let size = usize::try_from(running.size_bytes()).unwrap();
-    let expected: Vec<u8> = (0..size).map(|at| (at / 512 % 251) as u8).collect();
+    let expected: Vec<u8> = (0..251).flat_map(|sector| [sector; 512]).cycle().take(size).collect();
     running.write_at(0, &expected).unwrap();
     let count = |calls: fn(&Watched) -> &AtomicUsize| -> usize {
         watched.iter().map(|medium| calls(medium).load(Ordering::Relaxed)).sum()

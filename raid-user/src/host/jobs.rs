@@ -1,13 +1,14 @@
 //! What the workers do next: a queue that never grows, and a way to wait until nothing is left.
 //!
 //! A shard that is woken while it waits in the queue already is not put there twice. Its mark is taken away before it runs, so a
-//! wake-up that comes while it runs puts it there again: none is lost.
+//! wake-up that comes while it runs puts it there again: none is lost. `tests/model` tries every order of that.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use raid_core::action::Action;
+
+use super::sync::{AtomicBool, Condvar, Mutex, MutexGuard, Ordering};
 
 /// One thing to do.
 #[derive(Clone, Copy, Debug)]
@@ -81,11 +82,13 @@ impl Jobs {
         }
     }
 
-    fn run(&self, shard: u16, perform: &mut impl FnMut(Job)) {
-        if let Some(woken) = self.woken.get(usize::from(shard)) {
+    fn run(&self, job: Job, perform: &mut impl FnMut(Job)) {
+        if let Job::Run(shard) = job
+            && let Some(woken) = self.woken.get(usize::from(shard))
+        {
             woken.store(false, Ordering::Release);
         }
-        perform(Job::Run(shard));
+        perform(job);
     }
 
     fn ran(state: &mut State, quiet: &Condvar) {
@@ -105,16 +108,9 @@ impl Jobs {
     pub(super) fn work(&self, mut perform: impl FnMut(Job)) {
         let mut state = self.state();
         loop {
-            let run = state.runs.pop_front();
-            let action = if run.is_none() { state.actions.pop_front() } else { None };
-            if run.is_some() || action.is_some() {
-                state.running += 1;
+            if let Some(job) = state.take() {
                 drop(state);
-                match (run, action) {
-                    (Some(shard), _) => self.run(shard, &mut perform),
-                    (None, Some(action)) => perform(Job::Do(action)),
-                    (None, None) => {}
-                }
+                self.run(job, &mut perform);
                 state = self.state();
                 Self::ran(&mut state, &self.quiet);
                 continue;
@@ -130,9 +126,10 @@ impl Jobs {
 
     /// Waits until there is nothing to do and nobody does anything.
     pub(super) fn wait_until_quiet(&self) {
-        let state = self.state();
-        let busy = |state: &mut State| state.running > 0 || !state.is_empty();
-        drop(self.quiet.wait_while(state, busy).unwrap_or_else(PoisonError::into_inner));
+        let mut state = self.state();
+        while state.running > 0 || !state.is_empty() {
+            state = self.quiet.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Sends the workers home when the queue is empty; `at_once`, before.
@@ -149,6 +146,13 @@ impl Jobs {
 }
 
 impl State {
+    /// What is to be done next, from now on in the caller's hands: shards first, which let others go on.
+    fn take(&mut self) -> Option<Job> {
+        let job = self.runs.pop_front().map(Job::Run).or_else(|| self.actions.pop_front().map(Job::Do))?;
+        self.running += 1;
+        Some(job)
+    }
+
     fn is_empty(&self) -> bool {
         self.runs.is_empty() && self.actions.is_empty()
     }
@@ -165,7 +169,7 @@ impl Helper<'_> {
             let Some(shard) = state.runs.pop_front() else { return };
             state.running += 1;
             drop(state);
-            self.0.run(shard, &mut perform);
+            self.0.run(Job::Run(shard), &mut perform);
             Jobs::ran(&mut self.0.state(), &self.0.quiet);
         }
     }
@@ -181,72 +185,5 @@ impl Drop for Helper<'_> {
         for _ in 0..left {
             self.0.more.notify_one();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicU32;
-
-    use super::*;
-
-    #[test]
-    fn a_shard_woken_while_it_runs_runs_again_and_one_that_waits_does_not_wait_twice() {
-        let jobs = Jobs::new(2, 4);
-        jobs.wake(1);
-        jobs.wake(1);
-        jobs.stop(false);
-        let mut runs = 0;
-        jobs.work(|_| {
-            runs += 1;
-            if runs == 1 {
-                jobs.wake(1);
-            }
-        });
-        assert_eq!(runs, 2);
-    }
-
-    #[test]
-    fn what_a_helper_leaves_is_done_by_workers() {
-        let jobs = Jobs::new(2, 4);
-        let done = AtomicU32::new(0);
-        std::thread::scope(|scope| {
-            scope.spawn(|| jobs.work(|_| _ = done.fetch_add(1, Ordering::Relaxed)));
-            while jobs.state().idle == 0 {
-                std::thread::yield_now();
-            }
-            let helper = jobs.helper();
-            jobs.wake(0);
-            helper.help(|_| _ = done.fetch_add(1, Ordering::Relaxed), || false);
-            assert_eq!(done.load(Ordering::Relaxed), 1, "the worker slept on");
-            jobs.wake(1);
-            helper.help(|_| (), || true);
-            drop(helper);
-            jobs.wait_until_quiet();
-            assert_eq!(done.load(Ordering::Relaxed), 2);
-            jobs.stop(false);
-        });
-    }
-
-    #[test]
-    fn whoever_waits_for_quiet_waits_for_what_jobs_add() {
-        let jobs = Jobs::new(1, 4);
-        let (done, left) = (AtomicU32::new(0), AtomicU32::new(1000));
-        std::thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    jobs.work(|_| {
-                        done.fetch_add(1, Ordering::Relaxed);
-                        if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
-                            jobs.wake(0);
-                        }
-                    });
-                });
-            }
-            jobs.wake(0);
-            jobs.wait_until_quiet();
-            assert_eq!(done.load(Ordering::Relaxed), 1001);
-            jobs.stop(false);
-        });
     }
 }

@@ -21,11 +21,18 @@ pub(crate) mod memory;
 mod observe;
 mod one_flag;
 mod pieces;
+mod replay;
 mod running;
 mod seats;
 pub mod start;
 mod start_error;
 mod turn;
+
+/// What threads meet at. `tests/model` has another one, which tries every order.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicBool, Ordering};
+    pub(super) use std::sync::{Condvar, Mutex, MutexGuard, RwLock};
+}
 
 pub use checks::Checks;
 pub use observe::Regions;

@@ -76,7 +76,6 @@ impl Iterator for Pieces<'_> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
 mod tests {
     use raid_core::geometry::Geometry;
     use raid_core::{ArrayConfig, FarSets, Level, Raid5Layout, Raid6Layout, Raid10Layout, Sizes};

@@ -1,11 +1,12 @@
 //! The media in the array's slots, and since when each is there.
 
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::PoisonError;
 
 use raid_core::health::Epoch;
 use raid_core::{Member, Sector, Sectors};
 
 use super::start::Slot;
+use super::sync::{Mutex, RwLock};
 use crate::media::SharedMediaMut;
 
 /// A medium in its slot.
@@ -31,8 +32,9 @@ impl Seat {
     }
 }
 
-fn read(seat: &RwLock<Option<Seat>>) -> RwLockReadGuard<'_, Option<Seat>> {
-    seat.read().unwrap_or_else(PoisonError::into_inner)
+/// Who has it, looked at while nobody changes that.
+fn look<R>(seat: &RwLock<Option<Seat>>, look: impl FnOnce(Option<&Seat>) -> R) -> R {
+    look(seat.read().unwrap_or_else(PoisonError::into_inner).as_ref())
 }
 
 /// All slots.
@@ -44,30 +46,30 @@ pub(super) struct Seats {
 
 impl Seats {
     pub(super) fn new(slots: Vec<Slot>) -> Self {
-        let metadata = slots.iter().map(|_| Mutex::default()).collect();
+        let metadata = slots.iter().map(|_| Mutex::new(())).collect();
         let seat = |slot| RwLock::new(Seat::of(slot, Epoch(0)));
         Self { seats: slots.into_iter().map(seat).collect(), metadata }
     }
 
     /// Whoever has the slot, if he was there when `seen` was the epoch.
     pub(super) fn at(&self, member: Member, seen: Epoch) -> Option<Seat> {
-        read(self.seats.get(usize::from(member.0))?).as_ref().filter(|seat| seen >= seat.since).cloned()
+        look(self.seats.get(usize::from(member.0))?, |seat| seat.filter(|seat| seen >= seat.since).cloned())
     }
 
     /// True if a slot's medium is memory.
     pub(super) fn in_memory(&self, member: Member) -> bool {
-        let seat = self.seats.get(usize::from(member.0)).map(read);
-        seat.is_some_and(|seat| seat.as_ref().is_some_and(|seat| seat.in_memory))
+        let seat = self.seats.get(usize::from(member.0));
+        seat.is_some_and(|seat| look(seat, |seat| seat.is_some_and(|seat| seat.in_memory)))
     }
 
     /// True if those of all slots that have one are.
     pub(super) fn all_in_memory(&self) -> bool {
-        self.seats.iter().all(|seat| read(seat).as_ref().is_none_or(|seat| seat.in_memory))
+        self.seats.iter().all(|seat| look(seat, |seat| seat.is_none_or(|seat| seat.in_memory)))
     }
 
     /// True if every medium frees what becomes zeros.
     pub(super) fn free_zeroes(&self) -> bool {
-        self.seats.iter().all(|seat| read(seat).as_ref().is_none_or(|seat| seat.media.frees_zeroes()))
+        self.seats.iter().all(|seat| look(seat, |seat| seat.is_none_or(|seat| seat.media.frees_zeroes())))
     }
 
     /// Gives a slot to another medium. `since`: the members' epoch, in which the slot is empty.

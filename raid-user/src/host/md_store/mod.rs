@@ -13,10 +13,13 @@
 //! Bits that were set when a degraded array was started stay until it is whole, in the engine's log: they tell, Linux too, what a member
 //! that comes back has missed.
 //!
+//! A partial parity log or a journal is [laid down](log) while anything is in doubt.
+//!
 //! It refuses to run what it cannot keep right: see [`StartError`]. It decides nothing about data.
 
 mod back;
 mod disk;
+mod log;
 mod said;
 mod start;
 
@@ -32,6 +35,7 @@ use raid_formats::md::{self, RegionBits, Superblock, Version};
 use raid_formats::record::{Role, Sync, Uuid};
 
 use disk::{BitmapArea, Disk, First, HEADER_BYTES};
+use log::LaidDown;
 use said::Said;
 pub use start::{md_start, md_start_on};
 
@@ -51,6 +55,8 @@ pub struct MdStore {
     disks: Vec<Mutex<Option<Disk>>>,
     /// How regions lie on the bitmap; `None` if there is no bitmap, but one dirty flag.
     regions: Option<RegionBits>,
+    /// A log that is not kept while the array runs.
+    log: Option<LaidDown>,
 }
 
 struct Shared {
@@ -89,7 +95,8 @@ impl MdStore {
 
     fn tell(&self, member: Member, said: &Said) -> io::Result<()> {
         let _turn = self.turn.as_ref().map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
-        self.with_disk(member, |disk| disk.tell(said, said.filling(member)))
+        let log = self.log.as_ref().map(|log| log.counts(said));
+        self.with_disk(member, |disk| disk.tell(said, said.filling(member), log))
     }
 
     /// Lets what is said change. A change makes a new event count, after everybody has the one before.
@@ -126,6 +133,13 @@ impl MdStore {
         shared.begun = true;
         shared.said = next.clone();
         next
+    }
+
+    /// Nothing is in doubt, and all members say so: what a replay ends with.
+    fn settle(&self) -> io::Result<()> {
+        let said = self.advance(|said| said.sync = Sync::Clean);
+        let mut living = (0..).take(self.disks.len()).map(Member).filter(|member| said.lives(*member));
+        living.try_for_each(|member| self.tell(member, &said))
     }
 
     /// Puts a page into the member's image, and says which bytes of the bitmap it has.
@@ -198,6 +212,10 @@ impl Store for MdStore {
         check_block(&media).map_err(disk::other)?;
         let like = self.like(&shared).ok_or_else(|| absent(member))?;
         let (mut block, version, old_medium) = (like.block, like.version, like.medium);
+        if let Some(log) = &self.log {
+            // So that its place is kept free on the new member.
+            md::set_log(&mut block, version, log.features);
+        }
         let medium = Sectors::from_bytes_floor(media.size_bytes());
         let superblock = Superblock::parse(block.as_slice(), version, old_medium).map_err(disk::other)?;
         let number = self.free_number(member, &superblock, &shared.said);

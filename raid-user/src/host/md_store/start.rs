@@ -13,12 +13,14 @@ use raid_formats::md::{self, Superblock, Version};
 use raid_formats::record::{Format, Role, Sync, WriteLog};
 
 use super::disk::{self, BitmapArea, Disk};
+use super::log::LaidDown;
 use super::said::Said;
 use super::{MdStore, PAGE_WORDS, Shared, tears};
 use crate::array::{Judged, OpenOptions, verdicts, with_superblock};
 use crate::discover::Found;
 use crate::host::assembled::{Assembled, Current, open};
 use crate::host::marks::{Gathered, Marks};
+use crate::host::replay::Replay;
 use crate::host::start::Start;
 use crate::host::start_error::{StartError, check_block, not_yet};
 use crate::media::SharedMediaMut;
@@ -52,7 +54,10 @@ pub fn md_start_on(members: Vec<(Found, SharedMediaMut)>, options: &OpenOptions)
     let (found, media): (Vec<Found>, Vec<SharedMediaMut>) = members.into_iter().unzip();
     let judged = Judged::new(found, &OpenOptions { partial: false, ..options.clone() })?;
     check_supported(&judged, &media)?;
-    let assembled = Assembled::new(&judged, media, options)?;
+    let replay = Replay::new(&judged, &media, options)?;
+    let log = LaidDown::new(&judged, &media);
+    let mut assembled = Assembled::new(&judged, media, options)?;
+    assembled.dirty &= !replay.as_ref().is_some_and(|replay| replay.closed);
     let (marks, cleared) = marks(&judged, &assembled)?;
     let health = assembled.health(event)?;
     let numbers = numbers(&judged, &assembled.slots);
@@ -71,7 +76,14 @@ pub fn md_start_on(members: Vec<(Found, SharedMediaMut)>, options: &OpenOptions)
         shared: Mutex::new(Shared { coming: vec![None; disks.len()], known, said, begun: false }),
         disks: disks.into_iter().map(Mutex::new).collect(),
         regions: marks.regions,
+        log,
     };
+    if let Some(replay) = replay {
+        if replay.closed {
+            store.settle().map_err(|error| StartError::Replay(error.to_string()))?;
+        }
+        replay.empty()?;
+    }
     let doubt_from = match sync {
         Sync::DirtyFrom(from) if store.regions.is_none() => RowNo(from.0 / ROW_SECTORS),
         Sync::DirtyFrom(_) | Sync::Clean => RowNo(0),
@@ -87,11 +99,6 @@ fn check_supported(judged: &Judged, media: &[SharedMediaMut]) -> Result<(), Star
     }
     if lead.reshape.is_some() {
         return not_yet("writing in the middle of a reshape");
-    }
-    match lead.log {
-        WriteLog::Journal { .. } => return not_yet("an array with a journal, which would go stale"),
-        WriteLog::Ppl { .. } => return not_yet("an array with a partial parity log, which would go stale"),
-        WriteLog::None | WriteLog::Bitmap(_) => {}
     }
     for ((found, verdict), media) in judged.both().zip(media) {
         let record = found.record();
