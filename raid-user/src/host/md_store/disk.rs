@@ -96,7 +96,7 @@ impl Disk {
             sync: said.sync,
             sync_mark: filling.map(|filling| Sectors(filling.mark.0)),
             by_bitmap: self.bitmap.is_some() && filling.is_some_and(|filling| filling.by_log),
-            replacement: false,
+            replacement: filling.is_some_and(|filling| filling.copy),
             bad_blocks: self.bad_blocks,
             table: &table,
         };
