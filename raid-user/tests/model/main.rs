@@ -2,6 +2,7 @@
 //!
 //! What is tried: up to three threads and a handful of steps each. A wait that nobody ends, or a wake-up that is lost, is a deadlock,
 //! which loom reports with the order that led there.
+#![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
 
 mod media {
     pub(crate) use raid_user::media::SharedMediaMut;
