@@ -76,6 +76,16 @@ fn human(status: &Status) -> String {
         let member = slot.member.as_deref().unwrap_or("-");
         let state = state_of(slot);
         let _ = writeln!(out, "{}", text::wrap(&first, &format!("{member}: {state}")));
+        if let Some(copy) = &slot.copy {
+            let state = match copy.state {
+                SlotState::Failed => "was to replace it, and failed".to_owned(),
+                _ => format!("is to replace it, {} so far", text::size(copy.mark_bytes.unwrap_or(0))),
+            };
+            let _ = writeln!(out, "{}", text::wrap("           ", &format!("{}: {state}", copy.member)));
+        }
+    }
+    for spare in &status.spares {
+        let _ = writeln!(out, "{}", text::wrap("spare      ", &spare.member));
     }
     let regions = &status.regions;
     if regions.total > 0 {

@@ -95,9 +95,7 @@ impl Running {
     pub fn copy_names(&self) -> impl Iterator<Item = Option<String>> {
         let health = self.health();
         let slots = (0..=u8::MAX).take(usize::from(health.members())).map(Member);
-        slots.map(move |member| {
-            health.copy(member).and_then(|_| self.name_in(health.second_seat(member), &health))
-        })
+        slots.map(move |member| health.copy(member).and_then(|_| self.name_in(health.second_seat(member), &health)))
     }
 
     fn name_in(&self, seat: Member, health: &Health) -> Option<String> {

@@ -46,7 +46,6 @@ pub use start::{md_start, md_start_on};
 
 use super::start::{Slot, Stopped, Store, absent};
 pub use super::start_error::StartError;
-use super::start_error::check_block;
 use crate::media::SharedMediaMut;
 
 /// Words of 64 regions that are written at once: with a bit for a region, 512 bytes.
@@ -127,8 +126,8 @@ impl MdStore {
             return next;
         }
         next.events = next.events.saturating_add(1);
-        for seat in self.seats().filter(|seat| !shared.said.lives(*seat)) {
-            let joins = next.lives(seat);
+        for seat in self.seats() {
+            let joins = next.lives(seat) && !shared.said.lives(seat);
             let coming = shared.coming.get_mut(usize::from(seat.0)).filter(|_| joins);
             if let (Some(coming), Some(number)) =
                 (coming.and_then(Option::take), next.numbers.get_mut(usize::from(seat.0)))

@@ -66,8 +66,7 @@ pub fn md_start_on(members: Vec<(Found, SharedMediaMut)>, options: &OpenOptions)
     let spares = spares(&judged, &media, &numbers)?;
     let sync = if dirty { judged.lead().sync } else { Sync::Clean };
     let spare_numbers = spares.iter().map(|spare| spare.number).collect();
-    let said =
-        Said { events: judged.lead().events, health, sync, numbers, spares: spare_numbers, gone: Vec::new() };
+    let said = Said { events: judged.lead().events, health, sync, numbers, spares: spare_numbers, gone: Vec::new() };
     let disks = members.into_iter().map(|member| member.map(|member| disk(&member, &marks)).transpose());
     let disks = disks.collect::<Result<Vec<_>, _>>()?;
     // Without a bitmap nothing tells what somebody lacks.
@@ -180,11 +179,7 @@ fn numbers(judged: &Judged, seats: &[Option<Current<'_, SharedMediaMut>>]) -> Ve
 }
 
 /// Spares that are up to date, but for those whose number somebody has.
-fn spares(
-    judged: &Judged,
-    media: &[SharedMediaMut],
-    numbers: &[Option<u32>],
-) -> Result<Vec<Spare>, StartError> {
+fn spares(judged: &Judged, media: &[SharedMediaMut], numbers: &[Option<u32>]) -> Result<Vec<Spare>, StartError> {
     let mut spares: Vec<Spare> = Vec::new();
     for ((found, verdict), media) in judged.both().zip(media) {
         let record = found.record();
