@@ -20,7 +20,7 @@ use raid_user::host::start::Start;
 use raid_user::host::{Running, Tuning};
 use raid_user::media::{Media, MediaMut, MemMedia, SharedMedia, SharedMediaMut};
 
-const MEMBER_BYTES: usize = 1 << 20;
+const MEMBER_BYTES: usize = 3 << 19;
 /// Of each member, in sectors: 48 rows.
 const USED: Sectors = Sectors(384);
 const VERSIONS: [Version; 3] = [Version::V1_0, Version::V1_1, Version::V1_2];
@@ -167,7 +167,8 @@ impl Disks {
 
     /// What the array reads as, without these.
     fn content(&self, lost: &[usize]) -> Vec<u8> {
-        read(&self.run_with(lost, &Tuning { heals: false, ..tuning() }))
+        // Of a copy: who is written off there comes back here.
+        read(&Self::of(self.contents()).run_with(lost, &Tuning { heals: false, ..tuning() }))
     }
 }
 
@@ -268,7 +269,7 @@ fn a_cut_at_every_sector_from_the_first_to_the_takeover_loses_nothing() {
                 assert!(left.content(&[3]) == expected, "{what}");
             }
         }
-        assert!(took_over > 2 && copies > 10, "{version:?}: {took_over} {copies}");
+        assert!(took_over > 2 && copies > 5, "{version:?}: {took_over} {copies}");
     }
 }
 
@@ -427,7 +428,7 @@ fn a_copy_that_fails_or_is_thrown_out_leaves_the_old_one_where_it_is() {
         if dies {
             *disks.media[4].dead.lock().unwrap() = true;
             running.resume();
-            running.wait_until_quiet();
+            until(|| running.health().copies().next().is_none());
         } else {
             assert!(running.fail_copy(OLD) && !running.fail_copy(OLD));
         }
@@ -435,6 +436,7 @@ fn a_copy_that_fails_or_is_thrown_out_leaves_the_old_one_where_it_is() {
         assert!(running.health().is_whole() && running.health().copies().next().is_none(), "{dies}");
         until(|| Arc::strong_count(&disks.media[4]) == 1);
         assert!(read(&running) == expected);
+        running.set_rates(Rates::FREE);
         running.resume();
         running.replace(OLD, disks.medium(5)).unwrap();
         running.wait_until_quiet();
