@@ -194,6 +194,7 @@ fn half_way(running: &Running, new: SharedMediaMut) {
     running.replace(OLD, new).unwrap();
     until(|| running.health().copy(OLD).unwrap().mark.0 > 0);
     running.pause();
+    until(|| !running.is_recovering());
     until(|| running.is_noted());
     assert!(running.health().copy(OLD).is_some());
 }

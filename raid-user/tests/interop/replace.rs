@@ -57,7 +57,7 @@ impl Case {
         let served = serve(disks.folder(), &members);
         disks.raid("limit --max 1M", &["d0"]);
         disks.raid("replace --no-wait --slot 1 --new fresh", &["d0"]);
-        while disks.status("/slots/1/copy/mark_bytes").as_u64().unwrap() < 1 << 20 {
+        while disks.status("/pass/done_bytes").as_u64().unwrap() < 3 << 19 {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         // On both sides of the mark.
