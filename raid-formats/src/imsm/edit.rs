@@ -72,6 +72,11 @@ impl<'b> Edit<'b> {
     pub(super) fn apply(&mut self, change: &Change) -> Result<(), Refusal> {
         match *change {
             Change::Dirty { volume, dirty } => self.set_dirty(volume, dirty),
+            Change::Closed { volume, by } => {
+                let head = self.parts(volume)?.head;
+                self.at::<VolumeHead>(head, "a volume")?.rwh_policy = by as u8;
+                Ok(())
+            }
             Change::Failed { disk, gone } => self.fail(disk, gone),
             Change::Joined { disk } => self.join(&disk),
             Change::Rebuild { volume, slot, disk } => self.rebuild(volume, slot, disk),

@@ -449,4 +449,14 @@ impl WriteHole {
             _ => None,
         }
     }
+
+    /// The same without partial parity being logged; the room for it stays (`mdadm`, `--update=no-ppl`).
+    #[must_use]
+    pub const fn without_log(self) -> Self {
+        match self {
+            Self::Distributed => Self::Off,
+            Self::MultipleDistributed => Self::MultipleOff,
+            other => other,
+        }
+    }
 }

@@ -13,7 +13,7 @@ use super::{
     edit::Edit,
     metadata::Metadata,
     probe::Place,
-    raw::{MigrationKind, SERIAL_BYTES},
+    raw::{MigrationKind, SERIAL_BYTES, WriteHole},
     refusal::Refusal,
 };
 pub use crate::ddf::Write;
@@ -37,6 +37,13 @@ pub enum Change {
         volume: u8,
         /// Whether it is.
         dirty: bool,
+    },
+    /// What closes the write hole from now on. Comes before [`Self::Dirty`], which says whether partial parity is logged.
+    Closed {
+        /// Of which volume.
+        volume: u8,
+        /// By what.
+        by: WriteHole,
     },
     /// A disk failed: in all volumes.
     Failed {

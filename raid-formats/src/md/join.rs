@@ -65,9 +65,13 @@ pub fn join(
     let needed = Extent { at: record.data.at, len: used };
     let end = needed.end().unwrap_or(Sector(u64::MAX));
     let too_small = Refusal::MediumTooSmall { found: medium.0, expected: end.0 };
+    let log = match record.log {
+        WriteLog::Ppl { at, .. } => Some(at),
+        _ => None,
+    };
     let clear =
         |area: Option<Extent>| area.is_none_or(|area| area.at >= end || area.end().is_some_and(|end| end <= needed.at));
-    if used > record.data.len || !clear(bitmap) || !clear(bad_blocks) {
+    if used > record.data.len || !clear(bitmap) || !clear(bad_blocks) || !clear(log) {
         return Err(too_small);
     }
     Ok(Joined { superblock_at: at, data: record.data, bitmap, bad_blocks })
@@ -130,7 +134,11 @@ fn own_1(
     // Version 1.0 has data in front, up to whatever of its own comes first.
     let limit = match version {
         Version::V1_0 => {
-            let beside = [head.bitmap_offset.get(), head.bblog_offset.get()].map(i64::from);
+            let logged =
+                Features::from_bits_retain(head.feature_map.get()).intersects(Features::PPL | Features::MULTIPLE_PPLS);
+            // The same bytes hold the one place or the other.
+            let log = if logged { head.ppl().0.into() } else { head.bitmap_offset.get().into() };
+            let beside: [i64; 2] = [log, head.bblog_offset.get().into()];
             let first = beside.into_iter().fold(0, i64::min);
             at.0.saturating_add_signed(first)
         }

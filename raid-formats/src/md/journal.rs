@@ -263,6 +263,16 @@ pub fn journal_state<S: Source>(
     Ok(Some(state))
 }
 
+/// Where on the medium of a journal member its replay begins: a block without meaning there, and the journal is empty (kernel
+/// `r5l_load_log`). Nothing if this member is no journal.
+///
+/// # Errors
+/// A tail outside the ring.
+pub fn journal_begins(superblock: &Superblock) -> Result<Option<Sector>, Refusal> {
+    let at = |ring: Ring| Sector(ring.data_at.0.saturating_add(ring.tail.0));
+    Ring::of(superblock).map(|ring| ring.map(at))
+}
+
 /// One thing to be done in a replay, in the journal's order (kernel `r5c_recovery_analyze_meta_block`).
 #[derive(Clone, Copy, Debug)]
 pub enum ReplayStep<'a> {

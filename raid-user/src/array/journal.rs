@@ -10,12 +10,13 @@ use std::io;
 use std::sync::Arc;
 
 use raid_core::geometry::{Content, Geometry, StripeMap};
+use raid_core::plan::{Readable, Trust as _};
 use raid_core::reshape::Side;
-use raid_core::{Member, Sector, StripeNo};
+use raid_core::{Member, Sector, Sectors, StripeNo};
 use raid_formats::md::{self, ReplayStep, journal::BLOCK_BYTES};
 
 use super::Array;
-use crate::media::{Media, MediaMut, Overlay, SharedMedia};
+use crate::media::{Media as _, MediaMut as _, Overlay, SharedMedia};
 
 /// Pages that a replay may hold, 512 MiB: a journal can be as large as its disk.
 const PAGES_MAX: usize = 128 * 1024;
@@ -107,7 +108,7 @@ impl Array {
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         let over: Vec<Option<Arc<Overlay<SharedMedia>>>> =
-            self.slots.iter_mut().map(|slot| slot.as_mut().map(super::Slot::lay_over)).collect();
+            self.slots.iter_mut().map(|slot| slot.as_mut().map(|slot| slot.lay_over(OVERLAY_BYTES_MAX))).collect();
         let (complete, bare): (Vec<_>, Vec<_>) = replay.stripes.into_iter().partition(|(_, stripe)| stripe.complete);
         for (at, stripe) in replay.first.into_iter().chain(complete) {
             self.write_pages(&over, at, &stripe.pages)?;
@@ -135,7 +136,7 @@ impl Array {
     }
 
     /// Completes a stripe of which the journal has data alone: the rest of its data is what the array held before.
-    fn make_parity(&self, at: Sector, stripe: &mut Stripe) -> io::Result<()> {
+    fn make_parity(&mut self, at: Sector, stripe: &mut Stripe) -> io::Result<()> {
         let impossible = || io::Error::other(format!("no stripe at member sector {at}"));
         let geometry = self.layouts.geometry(Side::Old);
         let map = stripe_at(geometry, at).ok_or_else(impossible)?;
@@ -145,6 +146,9 @@ impl Array {
             let page = match (stripe.pages.get(&member), geometry.unmap(member, at)) {
                 (Some(page), _) => page.clone(),
                 (None, Some(Content::Data(old))) => {
+                    let len = Sectors::from_bytes_floor(BLOCK_BYTES as u64);
+                    let (readable, run) = self.readable(Side::Old, member, at, len);
+                    self.guessed |= readable == Readable::No || run < len;
                     let mut page: Page = Box::new([0; BLOCK_BYTES]);
                     self.read_at(old.bytes().ok_or_else(impossible)?, page.as_mut_slice())?;
                     page
@@ -164,15 +168,6 @@ impl Array {
         stripe.pages.insert(map.p(), p);
         stripe.pages.extend(map.q().map(|member| (member, q)));
         Ok(())
-    }
-}
-
-impl super::Slot {
-    /// Puts an overlay over the member's medium.
-    fn lay_over(&mut self) -> Arc<Overlay<SharedMedia>> {
-        let overlay = Arc::new(Overlay::new(self.media.clone(), OVERLAY_BYTES_MAX));
-        self.media = overlay.clone();
-        overlay
     }
 }
 

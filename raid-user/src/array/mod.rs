@@ -10,7 +10,7 @@ mod ppl;
 mod runs;
 
 use std::io;
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 
 use raid_core::doubt::Doubt;
 use raid_core::parity::Ops;
@@ -19,7 +19,7 @@ use raid_core::reshape::{Layouts, Side};
 use raid_core::{Columns, Extent, Level, Member, Sector, Sectors};
 use raid_formats::record::{Record, Uuid};
 
-use crate::media::{Media, MediaId, Run, SharedMedia};
+use crate::media::{Media, MediaId, Overlay, Run, SharedMedia};
 
 pub use open::verdicts;
 pub(crate) use open::{Judged, judge_missing, missing, with_superblock};
@@ -36,12 +36,16 @@ pub struct Array {
     size: Sectors,
     record: Record,
     warnings: Vec<Warning>,
+    /// A replay took what redundancy gave for a member that is not trusted there.
+    guessed: bool,
 }
 
 /// A member in its place.
 pub(crate) struct Slot {
     name: String,
     media: SharedMedia,
+    /// What was replayed of a log, if anything was: `media` is it then.
+    replayed: Option<Arc<Overlay<SharedMedia>>>,
     /// Where its data start on the medium, before and after the reshape.
     data_at: [Sector; 2],
     /// Sectors of data that its metadata give it.
@@ -75,6 +79,20 @@ impl DirtyRows {
     }
 }
 
+/// What replaying a log makes of an array.
+pub(crate) struct Replayed {
+    /// For each slot what is to be written to its member.
+    pub(crate) over: Vec<Option<Arc<Overlay<SharedMedia>>>>,
+    /// Slots without a member.
+    pub(crate) missing: Columns,
+    /// A member that could not be read.
+    pub(crate) torn: Option<String>,
+    /// It took what only redundancy gave: half of it written, and the same could not be had again.
+    pub(crate) guessed: bool,
+    /// Rows whose redundancy is in doubt all the same; the last run may reach past the end.
+    pub(crate) doubt: Vec<Extent>,
+}
+
 /// What is read in a slot, by whoever reads members without the array.
 pub(crate) struct Part {
     pub(crate) media: SharedMedia,
@@ -85,6 +103,17 @@ pub(crate) struct Part {
     pub(crate) write_mostly: bool,
     /// Runs of the medium that are not to be believed.
     pub(crate) bad: Vec<Extent>,
+}
+
+impl Slot {
+    /// What is replayed lies here, over the member's medium: at most so many bytes, the first time it is asked for.
+    fn lay_over(&mut self, limit_bytes: u64) -> Arc<Overlay<SharedMedia>> {
+        let overlay = || Arc::new(Overlay::new(Arc::clone(&self.media), limit_bytes));
+        let overlay = self.replayed.take().unwrap_or_else(overlay);
+        self.media = Arc::<Overlay<SharedMedia>>::clone(&overlay);
+        self.replayed = Some(Arc::clone(&overlay));
+        overlay
+    }
 }
 
 impl Array {
@@ -142,6 +171,15 @@ impl Array {
                 bad: slot.bad.clone(),
             })
         })
+    }
+
+    /// What replaying a log makes of the members, and what it leaves in doubt.
+    pub(crate) fn into_replayed(self) -> Replayed {
+        let missing = missing(&self.slots);
+        let failed = |slot: &Slot| !slot.failed.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty();
+        let torn = self.slots.iter().flatten().find(|slot| failed(slot)).map(|slot| slot.name.clone());
+        let over = self.slots.into_iter().map(|slot| slot.and_then(|slot| slot.replayed)).collect();
+        Replayed { over, missing, torn, guessed: self.guessed, doubt: self.doubt.runs() }
     }
 
     /// Identities of the members' media, as far as they have one.

@@ -46,7 +46,7 @@ impl Array {
         Ok((array, rows.runs()))
     }
 
-    fn of(judged: &Judged, options: &OpenOptions) -> Result<Self, OpenError> {
+    pub(crate) fn of(judged: &Judged, options: &OpenOptions) -> Result<Self, OpenError> {
         let mut warnings = judged.warnings();
         let slots = judged.slots(&mut warnings)?;
         let layouts = judged.layouts(&slots, options)?;
@@ -58,7 +58,7 @@ impl Array {
         }
         let (size, record) = (layouts.array_size(), *judged.lead());
         let ops = raid_core::parity::detect();
-        let mut array = Self { layouts, slots, doubt: DirtyRows::Nothing, ops, size, record, warnings };
+        let mut array = Self { layouts, slots, doubt: DirtyRows::Nothing, ops, size, record, warnings, guessed: false };
         array.doubt = match array.replay_ppl(judged, options)? {
             Some(rows) => rows,
             None => judged.doubt(&array.layouts, missing, options, &mut array.warnings)?,
@@ -220,7 +220,7 @@ impl Judged {
     }
 
     /// The member that holds the array's journal.
-    fn journal(&self) -> Option<&Found> {
+    pub(crate) fn journal(&self) -> Option<&Found> {
         let current = |(found, verdict): &(&Found, &Verdict)| {
             matches!(verdict, Verdict::Journal { behind: 0 | 1 })
                 && matches!(found.record().log, WriteLog::Journal { .. })
@@ -313,6 +313,7 @@ impl Slot {
         Ok(Self {
             name: found.name().to_owned(),
             media: found.media().clone(),
+            replayed: None,
             data_at: [record.data.at, record.reshape.map_or(record.data.at, |reshape| reshape.new_data_at)],
             data_len: record.data.len,
             end: Sector(found.media().size_bytes() / raid_core::SECTOR_BYTES),

@@ -25,6 +25,9 @@ pub struct OpenOptions {
     pub ignore_ppl: bool,
     /// Believe parity where the array was dirty when it lost a member.
     pub trust_dirty_parity: bool,
+    /// Run an array without its partial parity log or its journal: metadata say so until redundancy agrees everywhere. Counts where an
+    /// array is run.
+    pub without_log: bool,
     /// Open although too many members are missing; what is lost gives read errors.
     pub partial: bool,
     /// RAID 0 layout, where the metadata do not say.

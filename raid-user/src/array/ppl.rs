@@ -1,10 +1,9 @@
-//! Partial parity, replayed when an array is opened: what Linux does at its start, but in memory.
+//! Partial parity, replayed when an array is opened: what Linux does at its start, but in memory. Who runs the array writes it.
 //!
 //! Which parity is made of what, and what stays in doubt, is `raid_core::replay`'s to say. Here bytes are read, put together, and laid over
 //! the member that holds the parity.
 
 use std::io;
-use std::sync::Arc;
 
 use raid_core::replay::{How, Logged, Redo, redo};
 use raid_core::reshape::Side;
@@ -18,7 +17,7 @@ use super::options::{OpenError, OpenOptions, Warning};
 use super::runs::with_run;
 use super::{Array, DirtyRows};
 use crate::discover::{Found, MediaSource};
-use crate::media::{Media, MediaMut as _, Overlay};
+use crate::media::{Media as _, MediaMut as _};
 
 /// Most that parity made anew may take: the entries of a log name at most 148 stripes, each of which costs a block of the overlay or two.
 const OVERLAY_BYTES_MAX: u64 = 64 << 20;
@@ -187,12 +186,8 @@ impl Array {
         if made.is_empty() {
             return Ok(());
         }
-        let overlay = Overlay::new(Arc::clone(&slot.media), OVERLAY_BYTES_MAX);
-        for (at, bytes) in made {
-            overlay.write_at(at.0 * SECTOR_BYTES, bytes)?;
-        }
-        slot.media = Arc::new(overlay);
-        Ok(())
+        let overlay = slot.lay_over(OVERLAY_BYTES_MAX);
+        made.iter().try_for_each(|(at, bytes)| overlay.write_at(at.0 * SECTOR_BYTES, bytes))
     }
 }
 

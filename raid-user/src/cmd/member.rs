@@ -9,8 +9,8 @@ use super::target::{Handle, TargetArgs};
 use super::text;
 use crate::control::{Ask, CopyStatus, SlotState, SlotStatus, Status, absolute, path_of};
 
-/// Gives an empty slot to a member, and fills it. One that was a member of this array before gets only what it missed, if that is known. If no
-/// slot is empty, it waits as a spare (Linux MD), and takes over by itself when one is.
+/// Gives an empty slot to a member, and fills it. One that was a member of this array before gets only what it missed, if that is known.
+/// If no slot is empty, it waits as a spare (Linux MD), and takes over by itself when one is.
 #[derive(Args, Debug)]
 pub(super) struct AddArgs {
     #[command(flatten)]

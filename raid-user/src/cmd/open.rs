@@ -57,6 +57,9 @@ pub(super) struct OpenArgs {
     /// Believe parity where a degraded array was not stopped cleanly. Risk: what a missing member held there can be wrong
     #[arg(long)]
     pub(super) trust_dirty_parity: bool,
+    /// Set by verbs that run the array
+    #[arg(skip)]
+    pub(super) without_log: bool,
     /// Open although too many members are missing; what is lost gives read errors
     #[arg(long)]
     pub(super) partial: bool,
@@ -88,6 +91,7 @@ impl OpenArgs {
             ignore_journal: self.ignore_journal,
             ignore_ppl: self.ignore_ppl,
             trust_dirty_parity: self.trust_dirty_parity,
+            without_log: self.without_log,
             partial: self.partial,
             raid0_layout: self.raid0_layout.map(|layout| match layout {
                 ZoneLayout::Original => Raid0Layout::Original,
@@ -120,6 +124,7 @@ impl OpenArgs {
             ignore_journal: false,
             ignore_ppl: false,
             trust_dirty_parity: false,
+            without_log: false,
             partial: false,
             raid0_layout: None,
             follow_references,

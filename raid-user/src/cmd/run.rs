@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use raid_core::health::Epoch;
 use raid_formats::assemble::Claimant;
-use raid_formats::record::{Record, Uuid};
+use raid_formats::record::{Record, Uuid, WriteLog};
 
 use super::exit::{Exit, Failure};
 use super::open::{Meant, OpenArgs, refused, unopened};
@@ -37,8 +37,11 @@ impl Run {
         drop(args.open(output)?);
         let meant = args.meant(&Output { quiet: true, ..*output })?;
         let options = args.options();
+        let mut logged = false;
         let (start, about) = match meant {
             Meant::Array { found, all } => {
+                let closes = |log| matches!(log, WriteLog::Ppl { .. } | WriteLog::Journal { .. });
+                logged = found.iter().any(|found| closes(found.record().log));
                 let record = found.first().map(|found| *found.record());
                 let record = record.ok_or_else(|| refused(crate::array::OpenError::NoMember))?;
                 (start_array(found, &all, &options), about(&record))
@@ -58,6 +61,11 @@ impl Run {
             }
         };
         let start = start.map_err(|error| unstarted(error, &args.members))?;
+        if logged {
+            output.warn(
+                "what its log held was written to the members; it runs without it, and they name it again when nothing is in doubt",
+            );
+        }
         let held =
             start.slots.iter().map(|slot| slot.media.as_ref().map(|media| Held::new(&media.describe()))).collect();
         let epoch = start.health.epoch();
@@ -137,6 +145,9 @@ fn unstarted(error: StartError, members: &[String]) -> Failure {
         StartError::Contradiction(_) => {
             Failure::new(Exit::BadInput, format!("{error}\nWhat each member says: {}", explain()))
         }
-        StartError::DirtyDegraded(_) | StartError::NotGiven(_) => Failure::new(Exit::Refused, error),
+        StartError::Replay(_) => Failure::new(Exit::Io, error),
+        StartError::DirtyDegraded(_) | StartError::NotGiven(_) | StartError::LogNotKept(_) => {
+            Failure::new(Exit::Refused, error)
+        }
     }
 }

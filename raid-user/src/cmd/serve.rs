@@ -25,6 +25,10 @@ pub(super) struct ServeArgs {
     /// Take writes, too: members are opened for writing and locked, and what is out of order is put in order in the background
     #[arg(long)]
     write: bool,
+    /// Replay a partial parity log or a journal onto the members, and run the array without it; what it would have closed is open while
+    /// writes are under way. Risk: a crash then costs a resync of everything, and with a member missing it can cost what that held
+    #[arg(long, requires = "write")]
+    without_log: bool,
     /// Where the running array is administered, instead of where its UUID is looked for
     #[arg(long, value_name = "PATH", requires = "write")]
     control: Option<PathBuf>,
@@ -86,7 +90,8 @@ fn read_only(args: &ServeArgs, output: &Output) -> Result<Exit, Failure> {
 
 fn read_write(args: &ServeArgs, output: &Output) -> Result<Exit, Failure> {
     let tuning = Tuning { sweep_every: Duration::from_millis(args.sweep_ms), ..Tuning::default() };
-    let run = Run::start(&args.open, &tuning, output)?;
+    let open = OpenArgs { without_log: args.without_log, ..args.open.clone() };
+    let run = Run::start(&open, &tuning, output)?;
     let size_bytes = run.running.size_bytes();
     let description = format!("{} {}", run.about.description, run.about.uuid);
     let served = Arc::clone(&run.running);

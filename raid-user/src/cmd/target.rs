@@ -43,6 +43,9 @@ pub(super) struct TargetArgs {
     /// If nobody runs it: believe parity where a degraded array was not stopped cleanly. Risk: what a missing member held can be wrong
     #[arg(long)]
     trust_dirty_parity: bool,
+    /// If nobody runs it: replay its partial parity log or its journal onto the members, and run it without. Risk: as of raid serve
+    #[arg(long)]
+    without_log: bool,
 }
 
 /// A way to the array.
@@ -64,7 +67,8 @@ impl TargetArgs {
     fn open(&self) -> OpenArgs {
         let plain = OpenArgs::plain(&self.target, false);
         let (array, volume, serial) = (self.array.clone(), self.volume.clone(), self.serial.clone());
-        OpenArgs { array, volume, serial, trust_dirty_parity: self.trust_dirty_parity, ..plain }
+        let (trust_dirty_parity, without_log) = (self.trust_dirty_parity, self.without_log);
+        OpenArgs { array, volume, serial, trust_dirty_parity, without_log, ..plain }
     }
 
     /// The array that somebody runs; nothing if nobody does.

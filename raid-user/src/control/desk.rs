@@ -225,7 +225,8 @@ impl Desk {
         Ok((media, own.flatten()))
     }
 
-    /// Gives a slot to a medium: to who had it before only with what it lacks, if the log knows what that is. If none is empty, it is a spare.
+    /// Gives a slot to a medium: to who had it before only with what it lacks, if the log knows what that is. If none is empty, it is kept
+    /// as a spare.
     fn add(&self, name: &str, slot: Option<u8>, force: bool, whole: bool) -> Result<Option<String>, Refusal> {
         let bad = |error: &dyn std::fmt::Display| Refusal::new(BAD_INPUT, error);
         let missing = self.running.health().missing();

@@ -21,6 +21,7 @@ mod membership;
 pub(crate) mod memory;
 mod observe;
 mod one_flag;
+mod replay;
 mod running;
 mod seats;
 pub mod start;

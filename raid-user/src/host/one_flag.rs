@@ -8,6 +8,7 @@ use raid_formats::record::{Notes, WriteLog};
 
 use super::assembled::{Assembled, Current};
 use super::marks::Marks;
+use super::replay::Replay;
 use super::start::{Slot, Start, Store};
 use super::start_error::{StartError, check_block, not_yet};
 use crate::array::{Judged, OpenOptions};
@@ -23,6 +24,8 @@ pub(super) struct OneFlag {
     pub(super) slots: Vec<Slot>,
     /// Redundancy may not agree.
     pub(super) dirty: bool,
+    /// A log that was replayed, and is still to be emptied.
+    pub(super) replay: Option<Replay>,
     doubt: Vec<RegionNo>,
 }
 
@@ -33,12 +36,14 @@ impl OneFlag {
     /// As opening, and what cannot be kept right while it is written to.
     pub(super) fn new(judged: &Judged, media: &[SharedMediaMut], options: &OpenOptions) -> Result<Self, StartError> {
         check_supported(judged, media)?;
-        let assembled = Assembled::new(judged, media, options)?;
+        let replay = Replay::new(judged, media, options)?;
+        let mut assembled = Assembled::new(judged, media, options)?;
+        assembled.dirty &= !replay.as_ref().is_some_and(|replay| replay.closed);
         let health = assembled.health(Current::event)?;
         let slots = assembled.slots(judged.lead().data.at, |media| media);
         let Assembled { rows, dirty, .. } = assembled;
         let (doubt, _) = Marks::flag(&rows, dirty).judge(&rows, &health, dirty, options)?;
-        Ok(Self { rows, health, slots, dirty, doubt })
+        Ok(Self { rows, health, slots, dirty, replay, doubt })
     }
 
     /// All that the host needs, with whoever writes it down.
@@ -55,8 +60,7 @@ fn check_supported(judged: &Judged, media: &[SharedMediaMut]) -> Result<(), Star
         return not_yet("writing in the middle of a reshape");
     }
     match lead.log {
-        WriteLog::None => {}
-        WriteLog::Ppl { .. } => return not_yet("a volume with a partial parity log, which would go stale"),
+        WriteLog::None | WriteLog::Ppl { .. } => {}
         WriteLog::Bitmap(_) => return not_yet("a volume with a bitmap, which would go stale"),
         WriteLog::Journal { .. } => return not_yet("an array with a journal, which would go stale"),
     }

@@ -128,12 +128,14 @@ pub trait Store: Send + Sync {
         false
     }
 
-    /// Takes back what [`admit`](Self::admit), [`replace`](Self::replace) or [`readmit`](Self::readmit) gave: the member did not get the slot and will be told nothing.
+    /// Takes back what [`admit`](Self::admit), [`replace`](Self::replace) or [`readmit`](Self::readmit) gave: the member did not get the
+    /// slot and will be told nothing.
     fn withdraw(&self, member: Member) {
         let _ = member;
     }
 
-    /// Media that are kept up to date without being members: spares, or disks that have parts of other volumes. Each may be [admitted](Self::admit).
+    /// Media that are kept up to date without being members: spares, or disks that have parts of other volumes. Each may be
+    /// [admitted](Self::admit).
     fn held(&self) -> Vec<SharedMediaMut> {
         Vec::new()
     }

@@ -33,6 +33,15 @@ pub enum StartError {
     /// What is written would make something stale that is not here.
     #[error("{0}; give it, too")]
     NotGiven(String),
+    /// A log of that name closes its write hole, and would not be written.
+    #[error(
+        "its {0} would not be kept while it runs; --without-log replays it onto the members and runs the array all the same: \
+             a crash then costs a resync of everything, and with a member missing it can cost what that held"
+    )]
+    LogNotKept(&'static str),
+    /// A log could not be replayed onto the members.
+    #[error("{0}")]
+    Replay(String),
     /// Parity is in doubt and a member is missing: what it held there cannot be known.
     #[error("not stopped cleanly and degraded: {}; read-only, what parity would have to recover there gives errors; \
              --trust-dirty-parity believes it, and can serve wrong bytes there", doubted(.0))]

@@ -9,6 +9,9 @@ use super::{Media, MediaId, MediaMut, Run, at, check_range, len_of, runs};
 /// Writes are kept in blocks of this size.
 const BLOCK_BYTES: u64 = 64 * 1024;
 
+/// Bytes of a sector, the least that a medium writes.
+const SECTOR: usize = 512;
+
 /// What a block known to be zero counts for: about what the map needs for it.
 const ZERO_COST_BYTES: u64 = 64;
 
@@ -56,6 +59,39 @@ impl<M: Media> Overlay<M> {
     #[must_use]
     pub fn held_bytes(&self) -> u64 {
         self.read().held_bytes
+    }
+
+    /// Hands out what differs from the base, in runs of whole sectors as they lie, each with where it begins.
+    ///
+    /// # Errors
+    /// The base's; the first of `visit`.
+    pub fn changes(&self, mut visit: impl FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
+        for (index, block) in &self.read().blocks {
+            let start_bytes = index.saturating_mul(BLOCK_BYTES);
+            let mut old = vec![0; self.block_len(*index)];
+            self.base.read_at(start_bytes, &mut old)?;
+            let zero = match block {
+                Block::Zero => vec![0; old.len()],
+                Block::Data(_) => Vec::new(),
+            };
+            let new = if let Block::Data(data) = block { data } else { zero.as_slice() };
+            let sectors = || (0_usize..).step_by(SECTOR).zip(new.chunks(SECTOR).zip(old.chunks(SECTOR)));
+            let mut from = None;
+            for (at, (one, other)) in sectors() {
+                match (from, one == other) {
+                    (None, false) => from = Some(at),
+                    (Some(start), true) => {
+                        visit(start_bytes.saturating_add(start as u64), new.get(start..at).unwrap_or_default())?;
+                        from = None;
+                    }
+                    _ => {}
+                }
+            }
+            if let Some(start) = from {
+                visit(start_bytes.saturating_add(start as u64), new.get(start..).unwrap_or_default())?;
+            }
+        }
+        Ok(())
     }
 
     /// The written blocks. They are whole at any time, so a panic elsewhere does not spoil them.
@@ -300,8 +336,18 @@ mod tests {
             }
             let mut buf = vec![0xEE; SIZE];
             overlay.read_at(0, &mut buf).unwrap();
-            prop_assert_eq!(buf, model);
-            prop_assert_eq!(overlay.base.contents(), base);
+            prop_assert_eq!(&buf, &model);
+            prop_assert_eq!(overlay.base.contents(), base.clone());
+            let (mut patched, mut sectors) = (base.clone(), 0);
+            overlay.changes(|at, bytes| {
+                let at = small(at);
+                patched[at..at + bytes.len()].copy_from_slice(bytes);
+                sectors += bytes.len().div_ceil(SECTOR);
+                Ok(())
+            }).unwrap();
+            let differing = model.chunks(SECTOR).zip(base.chunks(SECTOR)).filter(|(one, other)| one != other).count();
+            prop_assert_eq!(sectors, differing, "no more than what differs");
+            prop_assert_eq!(patched, model);
         }
     }
 

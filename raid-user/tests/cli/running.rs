@@ -225,7 +225,9 @@ fn what_cannot_be_kept_right_is_refused_with_the_way_out_and_not_written_to() {
     assert!(code == 3 && said.contains("--trust-dirty-parity"), "{said}");
     assert!(members() == before);
     let journal = Folder::new().with("md-1.2-raid5-journal-wb-crash", "", &[0, 1, 2, 3]);
-    let (code, said) = serve(&journal, "--ignore-journal .").unwrap_err();
+    let (code, said) = serve(&journal, ".").unwrap_err();
+    assert!(code == 3 && said.contains("--without-log"), "{said}");
+    let (code, said) = serve(&journal, "--without-log --ignore-journal .").unwrap_err();
     assert!(code == 3 && said.contains("read-only (without --write)"), "{said}");
     let lvm = Folder::new().with("lvm-striped3", "", &[0, 1, 2]);
     let (code, said) = serve(&lvm, ".").unwrap_err();

@@ -9,6 +9,7 @@ mod check;
 mod container;
 #[path = "../kill9/load.rs"]
 mod load;
+mod log;
 mod lvm;
 mod replace;
 
@@ -369,6 +370,7 @@ fn main() {
     let mut trials = container::trials(all);
     trials.extend(lvm::trials(all));
     trials.extend(replace::trials(all));
+    trials.extend(log::trials(all));
     for (version_index, version) in ["0.90", "1.0", "1.1", "1.2"].into_iter().enumerate() {
         let levels = [("linear", 2), ("0", 3), ("1", 2), ("4", 3), ("5", 4), ("6", 5), ("10", 4)];
         for (level_index, (level, members)) in levels.into_iter().enumerate() {

@@ -10,7 +10,7 @@ use raid_core::health::State;
 use raid_core::{Member, Sector, Sectors};
 use raid_formats::imsm::{
     self, Change, Metadata, NewDisk, RawVolume, RunningState,
-    raw::{Dirty, DiskStatus, MapState, MigrationKind, SERIAL_BYTES},
+    raw::{Dirty, DiskStatus, MapState, MigrationKind, SERIAL_BYTES, WriteHole},
 };
 use raid_formats::record::Uuid;
 
@@ -33,6 +33,8 @@ pub(super) struct ImsmVolume {
     pub(super) coming: Vec<Option<NewDisk>>,
     /// Where the data lie, and their sectors with what is kept free behind them.
     pub(super) data: (Sector, Sectors),
+    /// What closes its write hole while nothing is in doubt. A partial parity log is not kept: a volume that is dirty does not name one.
+    pub(super) closed_by: Option<WriteHole>,
 }
 
 impl Format for ImsmVolume {
@@ -155,6 +157,11 @@ impl ImsmVolume {
                 changes.push(Change::Rebuild { volume: index, slot: member.0.into(), disk });
             }
             changes.push(Change::Mark { volume: index, at: Sectors(mark.0) });
+        }
+        let closed_by = self.closed_by.map(|by| if said.dirty { by.without_log() } else { by });
+        let policy = WriteHole::of(volume.head.rwh_policy);
+        if let (Some(by), true) = (closed_by, policy != closed_by) {
+            changes.push(Change::Closed { volume: index, by });
         }
         let flag = volume.migration.flags().contains(Dirty::DIRTY);
         if flag != said.dirty {

@@ -119,6 +119,14 @@ impl ContainerStore {
         Self(Mutex::new(Inner { format, disks, said, begun: false }))
     }
 
+    /// Redundancy agrees, and all disks say so: what a replay ends with.
+    fn settle(&self) -> io::Result<()> {
+        let mut inner = self.inner();
+        inner.say(|said| said.dirty = false)?;
+        let faults = || inner.disks.iter().filter_map(|disk| disk.fault.clone());
+        faults().next().map_or(Ok(()), |fault| Err(io::Error::other(fault)))
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

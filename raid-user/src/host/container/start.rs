@@ -3,7 +3,7 @@
 use raid_core::{Member, Sector, Sectors};
 use raid_formats::assemble::{Claimant as _, Verdict};
 use raid_formats::ddf::raw::{DiskKind, DiskState};
-use raid_formats::imsm::raw::DiskStatus;
+use raid_formats::imsm::raw::{DiskStatus, WriteHole};
 use raid_formats::record::Format;
 
 use super::ddf::{DdfVolume, Joins, Part};
@@ -83,7 +83,14 @@ pub fn container_start_on(
         Format::Imsm => Box::new(imsm(&judged, &flag, &beside)?),
         other => return not_yet(format!("writing to {} arrays", other.name())),
     };
-    Ok(flag.start(Box::new(ContainerStore::new(format, disks, said))))
+    let store = ContainerStore::new(format, disks, said);
+    if let Some(replay) = &flag.replay {
+        if replay.closed {
+            store.settle().map_err(|error| StartError::Replay(error.to_string()))?;
+        }
+        replay.empty()?;
+    }
+    Ok(flag.start(Box::new(store)))
 }
 
 /// A disk of the container that is not here: its records would go stale.
@@ -163,14 +170,14 @@ fn imsm(judged: &Judged, flag: &OneFlag, beside: &[Found]) -> Result<ImsmVolume,
         let disks = (0..).zip(metadata.disks());
         let mut away = disks.filter(|(_, disk)| !disk.flags().contains(DiskStatus::FAILED) && !here(&disk.serial));
         let away = away.find(|(index, _)| used(*index) && !of_volume(*index));
-        (len, away.map(|(_, disk)| disk.serial))
+        (len, away.map(|(_, disk)| disk.serial), WriteHole::of(volume.raw().head.rwh_policy))
     };
-    let (len, away) = lead.with_imsm(look).ok_or_else(|| contradiction("no volume of IMSM"))?;
+    let (len, away, closed_by) = lead.with_imsm(look).ok_or_else(|| contradiction("no volume of IMSM"))?;
     if let Some(serial) = away {
         let text = serial.iter().take_while(|byte| **byte != 0).copied().collect::<Vec<u8>>();
         return not_given(String::from_utf8_lossy(&text));
     }
     let data: (Sector, Sectors) = (judged.lead().data.at, len);
     let (array, coming) = (judged.lead().array, vec![None; serials.len()]);
-    Ok(ImsmVolume { array, serials, coming, data })
+    Ok(ImsmVolume { array, serials, coming, data, closed_by })
 }

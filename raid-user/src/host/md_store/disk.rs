@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use raid_core::health::Filling;
 use raid_core::{Extent, SECTOR_BYTES, Sector, Sectors};
-use raid_formats::md::{self, RunningState, Version, update};
+use raid_formats::md::{self, RunningState, Version, raw1::Features, update};
 
 use super::said::Said;
 use crate::media::SharedMediaMut;
@@ -55,8 +55,8 @@ impl Disk {
         Sectors::from_bytes_floor(self.media.size_bytes())
     }
 
-    /// Brings the member up to `said`, unless it is. `filling` is how far it is rebuilt.
-    pub(super) fn tell(&mut self, said: &Said, filling: Option<Filling>) -> io::Result<()> {
+    /// Brings the member up to `said`, unless it is. `filling` is how far it is rebuilt, `log` which log counts, if that can change.
+    pub(super) fn tell(&mut self, said: &Said, filling: Option<Filling>, log: Option<Features>) -> io::Result<()> {
         if self.failed {
             return Err(io::Error::other("an earlier write of its metadata failed"));
         }
@@ -65,7 +65,7 @@ impl Disk {
         }
         self.write_first()?;
         self.tell_bitmap(said)?;
-        self.tell_superblock(said, filling)
+        self.tell_superblock(said, filling, log)
     }
 
     /// What must stand on a new member before its superblock: no bad blocks.
@@ -88,7 +88,7 @@ impl Disk {
         self.media.flush()
     }
 
-    fn tell_superblock(&mut self, said: &Said, filling: Option<Filling>) -> io::Result<()> {
+    fn tell_superblock(&mut self, said: &Said, filling: Option<Filling>, log: Option<Features>) -> io::Result<()> {
         let table = said.table();
         let state = RunningState {
             events: said.events,
@@ -101,6 +101,9 @@ impl Disk {
             table: &table,
         };
         let mut block = self.block.clone();
+        if let Some(log) = log {
+            md::set_log(&mut block, self.version, log);
+        }
         let (medium, block_bytes) = (self.medium(), self.media.block_bytes());
         let write = update(&mut block, self.version, medium, block_bytes, &state).map_err(other)?;
         let write = if self.first.is_some() { Some(write) } else { update::changed(&write, &self.block, block_bytes) };

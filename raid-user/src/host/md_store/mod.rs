@@ -14,16 +14,19 @@
 //! Bits that were set when a degraded array was started stay until it is whole, in the engine's log: they tell, Linux too, what a member
 //! that comes back has missed.
 //!
-//! What a power cut leaves of a change is its old state or its new one, whoever was told and whoever was not: who joins is told last, so that
-//! nobody but members that were here lead the array; a copy that takes over is told first, so that whoever throws the old member out
+//! What a power cut leaves of a change is its old state or its new one, whoever was told and whoever was not: who joins is told last, so
+//! that nobody but members that were here lead the array; a copy that takes over is told first, so that whoever throws the old member out
 //! does not leave the slot to a copy that still calls itself half filled.
 //!
 //! Spares ([`spares`]) are told too, in no hurry: one that lags by two events would not be a spare any more.
+//!
+//! A partial parity log or a journal is [laid down](log) while anything is in doubt.
 //!
 //! It refuses to run what it cannot keep right: see [`StartError`]. It decides nothing about data.
 
 mod back;
 mod disk;
+mod log;
 mod said;
 mod spares;
 mod start;
@@ -40,6 +43,7 @@ use raid_formats::md::{RegionBits, Superblock, Version};
 use raid_formats::record::{Role, Sync, Uuid};
 
 use disk::{Disk, HEADER_BYTES};
+use log::LaidDown;
 use said::Said;
 use spares::{Coming, Spare};
 pub use start::{md_start, md_start_on};
@@ -61,6 +65,8 @@ pub struct MdStore {
     disks: Vec<Mutex<Option<Disk>>>,
     /// How regions lie on the bitmap; `None` if there is no bitmap, but one dirty flag.
     regions: Option<RegionBits>,
+    /// A log that is not kept while the array runs.
+    log: Option<LaidDown>,
 }
 
 struct Shared {
@@ -104,7 +110,8 @@ impl MdStore {
 
     fn tell(&self, member: Member, said: &Said) -> io::Result<()> {
         let _turn = self.turn.as_ref().map(|turn| turn.lock().unwrap_or_else(PoisonError::into_inner));
-        self.with_disk(member, |disk| disk.tell(said, said.filling(member)))
+        let log = self.log.as_ref().map(|log| log.counts(said));
+        self.with_disk(member, |disk| disk.tell(said, said.filling(member), log))
     }
 
     /// Tells a member for whom nobody is waiting now: if it fails here, it is told so with its own next call.
@@ -160,6 +167,12 @@ impl MdStore {
     /// True if who has the seat was never told anything.
     fn is_new(&self, seat: Member) -> bool {
         self.with_disk(seat, |disk| Ok(disk.first.is_some())).unwrap_or(false)
+    }
+
+    /// Nothing is in doubt, and all members say so: what a replay ends with.
+    fn settle(&self) -> io::Result<()> {
+        let said = self.advance(|said| said.sync = Sync::Clean);
+        self.seats().filter(|seat| said.lives(*seat)).try_for_each(|member| self.tell(member, &said))
     }
 
     /// Puts a page into the member's image, and says which bytes of the bitmap it has.

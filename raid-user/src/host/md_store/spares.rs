@@ -53,6 +53,10 @@ impl MdStore {
         check_block(media).map_err(disk::other)?;
         let like = self.like(shared).ok_or_else(|| absent(Member(0)))?;
         let (mut block, version, old_medium) = (like.block, like.version, like.medium);
+        if let Some(log) = &self.log {
+            // So that its place is kept free on the new member.
+            md::set_log(&mut block, version, log.features);
+        }
         let medium = Sectors::from_bytes_floor(media.size_bytes());
         let superblock = Superblock::parse(block.as_slice(), version, old_medium).map_err(disk::other)?;
         let number = number(&superblock);
@@ -130,7 +134,11 @@ impl MdStore {
     /// Brings the spares up to what is said. Who cannot be written to is no spare any more.
     pub(super) fn tell_spares(&self, said: &Said) {
         let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
-        spares.retain_mut(|spare| !said.spares.contains(&spare.number) || spare.disk.tell(said, None).is_ok());
+        if spares.is_empty() {
+            return;
+        }
+        let log = self.log.as_ref().map(|log| log.counts(said));
+        spares.retain_mut(|spare| !said.spares.contains(&spare.number) || spare.disk.tell(said, None, log).is_ok());
     }
 
     pub(super) fn dismiss_spare(&self, media: &SharedMediaMut) -> bool {

@@ -13,6 +13,7 @@ use raid_formats::md::{self, Superblock, Version};
 use raid_formats::record::{Format, Role, Sync, WriteLog};
 
 use super::disk::{self, BitmapArea, Disk};
+use super::log::LaidDown;
 use super::said::Said;
 use super::spares::Spare;
 use super::{MdStore, PAGE_WORDS, Shared, tears};
@@ -20,6 +21,7 @@ use crate::array::{Judged, OpenOptions, verdicts, with_superblock};
 use crate::discover::Found;
 use crate::host::assembled::{Assembled, Current, open};
 use crate::host::marks::{Gathered, Marks};
+use crate::host::replay::Replay;
 use crate::host::start::{Slot, Start};
 use crate::host::start_error::{StartError, check_block, not_yet};
 use crate::media::SharedMediaMut;
@@ -53,15 +55,20 @@ pub fn md_start_on(members: Vec<(Found, SharedMediaMut)>, options: &OpenOptions)
     let (found, media): (Vec<Found>, Vec<SharedMediaMut>) = members.into_iter().unzip();
     let judged = Judged::new(found, &OpenOptions { partial: false, ..options.clone() })?;
     check_supported(&judged, &media)?;
-    let assembled = Assembled::new(&judged, media.iter().cloned(), options)?;
+    let replay = Replay::new(&judged, &media, options)?;
+    let log = LaidDown::new(&judged, &media);
+    let mut assembled = Assembled::new(&judged, media.iter().cloned(), options)?;
+    assembled.dirty &= !replay.as_ref().is_some_and(|replay| replay.closed);
     let (marks, cleared) = marks(&judged, &assembled)?;
     let mut health = assembled.health(event)?;
     let mut slots = assembled.slots(judged.lead().data.at, |media| media);
     let Assembled { rows, slots: mut members, dirty } = assembled;
     let (doubt, marked) = marks.judge(&rows, &health, dirty, options)?;
-    // Parity that is believed is no doubt to the engine; but below its mark too a copy may lack what a crash left with its member alone.
+    // Parity that is believed, or a log that was replayed, is no doubt to the engine; but below its mark too a copy may lack what a crash
+    // or the replay left with its member alone.
     let believed = dirty && !health.is_whole() && rows.kind() == RowKind::Parity;
-    seat_copies(&judged, &media, believed, (&mut health, &mut members, &mut slots));
+    let made_anew = believed || replay.is_some();
+    seat_copies(&judged, &media, made_anew, (&mut health, &mut members, &mut slots));
     let numbers = numbers(&judged, &members);
     let spares = spares(&judged, &media, &numbers)?;
     let sync = if dirty { judged.lead().sync } else { Sync::Clean };
@@ -78,7 +85,14 @@ pub fn md_start_on(members: Vec<(Found, SharedMediaMut)>, options: &OpenOptions)
         spares: Mutex::new(spares),
         disks: disks.into_iter().map(Mutex::new).collect(),
         regions: marks.regions,
+        log,
     };
+    if let Some(replay) = replay {
+        if replay.closed {
+            store.settle().map_err(|error| StartError::Replay(error.to_string()))?;
+        }
+        replay.empty()?;
+    }
     let doubt_from = match sync {
         Sync::DirtyFrom(from) if store.regions.is_none() => RowNo(from.0 / ROW_SECTORS),
         Sync::DirtyFrom(_) | Sync::Clean => RowNo(0),
@@ -94,11 +108,6 @@ fn check_supported(judged: &Judged, media: &[SharedMediaMut]) -> Result<(), Star
     }
     if lead.reshape.is_some() {
         return not_yet("writing in the middle of a reshape");
-    }
-    match lead.log {
-        WriteLog::Journal { .. } => return not_yet("an array with a journal, which would go stale"),
-        WriteLog::Ppl { .. } => return not_yet("an array with a partial parity log, which would go stale"),
-        WriteLog::None | WriteLog::Bitmap(_) => {}
     }
     for ((found, verdict), media) in judged.both().zip(media) {
         let record = found.record();
