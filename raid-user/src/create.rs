@@ -3,6 +3,7 @@
 //! Data are not touched: what stands there becomes the array's content, and unless it is assumed to be in order, all redundancy is in
 //! doubt until a resync was through. It refuses media that carry metadata or a partition table; [`lost`] says which.
 
+mod bios;
 mod container;
 
 use std::io;
@@ -13,11 +14,12 @@ use raid_formats::assemble::Claimant;
 use raid_formats::md::create::{BitmapParams, CreateParams, create, default_data};
 use raid_formats::md::{Refusal, Superblock, Version, superblock_at};
 use raid_formats::record::{Format, Name, Role, Sync, Uuid};
-use raid_formats::{ddf, imsm};
+use raid_formats::{bios as records, ddf, imsm};
 
 use crate::discover::{Found, MediaSource};
 use crate::media::{Media, SharedMedia, SharedMediaMut, partitions};
 
+pub use bios::{NewBios, own_raid5};
 pub(crate) use container::new_guid;
 pub use container::{ContainerFormat, NewContainer};
 
@@ -117,10 +119,10 @@ pub fn lost(name: &str, media: &SharedMedia) -> Vec<Loss> {
 
 /// True for formats that [`erase`] knows how to take away.
 fn is_erasable(format: Format) -> bool {
-    [Format::Md12, Format::Ddf, Format::Imsm].into_iter().any(|known| known.is_kin(format))
+    ![Format::DmRaid, Format::Lvm2].contains(&format)
 }
 
-/// Takes away what is found first of every record of Linux MD, DDF and IMSM on a medium, so that none but the new one is found later.
+/// Takes away every record of Linux MD, DDF, IMSM and BIOS RAIDs on a medium, so that none but the new one is found later.
 /// Other metadata stay.
 ///
 /// # Errors
@@ -146,6 +148,11 @@ pub fn erase(media: &SharedMediaMut) -> io::Result<()> {
     }
     while let Ok(place) = imsm::probe(&source) {
         zero(media, place.at(0), place.block_bytes)?;
+    }
+    for kind in records::Kind::all() {
+        while let Ok(member) = kind.find(&source, &mut Box::new([0; records::BUFFER_BYTES])) {
+            zero(media, member.at(), 512)?;
+        }
     }
     media.flush()
 }

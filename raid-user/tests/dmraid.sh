@@ -23,7 +23,7 @@ unplug() {
 serve() {
   i=0
   while [ $i -lt $4 ]; do
-    dd if=/dev/ubdb of=/tmp/disk$i bs=4194304 skip=$(($3 + i)) count=1 2>/dev/null
+    dd if=/dev/ubdb of=/tmp/disk$i bs=2097152 skip=$(($3 + i)) count=1 2>/dev/null
     plug $i /tmp/disk$i
     i=$((i + 1))
   done

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod array;
+pub mod bios_made;
 pub mod ddf_made;
 pub mod fixtures;
 pub mod fuzz_bios;

@@ -5,7 +5,9 @@
 
 use super::claim::{Arrangement, Claim, Refusal, identity, name};
 use super::place::Place;
-use super::vendor::{Plan, Unfit, Vendor, arrangement, byte_sum, checksum, chunk, count, last, magic};
+use super::vendor::{
+    Plan, Told, Unfit, Vendor, arrangement, byte_sum, checksum, chunk, column, count, last, magic, raised,
+};
 use crate::record::Format;
 use raid_core::{Sector, Sectors};
 
@@ -73,16 +75,22 @@ pub(super) const ASR: Vendor = Vendor {
     fields: &FIELDS,
     parse,
     make,
+    seat,
+    tell,
+    dirty: true,
+    unwritable: None,
 };
 
 pub(super) const TABLE_BYTES: usize = 8192;
 const B0_MAGIC: u64 = 0x37fc_4d1e;
 /// Sectors from the table to the end of the disk.
-const TABLE_BEFORE_END: u64 = 17;
+pub(super) const TABLE_BEFORE_END: u64 = 17;
 const ENTRY_BYTES: u32 = 64;
 const ENTRIES_MAX: u64 = 127;
 const ARRAY: u64 = 1;
 const SPARE: u64 = 0xfe;
+const IN_ORDER: u64 = 0;
+const DEGRADED: u64 = 1;
 const REBUILT: u64 = 2;
 const FAILED: u64 = 3;
 const IS_DIRTY: u64 = 3;
@@ -94,6 +102,42 @@ fn location(record: &[u8], by: u32) -> [u64; 4] {
     [HBA, CHANNEL, LUN, DISK].map(|field| field.at(by).get(record))
 }
 
+/// Bytes to the n-th entry.
+fn at(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(0).saturating_mul(ENTRY_BYTES)
+}
+
+fn is_disk(record: &[u8], number: u64) -> bool {
+    LEVEL.at(at(number)).get(record) == 0
+}
+
+/// This disk's entry and its array's.
+fn own(record: &[u8]) -> Result<(u64, u64), Refusal> {
+    let drive = DRIVE.get(record);
+    let is_own = |number: &u64| is_disk(record, *number) && KEY.at(at(*number)).get(record) == drive;
+    let own = (0..COUNT.get(record).min(ENTRIES_MAX)).find(is_own);
+    let own = own.ok_or_else(|| DRIVE.refusal(drive, "no disk of the table has this key"))?;
+    let array = (0..own).rev().find(|number| !is_disk(record, *number));
+    Ok((own, array.ok_or_else(|| COUNT.refusal(own, "the disk's entry follows no array's"))?))
+}
+
+/// The entries of an array's disks.
+fn siblings(record: &[u8], array: u64) -> impl Iterator<Item = u64> + Clone {
+    (array + 1..COUNT.get(record).min(ENTRIES_MAX)).take_while(|number| is_disk(record, *number))
+}
+
+/// The number that a disk has in its array: disks are ordered by where they were attached.
+fn rank(record: &[u8], array: u64, disk: u64) -> u64 {
+    let place = |number: u64| (location(record, at(number)), number);
+    siblings(record, array).filter(|number| place(*number) < place(disk)).count() as u64
+}
+
+fn sum(record: &[u8]) -> u64 {
+    let first = TABLE as usize + 64;
+    let entries = usize::try_from(COUNT.get(record).min(ENTRIES_MAX)).unwrap_or(0);
+    byte_sum(record.get(first..first + entries * ENTRY_BYTES as usize).unwrap_or(&[])) & 0xffff
+}
+
 fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
     magic(B0, record, B0_MAGIC)?;
     magic(DPTM, record, 0x4450_544d)?;
@@ -102,27 +146,19 @@ fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
     if entries > ENTRIES_MAX || SIZE.get(record) != u64::from(ENTRY_BYTES) {
         return Err(COUNT.refusal(entries, "more entries than there is room for, or entries of another size"));
     }
-    let first = TABLE as usize + 64;
-    let end = first + usize::try_from(entries).unwrap_or(0) * ENTRY_BYTES as usize;
-    checksum(CHECKSUM, record, byte_sum(record.get(first..end).unwrap_or(&[])) & 0xffff)?;
-    let drive = DRIVE.get(record);
-    let at = |number: u64| u32::try_from(number).unwrap_or(0).saturating_mul(ENTRY_BYTES);
-    let is_disk = |number: &u64| LEVEL.at(at(*number)).get(record) == 0;
-    let own = (0..entries).filter(is_disk).find(|number| KEY.at(at(*number)).get(record) == drive);
-    let own = own.ok_or_else(|| DRIVE.refusal(drive, "no disk of the table has this key"))?;
-    let array = (0..own).rev().find(|number| !is_disk(number));
-    let array = array.ok_or_else(|| COUNT.refusal(own, "the disk's entry follows no array's"))?;
-    let (disk, array) = (at(own), at(array));
+    checksum(CHECKSUM, record, sum(record))?;
+    let (own, first) = own(record)?;
+    let (disk, array) = (at(own), at(first));
     let level = LEVEL.at(array).get(record);
     if level != ARRAY {
         return Err(LEVEL.refusal(level, "an array that is not made of disks"));
     }
     let arrangement = arrangement(&LEVELS, TYPE.at(array), record)?;
     let members = count(MEMBERS, MEMBERS.at(array).get(record), DISKS_MAX)?;
-    let place = location(record, disk);
-    let siblings = (array / ENTRY_BYTES + 1..).map(u64::from).take_while(|number| *number < entries && is_disk(number));
-    let before = siblings.filter(|number| location(record, at(*number)) < place).count();
-    let (index, state) = (u16::try_from(before).unwrap_or(u16::MAX), STATE.at(disk).get(record));
+    let (before, state) = (rank(record, first, own), STATE.at(disk).get(record));
+    let index = u16::try_from(before).unwrap_or(u16::MAX);
+    let failed = siblings(record, first).filter(|number| STATE.at(at(*number)).get(record) == FAILED);
+    let down = failed.filter_map(|number| column(rank(record, first, number))).collect();
     let stripe = STRIPE.at(array).get(record);
     let spare = TYPE.at(disk).get(record) == SPARE || index >= members;
     Ok(Claim {
@@ -136,6 +172,7 @@ fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
         events: TIME.get(record),
         dirty: DIRTY.get(record) == IS_DIRTY,
         mark: (state == REBUILT).then_some(Sectors(0)),
+        down,
         ..Claim::new(Format::Asr, arrangement, members, index)
     })
 }
@@ -185,8 +222,50 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
         ];
         Place::put_all(record, &disk.map(|(place, value)| (place.at(by), value)));
     }
-    let first = TABLE as usize + 64;
-    let end = first + (usize::from(spec.members) + 1) * ENTRY_BYTES as usize;
-    CHECKSUM.put(record, byte_sum(record.get(first..end).unwrap_or(&[])));
+    CHECKSUM.put(record, sum(record));
     Ok(())
+}
+
+/// The key of a disk that is new stands in the table already: it was changed when the one before was shut out.
+fn seat(record: &mut [u8], index: u16, medium: Sectors) {
+    let Ok((_, array)) = own(record) else { return };
+    let entry = siblings(record, array).find(|number| rank(record, array, *number) == u64::from(index));
+    let key = entry.map_or(0, |number| KEY.at(at(number)).get(record));
+    Place::put_all(record, &[(DRIVE, key), (TABLE_AT, medium.0.saturating_sub(TABLE_BEFORE_END))]);
+}
+
+fn tell(record: &mut [u8], told: &Told) {
+    let Ok((_, array)) = own(record) else { return };
+    let mut number = array + 1;
+    while number < COUNT.get(record).min(ENTRIES_MAX) && is_disk(record, number) {
+        let (state, index) = (STATE.at(at(number)), u16::try_from(rank(record, array, number)).unwrap_or(u16::MAX));
+        let was_said = [FAILED, REBUILT].contains(&state.get(record)) && index < told.members;
+        match (told.is_missing(index), told.is_filling(index)) {
+            (true, _) => state.put(record, FAILED),
+            (false, true) => state.put(record, REBUILT),
+            // What else a controller may say of a disk stays.
+            (false, false) if was_said => state.put(record, IN_ORDER),
+            (false, false) => {}
+        }
+        if told.shut_out == Some(index) {
+            let key = KEY.at(at(number));
+            key.put(record, raised(key.get(record), 1));
+        }
+        number += 1;
+    }
+    let state = STATE.at(at(array));
+    match (told.is_degraded(), state.get(record)) {
+        (true, IN_ORDER) => state.put(record, DEGRADED),
+        (false, DEGRADED) => state.put(record, IN_ORDER),
+        _ => {}
+    }
+    match (told.dirty, DIRTY.get(record)) {
+        (true, _) => DIRTY.put(record, IS_DIRTY),
+        (false, IS_DIRTY) => DIRTY.put(record, 0),
+        (false, _) => {}
+    }
+    if told.shut_out.is_some() {
+        TIME.put(record, TIME.get(record).wrapping_add(1));
+    }
+    CHECKSUM.put(record, sum(record));
 }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::fault::Refuse;
 use crate::record::{Format, Name, Notes, Record, Role, Shape, Sync, Uuid, WriteLog};
-use raid_core::{Columns, Extent, FarSets, Level, Raid0Layout, Raid5Layout, Raid10Layout, Sector, Sectors};
+use raid_core::{Columns, Extent, FarSets, Level, Member, Raid0Layout, Raid5Layout, Raid10Layout, Sector, Sectors};
 
 /// How the disks are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -157,6 +157,8 @@ pub(super) struct Claim {
     pub(super) dirty: bool,
     /// Trusted below here, if it is being rebuilt.
     pub(super) mark: Option<Sectors>,
+    /// Disks that its table calls failed, by their own numbers.
+    pub(super) down: Columns,
 }
 
 impl Claim {
@@ -177,6 +179,7 @@ impl Claim {
             events: 0,
             dirty: false,
             mark: None,
+            down: Columns::default(),
         }
     }
 
@@ -185,6 +188,18 @@ impl Claim {
         let disks = u64::from(self.arrangement.data_disks(self.members)).max(1);
         let each = array.div_ceil(disks).next_multiple_of(self.chunk.0.max(1));
         Self { used: Sectors(each), array_size: Some(Sectors(array)), ..self }
+    }
+
+    /// The slots of disks that are told by their own numbers.
+    pub(super) fn slots(&self, indexes: Columns) -> Columns {
+        let slot = |index: Member| self.arrangement.slot(index.0.into(), self.members);
+        indexes.iter().filter_map(|index| u8::try_from(slot(index)).ok()).map(Member).collect()
+    }
+
+    /// Disks' own numbers, of their slots.
+    pub(super) fn indexes(&self, slots: Columns) -> Columns {
+        let index = |slot: Member| self.arrangement.index(slot.0.into(), self.members);
+        slots.iter().filter_map(|slot| u8::try_from(index(slot)).ok()).map(Member).collect()
     }
 
     /// The record, if the medium can hold what is claimed.
@@ -224,7 +239,7 @@ impl Claim {
             reshape: None,
             log: WriteLog::None,
             bad_blocks: None,
-            table_in_sync: Columns::first(self.members),
+            table_in_sync: Columns::first(self.members).difference(self.slots(self.down)),
             write_mostly: false,
             fail_fast: false,
             logical_block_bytes: 0,

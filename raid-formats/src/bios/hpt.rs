@@ -6,7 +6,9 @@
 
 use super::claim::{Arrangement, Claim, Refusal, identity, name};
 use super::place::Place;
-use super::vendor::{Plan, Unfit, Vendor, arrangement, byte_sum, checksum, count, from_end, known, magic};
+use super::vendor::{
+    Plan, Told, Unfit, Vendor, arrangement, byte_sum, checksum, count, counted, flag, from_end, known, magic, raised,
+};
 use crate::record::Format;
 use raid_core::{Sector, Sectors};
 
@@ -41,13 +43,20 @@ pub(super) const HPT37X: Vendor = Vendor {
     fields: &v37::FIELDS,
     parse: parse37,
     make: make37,
+    seat: |record, index, _| v37::INDEX.put(record, index.into()),
+    // No array of it is written to.
+    tell: |_, _| {},
+    dirty: false,
+    unwritable: Some(
+        "the first disk's record lies among its data, in the array's tenth sector, and a write there would destroy it",
+    ),
 };
 
 const GOOD_37: u64 = 0x5a78_16f0;
 const GOOD_45: u64 = 0x5a78_16f3;
 const BAD: u64 = 0x5a78_16fd;
 /// First sector behind the record.
-const BEHIND: u64 = 10;
+pub(super) const BEHIND: u64 = 10;
 const LEVELS_37: [(Arrangement, u64); 2] = [(Arrangement::Stripe, 0), (Arrangement::Mirror, 1)];
 const LEVELS_45: [(Arrangement, u64); 2] = [(Arrangement::Stripe, 5), (Arrangement::Mirror, 6)];
 
@@ -160,6 +169,10 @@ pub(super) const HPT45X: Vendor = Vendor {
     fields: &v45::FIELDS,
     parse: parse45,
     make: make45,
+    seat: seat45,
+    tell: tell45,
+    dirty: true,
+    unwritable: None,
 };
 
 const SUMMED_45: usize = 144;
@@ -187,7 +200,8 @@ fn parse45(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
     let index = u16::try_from(index).unwrap_or(u16::MAX);
     let chunk = if arrangement == Arrangement::Mirror { 0 } else { 1 << v45::SHIFT.get(record).min(32) };
     Ok(Claim {
-        array: identity(&[v45::SET.get(record)]),
+        array: identity(&[counted(v45::SET.get(record)).1]),
+        events: counted(v45::SET.get(record)).0,
         name: name(v45::NAME.slice(record)),
         index: (index < members).then_some(index),
         failed: bad,
@@ -209,7 +223,7 @@ fn make45(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
     let kind = if pairs { LEVELS_45[0].1 } else { plan.code(&LEVELS_45)? };
     let numbers = [
         (v45::MAGIC, GOOD_45),
-        (v45::SET, spec.set),
+        (v45::SET, counted(spec.set).1),
         (v45::LEVELS, if pairs { 2 } else { 1 }),
         (v45::TOTAL, total & 0xffff_ffff),
         (v45::TOTAL_HIGH, total >> 32),
@@ -227,4 +241,24 @@ fn make45(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
     let sum = byte_sum(record.get(..SUMMED_45).unwrap_or(&[]));
     v45::CHECKSUM.put(record, 0_u64.wrapping_sub(sum));
     Ok(())
+}
+
+fn seat45(record: &mut [u8], index: u16, _: Sectors) {
+    let index = u64::from(index);
+    if v45::LEVELS.get(record) == 2 {
+        Place::put_all(record, &[(v45::INDEX, index / 2), (v45::INDEX.at(v45::NEXT), index % 2)]);
+    } else {
+        v45::INDEX.put(record, index);
+    }
+}
+
+/// Which disk is being rebuilt has no place but that disk's own word that it is bad.
+fn tell45(record: &mut [u8], told: &Told) {
+    v45::MAGIC.put(record, if told.mark.is_some() { BAD } else { GOOD_45 });
+    flag(v45::STATUS, record, REBUILDS, told.dirty);
+    if told.shut_out.is_some() {
+        v45::SET.put(record, raised(v45::SET.get(record), 1));
+    }
+    let sum = byte_sum(record.get(..SUMMED_45).unwrap_or(&[]));
+    v45::CHECKSUM.put(record, v45::CHECKSUM.get(record).wrapping_sub(sum));
 }

@@ -5,7 +5,7 @@
 
 use super::claim::{Arrangement, Claim, Refusal, identity, name};
 use super::place::Place;
-use super::vendor::{Plan, Unfit, Vendor, arrangement, count, last, magic, word_sum};
+use super::vendor::{Plan, Told, Unfit, Vendor, arrangement, count, counted, flag, last, magic, raised, word_sum};
 use crate::record::Format;
 use raid_core::{Raid5Layout, Sectors};
 
@@ -58,6 +58,10 @@ pub(super) const JMICRON: Vendor = Vendor {
     fields: &FIELDS,
     parse,
     make,
+    seat,
+    tell,
+    dirty: true,
+    unwritable: None,
 };
 
 const MAGIC: u64 = u16::from_le_bytes(*b"JM") as u64;
@@ -65,7 +69,10 @@ const DISKS_MAX: u32 = 8;
 /// The lowest bits of an identity tell something else.
 const ID_MASK: u64 = 0xffff_fff0;
 const RECORD_BYTES: usize = 128;
+const BAD: u64 = 4;
 const OUT_OF_SYNC: u64 = 0x20;
+/// What tells a disk that is being filled from the one that it will be.
+const NOT_YET: u64 = 0x8000_0000;
 const LEVELS: [(Arrangement, u64); 5] = [
     (Arrangement::Stripe, 0),
     (Arrangement::Mirror, 1),
@@ -95,9 +102,11 @@ fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
         _ => Sectors(2 << STRIPE.get(record).min(32)),
     };
     let used = SECTORS_HIGH.get(record) << 16 | SECTORS_LOW.get(record);
-    let first = disks().take(usize::from(members)).fold(0, |sum: u64, id| sum.rotate_left(7) ^ (id & ID_MASK));
+    let ids = || disks().take(usize::from(members)).map(counted);
+    let array = ids().fold(0, |sum: u64, (_, id)| sum.rotate_left(7) ^ (id & ID_MASK));
     Ok(Claim {
-        array: identity(&[first]),
+        array: identity(&[array]),
+        events: ids().map(|(count, _)| count).sum(),
         name: name(NAME.slice(record)),
         index: index.filter(|index| *index < members),
         chunk,
@@ -132,4 +141,39 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
     let sum = word_sum(record.get(..RECORD_BYTES).unwrap_or(&[]), 2);
     CHECKSUM.put(record, 0_u64.wrapping_sub(sum));
     Ok(())
+}
+
+fn disk(index: u16) -> Place {
+    DISK.at(u32::from(index.min(7)) * 4)
+}
+
+/// The identity of a disk that is new stands in the table already: it was changed when the one before was shut out.
+fn seat(record: &mut [u8], index: u16, _: Sectors) {
+    DISK_ID.put(record, disk(index).get(record));
+}
+
+/// A disk that is being filled does not bear the identity in the table yet: it counts as a spare.
+fn tell(record: &mut [u8], told: &Told) {
+    let sum = |record: &[u8]| word_sum(record.get(..RECORD_BYTES).unwrap_or(&[]), 2);
+    let before = sum(record) & 1;
+    if let Some(gone) = told.shut_out {
+        disk(gone).put(record, raised(disk(gone).get(record), 1 << ID_MASK.trailing_zeros()));
+    }
+    let own = disk(told.index).get(record);
+    let (spare, whole) = (own ^ NOT_YET, told.mark.is_none());
+    let id = if whole { own } else { spare };
+    // Its lowest bits may be other than the table's.
+    if DISK_ID.get(record) & ID_MASK != id & ID_MASK {
+        DISK_ID.put(record, id);
+    }
+    if !whole {
+        SPARE.put(record, spare);
+    } else if SPARE.get(record) == spare {
+        SPARE.put(record, 0);
+    }
+    flag(FLAGS, record, BAD, told.is_degraded());
+    flag(FLAGS, record, OUT_OF_SYNC, told.dirty);
+    CHECKSUM.put(record, 0);
+    let rest = sum(record);
+    CHECKSUM.put(record, before.wrapping_sub(rest));
 }

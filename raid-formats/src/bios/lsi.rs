@@ -5,7 +5,7 @@
 
 use super::claim::{Arrangement, Claim, Refusal, identity};
 use super::place::Place;
-use super::vendor::{Plan, Unfit, Vendor, arrangement, chunk, count, last, magic};
+use super::vendor::{Plan, Told, Unfit, Vendor, arrangement, chunk, column, count, flag, last, magic};
 use crate::record::Format;
 use raid_core::Sectors;
 
@@ -20,6 +20,7 @@ const RAID_STRIPE: Place = Place::le("raid.stripe_size", 18, 2, "sectors of a ch
 const RAID_WIDTH: Place = Place::le("raid.array_width", 20, 1, "disks of a stripe");
 const RAID_DISKS: Place = Place::le("raid.disk_count", 21, 1, "disks");
 const RAID_FIRST: Place = Place::le("raid.config_offset", 22, 1, "byte of the sector at which its first disk stands");
+const RAID_FLAGS: Place = Place::le("raid.flags", 24, 1, "2 degraded").hex();
 const RAID_TOTAL: Place = Place::le("raid.total_sectors", 25, 4, "sectors of the array");
 const DISK_DEVICE: Place = Place::le("disk.device", 16, 1, "where it was attached; 0xff nowhere").hex();
 const DISK_SECTORS: Place = Place::le("disk.disk_sectors", 18, 4, "sectors");
@@ -33,18 +34,38 @@ const TIME: Place = Place::le("timestamp", 498, 4, "identity of the arrays").hex
 
 const FIELDS: [Place; 10] = [SIGNATURE, SEQUENCE, VERSION, ENTRIES, RAIDS, DISKS, TABLES, OWN_DISK, OWN_RAID, TIME];
 
-pub(super) const LSI: Vendor =
-    Vendor { format: Format::Lsi, head_bytes: 512, rest: None, place: last, copies: 1, fields: &FIELDS, parse, make };
+pub(super) const LSI: Vendor = Vendor {
+    format: Format::Lsi,
+    head_bytes: 512,
+    rest: None,
+    place: last,
+    copies: 1,
+    fields: &FIELDS,
+    parse,
+    make,
+    seat,
+    tell,
+    dirty: false,
+    unwritable: None,
+};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"$XIDE$\0\0");
 const ENTRY: u64 = 16;
 const ENTRIES_MAX: u64 = 30;
 const GONE: u64 = 2;
+const DEGRADED: u64 = 2;
 const LEVELS: [(Arrangement, u64); 2] = [(Arrangement::Stripe, 1), (Arrangement::Mirror, 2)];
 
 /// Bytes to the n-th entry.
 fn entry(number: u64) -> u32 {
     u32::try_from(number.saturating_mul(ENTRY)).unwrap_or(u32::MAX)
+}
+
+/// Numbers of the entries of an array's disks.
+fn disks_of(record: &[u8], own_raid: u64) -> impl Iterator<Item = u64> {
+    let raids = RAIDS.get(record);
+    let last = raids.saturating_add(DISKS.get(record)).min(ENTRIES_MAX);
+    (raids..last).filter(move |number| DISK_RAID.at(entry(*number)).get(record) == own_raid)
 }
 
 fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
@@ -60,6 +81,9 @@ fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
     if DISK_RAID.at(disk).get(record) != own_raid {
         return Err(DISK_RAID.refusal(DISK_RAID.at(disk).get(record), "the disk's entry names another array"));
     }
+    let gone = |number: &u64| DISK_FLAGS.at(entry(*number)).get(record) & GONE != 0;
+    let down = disks_of(record, own_raid).filter(gone);
+    let down = down.filter_map(|number| column(DISK_INDEX.at(entry(number)).get(record))).collect();
     let stripe = RAID_STRIPE.at(raid).get(record);
     let chunk = if arrangement == Arrangement::Mirror { Sectors(0) } else { chunk(RAID_STRIPE, stripe)? };
     Ok(Claim {
@@ -68,6 +92,7 @@ fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
         failed: DISK_FLAGS.at(disk).get(record) & GONE != 0,
         chunk,
         events: SEQUENCE.get(record),
+        down,
         ..Claim::new(Format::Lsi, arrangement, members, index)
     }
     .sized(RAID_TOTAL.at(raid).get(record)))
@@ -103,4 +128,27 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
         DISK_INDEX.at(at).put(record, disk.into());
     }
     Ok(())
+}
+
+fn seat(record: &mut [u8], index: u16, _: Sectors) {
+    let (raids, own_raid) = (RAIDS.get(record), OWN_RAID.get(record));
+    let disk = disks_of(record, own_raid).find(|number| DISK_INDEX.at(entry(*number)).get(record) == u64::from(index));
+    OWN_DISK.put(record, disk.map_or(0, |disk| disk.saturating_sub(raids)));
+}
+
+/// A disk that is being filled is as good as gone to this format.
+fn tell(record: &mut [u8], told: &Told) {
+    let (raids, own_raid) = (RAIDS.get(record), OWN_RAID.get(record));
+    for number in raids..raids.saturating_add(DISKS.get(record)).min(ENTRIES_MAX) {
+        let at = entry(number);
+        let index = u16::try_from(DISK_INDEX.at(at).get(record)).unwrap_or(u16::MAX);
+        if DISK_RAID.at(at).get(record) == own_raid && index < told.members {
+            flag(DISK_FLAGS.at(at), record, GONE, told.is_missing(index) || told.is_filling(index));
+        }
+    }
+    flag(RAID_FLAGS.at(entry(own_raid)), record, DEGRADED, told.is_degraded());
+    if told.shut_out.is_some() {
+        let next = (TIME.get(record) << 8 | SEQUENCE.get(record)).wrapping_add(1);
+        Place::put_all(record, &[(SEQUENCE, next & 0xff), (TIME, next >> 8)]);
+    }
 }

@@ -15,6 +15,7 @@ mod promise;
 mod sil;
 #[cfg(test)]
 mod tests;
+mod update;
 mod vendor;
 mod via;
 
@@ -28,6 +29,7 @@ use crate::source::Source;
 use raid_core::{SECTOR_BYTES, Sector, Sectors};
 
 pub use claim::{Arrangement, Refusal};
+pub use update::Running;
 pub use vendor::{Spec, Unfit};
 
 use vendor::{Plan, Vendor};
@@ -69,7 +71,7 @@ impl Member {
     }
 }
 
-/// There is no table of others but the count: who says that he has a slot is believed.
+/// Where there is no table of others but the count, who says that he has a slot is believed.
 impl Claimant for Member {
     fn record(&self) -> &Record {
         &self.record
@@ -77,7 +79,10 @@ impl Claimant for Member {
 
     fn role_of(&self, number: u32) -> Role {
         match u16::try_from(number) {
-            Ok(slot) if slot < self.record.shape.members => Role::Slot(slot),
+            Ok(slot) if slot < self.record.shape.members => match u8::try_from(slot) {
+                Ok(own) if self.calls_failed(raid_core::Member(own)) => Role::Faulty,
+                _ => Role::Slot(slot),
+            },
             _ => Role::Spare,
         }
     }

@@ -1,10 +1,13 @@
 //! NVIDIA MediaShield: one sector, the last but one of each disk.
 //!
-//! Source: the structures that DragonFly BSD's `sys/dev/disk/nata/ata-raid.h` and dmraid's `lib/format/ataraid/nv.h` give.
+//! Source: the structures that DragonFly BSD's `sys/dev/disk/nata/ata-raid.h` and dmraid's `lib/format/ataraid/nv.h` give; how FreeBSD's
+//! `sys/geom/raid/md_nvidia.c` says that a disk is being rebuilt, and that it changes the signature when a disk is gone.
 
 use super::claim::{Arrangement, Claim, Refusal, identity, name};
 use super::place::Place;
-use super::vendor::{Plan, Unfit, Vendor, arrangement, checksum, chunk, complement, count, from_end, magic, word_sum};
+use super::vendor::{
+    Plan, Told, Unfit, Vendor, arrangement, checksum, chunk, complement, count, flag, from_end, magic, word_sum,
+};
 use crate::record::Format;
 use raid_core::{Raid5Layout, Sectors};
 
@@ -17,7 +20,7 @@ const CAPACITY: Place = Place::le("capacity", 20, 4, "sectors of the array");
 const SECTOR_SIZE: Place = Place::le("sectorSize", 24, 4, "bytes of a sector");
 const PRODUCT: Place = Place::text("productID", 28, 16, "name of the array");
 const REVISION: Place = Place::text("productRevision", 44, 4, "");
-const UNIT_FLAGS: Place = Place::le("unitFlags", 48, 4, "").hex();
+const UNIT_FLAGS: Place = Place::le("unitFlags", 48, 4, "0x100 this disk is being rebuilt").hex();
 const ARRAY_VERSION: Place = Place::le("array.version", 52, 4, "0x640044").hex();
 const SIGNATURE_HIGH: Place = Place::be("array.signature[0..2]", 56, 8, "identity of the array").hex();
 const SIGNATURE_LOW: Place = Place::be("array.signature[2..4]", 64, 8, "and its second half").hex();
@@ -71,6 +74,10 @@ pub(super) const NVIDIA: Vendor = Vendor {
     fields: &FIELDS,
     parse,
     make,
+    seat: |record, index, _| UNIT.put(record, index.into()),
+    tell,
+    dirty: true,
+    unwritable: None,
 };
 
 const MAGIC: u64 = u64::from_le_bytes(*b"NVIDIA  ");
@@ -84,8 +91,14 @@ const LEVELS: [(Arrangement, u64); 5] = [
 /// Words that a record has, and most that can be in a sector.
 const WORDS: u64 = 30;
 const WORDS_MAX: u64 = 128;
+const IDLE: u64 = 0;
 const REBUILDS: u64 = 3;
 const SYNCS: u64 = 5;
+const UNIT_REBUILDS: u64 = 0x100;
+const DEGRADED: u64 = 2;
+const PARITY_VALID: u64 = 4;
+/// Of an array that lacks a disk, or has one that is being rebuilt: what the others hold agrees.
+const VALID: u64 = DEGRADED | PARITY_VALID;
 
 /// Disks by the number of data disks in a stripe.
 const fn disks(arrangement: Arrangement, width: u64) -> u64 {
@@ -109,14 +122,17 @@ fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
     let members = count(WIDTH, disks(arrangement, WIDTH.get(record)), 64)?;
     let chunk = if arrangement == Arrangement::Mirror { Sectors(0) } else { chunk(STRIP, STRIP.get(record))? };
     let index = u16::try_from(UNIT.get(record)).unwrap_or(u16::MAX);
-    let job = JOB.get(record);
+    let (job, signature) = (JOB.get(record), SIGNATURE_LOW.get(record));
+    let rebuilt = job == REBUILDS && UNIT_FLAGS.get(record) & UNIT_REBUILDS != 0;
     Ok(Claim {
-        array: identity(&[SIGNATURE_HIGH.get(record), SIGNATURE_LOW.get(record)]),
+        array: identity(&[SIGNATURE_HIGH.get(record), signature & !0xff]),
+        events: signature & 0xff,
         name: name(PRODUCT.slice(record)),
         index: (index < members).then_some(index),
         chunk,
-        // A rebuild does not say whose; what it has not reached is in doubt for all.
-        dirty: job == REBUILDS || job == SYNCS,
+        // Of a rebuild that does not say so, all that it has not reached is in doubt.
+        dirty: job == SYNCS || job == REBUILDS && FLAGS.get(record) & VALID != VALID,
+        mark: rebuilt.then_some(Sectors(JOB_MARK.get(record) / WIDTH.get(record).max(1))),
         ..Claim::new(Format::Nvidia, arrangement, members, index)
     }
     .sized(CAPACITY.get(record)))
@@ -153,4 +169,29 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
     let sum = complement(word_sum(covered, 4), 32);
     CHECKSUM.put(record, sum);
     Ok(())
+}
+
+/// One field has both jobs; while a disk is rebuilt, the other says whether the rest agrees.
+fn tell(record: &mut [u8], told: &Told) {
+    let job = match (told.filling.is_empty(), told.dirty) {
+        (false, _) => REBUILDS,
+        (true, true) => SYNCS,
+        (true, false) => IDLE,
+    };
+    let was_ours = [IDLE, REBUILDS, SYNCS].contains(&JOB.get(record));
+    if was_ours || job != IDLE {
+        JOB.put(record, job);
+    }
+    let mark = told.mark.map_or(0, |mark| mark.0.saturating_mul(WIDTH.get(record)));
+    JOB_MARK.put(record, mark.min(u32::MAX.into()));
+    flag(UNIT_FLAGS, record, UNIT_REBUILDS, told.mark.is_some());
+    flag(FLAGS, record, DEGRADED, told.is_degraded());
+    flag(FLAGS, record, PARITY_VALID, !told.dirty);
+    if told.shut_out.is_some() {
+        // The last byte counts.
+        SIGNATURE_LOW.put(record, SIGNATURE_LOW.get(record).wrapping_add(1));
+    }
+    let covered = record.get(..usize::try_from(SIZE.get(record) * 4).unwrap_or(0)).unwrap_or(&[]);
+    let sum = word_sum(covered, 4).wrapping_sub(CHECKSUM.get(record));
+    CHECKSUM.put(record, complement(sum, 32));
 }

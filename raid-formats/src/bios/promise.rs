@@ -5,7 +5,7 @@
 
 use super::claim::{Arrangement, Claim, Refusal, identity, name};
 use super::place::Place;
-use super::vendor::{Plan, Unfit, Vendor, checksum, count, from_end, known, magic, word_sum};
+use super::vendor::{Plan, Told, Unfit, Vendor, checksum, column, count, flag, from_end, known, magic, word_sum};
 use crate::record::Format;
 use raid_core::{Raid5Layout, Sectors};
 
@@ -35,11 +35,14 @@ const HEADS: Place = Place::le("heads", 554, 1, "");
 const TRACK: Place = Place::le("sectors", 555, 1, "sectors of a track");
 const ARRAY_ID: Place = Place::le("volume_id", 556, 8, "identity of the array").hex();
 const DISK: Place = Place::bytes("disks[0]", 564, 12, "flags, number, channel, device and identity of each disk");
+const SLOT_FLAGS: Place = Place::le("disks[0].flags", 564, 1, "").hex();
 const SLOT_ID: Place = Place::le("disks[0].id", 568, 8, "").hex();
 const NAME: Place = Place::text("name", 660, 32, "name of the array");
+/// Behind the name are 338 words of filling.
+const BALANCE: Place = Place::le("filler2[81]", 1016, 4, "makes up for what we change, so that the sum stays").hex();
 const CHECKSUM: Place = Place::le("checksum", 2044, 4, "sum of the words before").hex();
 
-const FIELDS: [Place; 32] = [
+const FIELDS: [Place; 33] = [
     SIGNATURE,
     INTEGRITY,
     DISK_FLAGS,
@@ -71,6 +74,7 @@ const FIELDS: [Place; 32] = [
     DISK.at(72),
     DISK.at(84),
     NAME,
+    BALANCE,
     CHECKSUM,
 ];
 
@@ -86,6 +90,10 @@ pub(super) const PROMISE: Vendor = Vendor {
     fields: &FIELDS,
     parse,
     make,
+    seat,
+    tell,
+    dirty: true,
+    unwritable: None,
 };
 
 const RECORD_BYTES: usize = 2048;
@@ -94,7 +102,9 @@ const DISKS_MAX: u16 = 8;
 const VALID: u64 = 0x80;
 const SPARE: u64 = 8;
 const DOWN: u64 = 0x40;
+const DEGRADED: u64 = 0x10;
 const MARKED: u64 = 0x20;
+const NOT_REBUILT: u64 = 0xffff_ffff;
 const MIRROR: u64 = 1;
 const LEVELS: [(Arrangement, u64); 5] = [
     (Arrangement::Stripe, 0),
@@ -128,6 +138,8 @@ fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
     let flags = DISK_FLAGS.get(record);
     let index = u16::try_from(NUMBER.get(record)).unwrap_or(u16::MAX);
     let rebuilt = REBUILD.get(record);
+    let is_down = |index: &u16| SLOT_FLAGS.at(u32::from(*index) * 12).get(record) & DOWN != 0;
+    let down = (0..members).filter(is_down).filter_map(|index| column(index.into())).collect();
     Ok(Claim {
         array: identity(&[ARRAY_ID.get(record)]),
         name: name(NAME.slice(record)),
@@ -138,7 +150,8 @@ fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
         array_size: Some(Sectors(TOTAL.get(record))).filter(|total| !total.is_zero()),
         events: GENERATION.get(record),
         dirty: STATUS.get(record) & MARKED != 0,
-        mark: (rebuilt != 0xffff_ffff).then_some(Sectors(rebuilt)),
+        mark: (rebuilt != NOT_REBUILT).then_some(Sectors(rebuilt)),
+        down,
         ..Claim::new(Format::Promise, arrangement, members, index)
     })
 }
@@ -162,7 +175,7 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
         (DISK_ID, plan.disk_id(plan.slot)),
         (START, 0),
         (SECTORS, small(spec.used.0)?),
-        (REBUILD, 0xffff_ffff),
+        (REBUILD, NOT_REBUILT),
         (GENERATION, 1),
         (STATUS, 0x0f),
         (TYPE, plan.code(&LEVELS)?),
@@ -187,4 +200,41 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
     let sum = word_sum(record.get(..2044).unwrap_or(&[]), 4);
     CHECKSUM.put(record, sum);
     Ok(())
+}
+
+fn sum(record: &[u8]) -> u64 {
+    word_sum(record.get(..2044).unwrap_or(&[]), 4)
+}
+
+/// The identity of a disk that is new stands in the table already: it was changed when the one before was shut out.
+fn seat(record: &mut [u8], index: u16, _: Sectors) {
+    let id = SLOT_ID.at(u32::from(index) * 12).get(record);
+    let before = sum(record);
+    Place::put_all(record, &[(NUMBER, index.into()), (CHANNEL, index.into()), (DEVICE, 0), (DISK_ID, id)]);
+    let after = sum(record);
+    CHECKSUM.put(record, CHECKSUM.get(record).wrapping_add(after.wrapping_sub(before)));
+}
+
+/// All that changes lies in the record's second sector, its sum in the fourth. Were both written, a cut in between would leave no
+/// record. So a word of the filling beside them takes what they add, and the sum stays what it was.
+fn tell(record: &mut [u8], told: &Told) {
+    let before = sum(record);
+    for index in 0..told.members.min(DISKS_MAX) {
+        let by = u32::from(index) * 12;
+        flag(SLOT_FLAGS.at(by), record, DOWN, told.is_missing(index));
+        if told.shut_out == Some(index) {
+            SLOT_ID.at(by).put(record, SLOT_ID.at(by).get(record).wrapping_add(1));
+        }
+    }
+    flag(STATUS, record, DEGRADED, told.is_degraded());
+    flag(STATUS, record, MARKED, told.dirty);
+    REBUILD.put(record, told.mark.map_or(NOT_REBUILT, |mark| mark.0.min(NOT_REBUILT - 1)));
+    flag(DISK_FLAGS, record, DOWN, false);
+    if told.shut_out.is_some() {
+        let next = GENERATION.get(record) + 1;
+        GENERATION.put(record, next);
+        ARRAY_ID.put(record, ARRAY_ID.get(record).wrapping_add(next >> 16));
+    }
+    let after = sum(record);
+    BALANCE.put(record, BALANCE.get(record).wrapping_sub(after.wrapping_sub(before)));
 }

@@ -5,7 +5,7 @@
 
 use super::claim::{Arrangement, Claim, Refusal, identity, name};
 use super::place::Place;
-use super::vendor::{Plan, Unfit, Vendor, arrangement, chunk, complement, count, from_end, word_sum};
+use super::vendor::{Plan, Told, Unfit, Vendor, arrangement, chunk, complement, count, from_end, known, word_sum};
 use crate::record::Format;
 use raid_core::{Raid5Layout, Sectors};
 
@@ -28,7 +28,7 @@ const MIRRORED: Place = Place::le("drives_per_mirrored_set", 282, 1, "disks that
 const MIRROR_SET: Place = Place::le("mirrored_set_number", 283, 1, "which column it belongs to; of RAID 1, its copy");
 const REBUILD: Place = Place::le("rebuild_ptr", 284, 8, "rebuilt below here");
 const INCARNATION: Place = Place::le("incarnation_no", 292, 4, "the higher, the newer");
-const MEMBER: Place = Place::le("member_status", 296, 1, "1 ready");
+const MEMBER: Place = Place::le("member_status", 296, 1, "1 ready, 2 being rebuilt, 3 dropped, 4 removed");
 const MIRROR_STATE: Place = Place::le("mirrored_set_state", 297, 1, "0 and 2 in order, 1 not in sync");
 const LOCATION: Place = Place::le("reported_device_location", 298, 1, "");
 const CHANNEL: Place = Place::le("channel", 299, 1, "");
@@ -76,13 +76,20 @@ pub(super) const SIL: Vendor = Vendor {
     fields: &FIELDS,
     parse,
     make,
+    seat,
+    tell,
+    dirty: true,
+    unwritable: None,
 };
 
 const MAGIC: u64 = 0x2f00_0000;
 const MAGIC_MASK: u64 = 0x03ff_ffff;
 const DISKS_MAX: u16 = 16;
 const SPARE: u64 = 3;
+const READY: u64 = 1;
+const REBUILDS: u64 = 2;
 const OUT_OF_SYNC: u64 = 1;
+const IN_SYNC: u64 = 2;
 const LEVELS: [(Arrangement, u64); 4] = [
     (Arrangement::Stripe, 0),
     (Arrangement::Mirror, 1),
@@ -124,15 +131,16 @@ fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
     let members = count(STRIPED, members, DISKS_MAX)?;
     let chunk = if arrangement == Arrangement::Mirror { Sectors(0) } else { chunk(STRIPE, STRIPE.get(record))? };
     let index = u16::try_from(index).unwrap_or(u16::MAX);
-    let redundant = arrangement != Arrangement::Stripe;
+    let (redundant, status) = (arrangement != Arrangement::Stripe, MEMBER.get(record));
     Ok(Claim {
         array: set(record),
         name: name(NAME.slice(record)),
         index: (index < members).then_some(index),
-        failed: MEMBER.get(record) & 1 == 0,
+        failed: ![READY, REBUILDS].contains(&status),
         chunk,
         events: INCARNATION.get(record),
         dirty: redundant && MIRROR_STATE.get(record) == OUT_OF_SYNC,
+        mark: (status == REBUILDS).then_some(Sectors(REBUILD.get(record))),
         ..Claim::new(Format::Sil, arrangement, members, index)
     }
     .sized(TOTAL.get(record)))
@@ -170,6 +178,7 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
         (STRIPE_SET, stripe_set),
         (MIRRORED, mirrored),
         (MIRROR_SET, mirror_set),
+        (MIRROR_STATE, IN_SYNC),
         (INCARNATION, 1),
         (MEMBER, 1),
         (CHANNEL, index),
@@ -180,4 +189,29 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
     // The first sum is zero with its own word, so the second covers the words behind it alone.
     CHECKSUM2.put(record, word_sum(record.get(320..510).unwrap_or(&[]), 2));
     Ok(())
+}
+
+fn seat(record: &mut [u8], index: u16, _: Sectors) {
+    let index = u64::from(index);
+    Place::put_all(record, &[(DISK, index), (CHANNEL, index)]);
+    match known(&LEVELS, TYPE.get(record)) {
+        Some(Arrangement::Mirror) => MIRROR_SET.put(record, index),
+        Some(Arrangement::StripedPairs) => Place::put_all(record, &[(STRIPE_SET, index % 2), (MIRROR_SET, index / 2)]),
+        _ => STRIPE_SET.put(record, index),
+    }
+}
+
+fn tell(record: &mut [u8], told: &Told) {
+    match told.mark {
+        Some(mark) => Place::put_all(record, &[(MEMBER, REBUILDS), (REBUILD, mark.0)]),
+        None if MEMBER.get(record) == REBUILDS => Place::put_all(record, &[(MEMBER, READY), (REBUILD, 0)]),
+        None => {}
+    }
+    if told.dirty || MIRROR_STATE.get(record) == OUT_OF_SYNC {
+        MIRROR_STATE.put(record, if told.dirty { OUT_OF_SYNC } else { IN_SYNC });
+    }
+    if told.shut_out.is_some() {
+        INCARNATION.put(record, INCARNATION.get(record).wrapping_add(1));
+    }
+    CHECKSUM1.put(record, complement(word_sum(record.get(..318).unwrap_or(&[]), 2), 16));
 }

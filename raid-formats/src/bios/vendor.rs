@@ -5,7 +5,7 @@ use core::fmt;
 use super::claim::{Arrangement, Claim, Refusal};
 use super::place::Place;
 use crate::record::{Format, Name};
-use raid_core::{Sector, Sectors};
+use raid_core::{Columns, Member, Sector, Sectors};
 
 /// Where the rest lies, by what the head says; `None` if it is no head of this format, and nothing is worth a read.
 pub(super) type Pointer = fn(&[u8]) -> Option<Sector>;
@@ -26,6 +26,79 @@ pub(super) struct Vendor {
     pub(super) parse: fn(&[u8], Sectors) -> Result<Claim, Refusal>,
     /// Fills zeroed bytes.
     pub(super) make: fn(&Plan<'_>, &mut [u8]) -> Result<(), Unfit>,
+    /// Makes a copy of another disk's record that of the disk with this number, on a medium of this size; what it is told next makes the
+    /// sums right.
+    pub(super) seat: fn(&mut [u8], u16, Sectors),
+    /// Makes a disk's record say what is told, with right sums.
+    pub(super) tell: fn(&mut [u8], &Told),
+    /// It has a place for "redundancy may not agree".
+    pub(super) dirty: bool,
+    /// Why no array of it is written to, if none is.
+    pub(super) unwritable: Option<&'static str>,
+}
+
+/// What a disk's record is to say of a running array. Disks are told by their own numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    /// This disk.
+    pub(super) index: u16,
+    /// How all are put together.
+    pub(super) arrangement: Arrangement,
+    pub(super) members: u16,
+    /// Redundancy may not agree.
+    pub(super) dirty: bool,
+    /// Nobody is there.
+    pub(super) missing: Columns,
+    /// Not all that is there can be trusted yet.
+    pub(super) filling: Columns,
+    /// How far this disk can be trusted, if not in whole.
+    pub(super) mark: Option<Sectors>,
+    /// The disk that is shut out: the generation is raised by one.
+    pub(super) shut_out: Option<u16>,
+}
+
+impl Told {
+    /// Somebody is missing or not whole.
+    pub(super) fn is_degraded(&self) -> bool {
+        !self.missing.is_empty() || !self.filling.is_empty()
+    }
+
+    /// True if nobody is there.
+    pub(super) fn is_missing(&self, index: u16) -> bool {
+        u8::try_from(index).is_ok_and(|index| self.missing.contains(Member(index)))
+    }
+
+    /// True if what is there cannot be trusted yet.
+    pub(super) fn is_filling(&self, index: u16) -> bool {
+        u8::try_from(index).is_ok_and(|index| self.filling.contains(Member(index)))
+    }
+}
+
+/// An identity of 32 bits of which the highest byte counts: that count, and the rest.
+///
+/// Formats without a generation have nothing else that could tell a disk that was shut out. Identities that are made of the time, or of
+/// serial numbers, differ in low bits, so the highest byte says least. Disks of one array agree in it, and then it changes nothing.
+pub(super) const fn counted(identity: u64) -> (u64, u64) {
+    (identity >> 24 & 0xff, identity & 0xff_ffff)
+}
+
+/// The same with one more on the count. When that is used up, the identity changes, by `step`.
+pub(super) const fn raised(identity: u64, step: u64) -> u64 {
+    match counted(identity) {
+        (0xff, rest) => rest.wrapping_add(step) & 0xff_ffff,
+        (count, rest) => (count + 1) << 24 | rest,
+    }
+}
+
+/// Sets or clears bits of a field.
+pub(super) fn flag(field: Place, record: &mut [u8], bits: u64, set: bool) {
+    let held = field.get(record);
+    field.put(record, if set { held | bits } else { held & !bits });
+}
+
+/// The disk of an index as it stands in a set.
+pub(super) fn column(index: u64) -> Option<Member> {
+    u8::try_from(index).ok().map(Member)
 }
 
 /// An array to be made.
@@ -64,8 +137,9 @@ impl Plan<'_> {
 
     /// Identity of a disk of the array: no two have the same, and in its lowest 32 bits none is zero.
     pub(super) fn disk_id(&self, slot: u16) -> u64 {
-        let spread = self.spec.set.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (spread & !0xff_ffff) | (u64::from(slot) + 1) << 8
+        let spread = (self.spec.set ^ u64::from(slot)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // What counts who was shut out begins at zero.
+        spread & !0xffff_ffff | spread >> 40 & 0xff_f000 | ((u64::from(slot) + 1) & 0xff) << 4
     }
 
     /// The number of the arrangement in a format's table of what it can be.

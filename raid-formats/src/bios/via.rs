@@ -5,7 +5,7 @@
 
 use super::claim::{Arrangement, Claim, Refusal, identity};
 use super::place::Place;
-use super::vendor::{Plan, Unfit, Vendor, byte_sum, checksum, count, known, last, magic};
+use super::vendor::{Plan, Told, Unfit, Vendor, byte_sum, checksum, count, counted, flag, known, last, magic, raised};
 use crate::record::Format;
 use raid_core::Sectors;
 
@@ -38,14 +38,29 @@ const FIELDS: [Place; 15] = [
     CHECKSUM,
 ];
 
-pub(super) const VIA: Vendor =
-    Vendor { format: Format::Via, head_bytes: 512, rest: None, place: last, copies: 1, fields: &FIELDS, parse, make };
+pub(super) const VIA: Vendor = Vendor {
+    format: Format::Via,
+    head_bytes: 512,
+    rest: None,
+    place: last,
+    copies: 1,
+    fields: &FIELDS,
+    parse,
+    make,
+    seat,
+    tell,
+    dirty: true,
+    unwritable: None,
+};
 
 const LEVELS: [(Arrangement, u64); 3] =
     [(Arrangement::Stripe, 0), (Arrangement::Mirror, 1), (Arrangement::MirroredStripes, 9)];
 const DISKS_MAX: u16 = 8;
 const IN_USE: u64 = 1 << 2;
 const BROKEN: u64 = 1 << 15;
+/// What tells a disk's place, and the flags beside it that are not for a disk that is new.
+const PLACE: u64 = 0x1f << 10;
+const ARRAY_BROKEN: u64 = 1 << 3;
 
 fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
     magic(SIGNATURE, record, 0xaa55)?;
@@ -73,11 +88,10 @@ fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
     let chunk = if arrangement == Arrangement::Mirror { 0 } else { 8 << (layout >> 4) };
     let index = u16::try_from(index).unwrap_or(u16::MAX);
     let spare = arrangement == Arrangement::Mirror && info & 3 == 1;
+    let id = |disk: u32| counted(DISK.at(disk * 4).get(record)).1;
     Ok(Claim {
-        array: identity(&[
-            DISK.get(record) << 32 | DISK.at(4).get(record),
-            DISK.at(8).get(record) << 3 | flags >> 7 & 7,
-        ]),
+        array: identity(&[id(0) << 32 | id(1), id(2) << 3 | flags >> 7 & 7]),
+        events: (0..DISKS_MAX).map(|disk| counted(DISK.at(u32::from(disk) * 4).get(record)).0).sum(),
         index: (!spare && index < members).then_some(index),
         failed: flags & BROKEN != 0,
         chunk: Sectors(chunk),
@@ -87,15 +101,29 @@ fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
     })
 }
 
+/// What tells a disk's place.
+fn info(arrangement: Arrangement, index: u64, width: u64) -> u64 {
+    match arrangement {
+        Arrangement::Mirror => index * 2,
+        Arrangement::MirroredStripes => (index % width.max(1)) | (index / width.max(1)) << 3,
+        _ => index,
+    }
+}
+
+/// The flag for redundancy that may not agree; none where there is no redundancy.
+const fn dirty(arrangement: Arrangement) -> u64 {
+    match arrangement {
+        Arrangement::Mirror => 1 << 12,
+        Arrangement::MirroredStripes => 1 << 14,
+        _ => 0,
+    }
+}
+
 fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
     let (spec, index) = (plan.spec, u64::from(plan.index()));
     let members = u64::from(spec.members);
     let width = u64::from(spec.arrangement.data_disks(spec.members));
-    let info = match spec.arrangement {
-        Arrangement::Mirror => index * 2,
-        Arrangement::MirroredStripes => (index % width.max(1)) | (index / width.max(1)) << 3,
-        _ => index,
-    };
+    let info = info(spec.arrangement, index, width);
     if members > u64::from(DISKS_MAX) || width > 7 || spec.arrangement == Arrangement::Mirror && members != 2 {
         return Err(Unfit::Members);
     }
@@ -121,4 +149,26 @@ fn make(plan: &Plan<'_>, record: &mut [u8]) -> Result<(), Unfit> {
     let sum = byte_sum(record.get(..50).unwrap_or(&[]));
     CHECKSUM.put(record, sum);
     Ok(())
+}
+
+/// The number of a disk that is new stands in the table already: it was changed when the one before was shut out.
+fn seat(record: &mut [u8], index: u16, _: Sectors) {
+    let (flags, width) = (FLAGS.get(record), LAYOUT.get(record) & 7);
+    let place = known(&LEVELS, flags >> 3 & 0xf).map_or(0, |arrangement| info(arrangement, index.into(), width));
+    FLAGS.put(record, flags & !PLACE | place << 10);
+    let own = DISK.at(u32::from(index) * 4).get(record);
+    SERIAL.put(record, own);
+}
+
+/// A disk that is being filled says that it is broken.
+fn tell(record: &mut [u8], told: &Told) {
+    flag(FLAGS, record, dirty(told.arrangement), told.dirty);
+    flag(FLAGS, record, BROKEN, told.mark.is_some());
+    flag(LAYOUT, record, ARRAY_BROKEN, told.is_degraded());
+    if let Some(gone) = told.shut_out {
+        let id = DISK.at(u32::from(gone) * 4);
+        id.put(record, raised(id.get(record), 1));
+    }
+    let sum = byte_sum(record.get(..50).unwrap_or(&[]));
+    CHECKSUM.put(record, sum);
 }

@@ -1,11 +1,12 @@
-//! `raid create`: a new array of Linux MD, or a container of DDF or IMSM with one volume. It overwrites nothing that looks like
-//! anybody's without being told to.
+//! `raid create`: a new array of Linux MD or a BIOS RAID, or a container of DDF or IMSM with one volume. It overwrites nothing that looks
+//! like anybody's without being told to.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use raid_core::{FarSets, Level, Raid0Layout, Raid5Layout, Raid6Layout, Raid10Layout, Sectors};
+use raid_formats::bios::Kind;
 use raid_formats::md::Version;
 use raid_formats::record::{Name, Sync, Uuid};
 use serde_json::json;
@@ -15,15 +16,15 @@ use super::open::unopened;
 use super::output::Output;
 use super::text;
 use crate::array::level_name;
-use crate::create::{ContainerFormat, CreateError, Made, NewArray, NewContainer, lost};
+use crate::create::{ContainerFormat, CreateError, Made, NewArray, NewBios, NewContainer, lost, own_raid5};
 use crate::host::md_store::{new_uuid, now_s};
 use crate::media::{MediaMut, MediaSpec, SharedMedia, SharedMediaMut, open_mut};
 
 /// The word for a slot without a member.
 const MISSING: &str = "missing";
 
-/// Makes a new array: of Linux MD, or a container of DDF or IMSM with one volume over all of its disks. Data on the members are not
-/// touched; they become the array's content.
+/// Makes a new array: of Linux MD, of a BIOS RAID, or a container of DDF or IMSM with one volume over all of its disks. Data on the
+/// members are not touched; they become the array's content.
 #[derive(Args, Debug)]
 pub(super) struct CreateArgs {
     /// Members in the order of slots: files, devices, partitions (disk.img#2); "missing" leaves a slot empty
@@ -32,7 +33,7 @@ pub(super) struct CreateArgs {
     /// linear, 0, 1, 4, 5, 6 or 10
     #[arg(long, value_name = "LEVEL")]
     level: String,
-    /// What the members' metadata are: Linux MD; or DDF or IMSM, which have other levels and layouts, and keep no bitmap
+    /// What the members' metadata are: Linux MD; or DDF, IMSM or a BIOS RAID, which have other levels and layouts, and keep no bitmap
     #[arg(long, value_name = "FORMAT", default_value = "md")]
     format: CreateFormat,
     /// RAID 5: la, ra, ls, rs, parity-first, parity-last; RAID 6: these, and ddf-zero-restart, ddf-N-restart, ddf-N-continue;
@@ -51,7 +52,7 @@ pub(super) struct CreateArgs {
     /// What one bit of the bitmap stands for; the larger, the fewer writes to it
     #[arg(long, value_name = "SIZE", value_parser = size)]
     bitmap_chunk: Option<u64>,
-    /// Name of the array, up to 32 bytes, 16 for DDF and IMSM; not with 0.90
+    /// Name of the array, up to 32 bytes, 16 for DDF and IMSM, less for most BIOS RAIDs; not with 0.90
     #[arg(long, value_name = "NAME", default_value = "")]
     name: String,
     /// Use this much of each member, instead of all that the smallest has
@@ -73,6 +74,32 @@ enum CreateFormat {
     Ddf,
     /// Intel's firmware RAID; each disk's serial number is its drive's, or stands in a file MEMBER.serial
     Imsm,
+    /// Adaptec HostRAID
+    Asr,
+    /// HighPoint 37x, which is not written to afterwards
+    Hpt37x,
+    /// HighPoint 45x
+    Hpt45x,
+    /// JMicron
+    Jmicron,
+    /// LSI MegaRAID, software form: mirrors are synchronised at each start
+    Lsi,
+    /// NVIDIA MediaShield
+    Nvidia,
+    /// Promise FastTrak
+    Promise,
+    /// Silicon Image Medley
+    Sil,
+    /// VIA
+    Via,
+}
+
+impl CreateFormat {
+    /// The BIOS RAID that is meant, if one is.
+    fn bios(self) -> Option<Kind> {
+        let name = self.to_possible_value()?;
+        Kind::all().find(|kind| kind.format().name() == name.get_name())
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -104,24 +131,30 @@ enum BitmapKind {
 /// # Errors
 /// What makes no array; members that cannot be opened or carry something; errors of the media.
 pub(super) fn run(args: &CreateArgs, output: &Output) -> Result<Exit, Failure> {
-    let container = match args.format {
-        CreateFormat::Md => None,
-        CreateFormat::Ddf => Some(args.container(ContainerFormat::Ddf)?),
-        CreateFormat::Imsm => Some(args.container(ContainerFormat::Imsm)?),
+    let other = match args.format {
+        CreateFormat::Ddf => Some(Other::Container(args.container(ContainerFormat::Ddf)?)),
+        CreateFormat::Imsm => Some(Other::Container(args.container(ContainerFormat::Imsm)?)),
+        format => format.bios().map(|kind| args.bios(kind)).transpose()?.map(Other::Bios),
     };
     let new = args.array()?;
     let members = args.open()?;
     args.check_nothing_lost(&members, output)?;
-    let (made, array) = match container {
-        None => (new.create(&members).map_err(failed)?, new.array),
-        Some(container) => {
+    let (made, array, level) = match other {
+        None => (new.create(&members).map_err(failed)?, new.array, new.level),
+        Some(other) => {
             let disks: Option<Vec<SharedMediaMut>> = members.iter().cloned().collect();
-            let why = "a container is made with all of its disks; `raid fail` takes one away later";
-            container.create(&disks.ok_or_else(|| Failure::new(Exit::Usage, why))?).map_err(failed)?
+            let why = "such an array is made with all of its disks; `raid fail` takes one away later";
+            let disks = disks.ok_or_else(|| Failure::new(Exit::Usage, why))?;
+            let (made, array) = match other {
+                Other::Container(container) => container.create(&disks),
+                Other::Bios(bios) => bios.create(&disks),
+            }
+            .map_err(failed)?;
+            (made, array, other.level())
         }
     };
     let resync = made.sync != Sync::Clean;
-    let level = level_name(new.level);
+    let level = level_name(level);
     let document = json!({
         "uuid": array.to_string(), "level": level, "members": members.len(), "resync": resync,
         "size_bytes": made.size.bytes(), "used_bytes": made.used.bytes(),
@@ -144,7 +177,36 @@ fn failed(error: CreateError) -> Failure {
     Failure::new(exit, error)
 }
 
+/// What is not Linux MD.
+enum Other {
+    Container(NewContainer),
+    Bios(NewBios),
+}
+
+impl Other {
+    const fn level(&self) -> Level {
+        match self {
+            Self::Container(container) => container.level,
+            Self::Bios(bios) => bios.level,
+        }
+    }
+}
+
 impl CreateArgs {
+    fn bios(&self, kind: Kind) -> Result<NewBios, Failure> {
+        let usage = |why: String| Failure::new(Exit::Usage, why);
+        let level = match (level(&self.level, self.layout.as_deref()).map_err(usage)?, &self.layout) {
+            (Level::Raid5(_), None) => Level::Raid5(own_raid5(kind)),
+            (level, _) => level,
+        };
+        let mut name = Name([0; 32]);
+        let place = name.0.get_mut(..self.name.len());
+        let place = place.ok_or_else(|| usage(format!("--name: {} bytes, at most 32 fit", self.name.len())))?;
+        place.copy_from_slice(self.name.as_bytes());
+        let (chunk, used) = (Sectors::from_bytes_floor(self.chunk), self.size.map(Sectors::from_bytes_floor));
+        Ok(NewBios { kind, level, chunk, name, used, assume_clean: self.assume_clean })
+    }
+
     fn container(&self, format: ContainerFormat) -> Result<NewContainer, Failure> {
         let usage = |why: String| Failure::new(Exit::Usage, why);
         // What mdadm takes for these formats.

@@ -141,7 +141,9 @@ fn unstarted(error: StartError, members: &[String]) -> Failure {
         }
         StartError::Media(error) => unopened(error),
         StartError::Gone(reason) => Failure::new(Exit::BadInput, reason),
-        StartError::NotYet(_) => Failure::new(Exit::Refused, format!("{error} (without --write)")),
+        StartError::NotYet(_) | StartError::Unwritable(_) => {
+            Failure::new(Exit::Refused, format!("{error} (without --write)"))
+        }
         StartError::Contradiction(_) => {
             Failure::new(Exit::BadInput, format!("{error}\nWhat each member says: {}", explain()))
         }

@@ -50,7 +50,10 @@ use raid_formats::record::Format;
 /// [`StartError`].
 pub fn start_array(found: Vec<Found>, all: &[Found], options: &OpenOptions) -> Result<start::Start, StartError> {
     match found.first().map(|found| found.record().format) {
-        Some(Format::Ddf | Format::DdfSwapped | Format::Imsm) => container::container_start(found, all, options),
-        _ => md_store::md_start(found, options),
+        Some(format) if format.is_kin(Format::Md12) || [Format::DmRaid, Format::Lvm2].contains(&format) => {
+            md_store::md_start(found, options)
+        }
+        Some(_) => container::container_start(found, all, options),
+        None => md_store::md_start(found, options),
     }
 }

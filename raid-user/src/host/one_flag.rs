@@ -2,7 +2,7 @@
 
 use raid_core::health::Health;
 use raid_core::region::RegionNo;
-use raid_core::rows::{RowNo, Rows};
+use raid_core::rows::{RowKind, RowNo, Rows};
 use raid_formats::assemble::{Claimant as _, Verdict};
 use raid_formats::record::{Notes, WriteLog};
 
@@ -42,6 +42,9 @@ impl OneFlag {
         let health = assembled.health(Current::event)?;
         let slots = assembled.slots(judged.lead().data.at, |media| media);
         let Assembled { rows, dirty, .. } = assembled;
+        // What the format cannot say may be so.
+        let silent = judged.freshest().bios().is_some_and(|(kind, _)| !kind.says_dirty());
+        let dirty = dirty || silent && rows.kind() != RowKind::Plain;
         let (doubt, _) = Marks::flag(&rows, dirty).judge(&rows, &health, dirty, options)?;
         Ok(Self { rows, health, slots, dirty, replay, doubt })
     }

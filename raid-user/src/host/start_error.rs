@@ -27,6 +27,9 @@ pub enum StartError {
     /// It can be read, but a write would spoil something that is not kept up to date yet.
     #[error("{0}: not yet; it can be opened read-only")]
     NotYet(String),
+    /// Its format is not written to.
+    #[error("{0}; it can be opened read-only")]
+    Unwritable(String),
     /// Members of one array contradict each other.
     #[error("{0}")]
     Contradiction(String),

@@ -1,11 +1,14 @@
 //! What must be true of the disks themselves, whoever looks.
 
+use std::ops::Range;
+
 use raid_core::health::Health;
+use raid_core::parity::gf;
 use raid_core::region::RegionNo;
-use raid_core::rows::{Band, RowNo, Rows};
+use raid_core::rows::{Band, ROW_LEN, RowNo, Rows};
 use raid_core::{Columns, Member};
 
-use super::compute::Roles;
+use super::compute::times;
 use super::disk::Disk;
 use super::model::Value;
 
@@ -40,40 +43,50 @@ pub(super) fn inconsistent<'a>(
     health: Health,
     trusted: Columns,
 ) -> impl Iterator<Item = RowNo> + 'a {
-    let durable = move |member, at| disks[serving(&health, member)].durable(at);
+    let durable = move |member, at| disks[serving(&health, member)].all_durable(at);
     let fits = move |row: &RowNo| fits(rows, trusted, *row, rows.whole(*row), durable);
     (0..rows.count()).map(RowNo).filter(move |row| !fits(row))
 }
 
-/// Whether redundancy fits the data in a band, as far as the trusted disks can tell.
-pub(super) fn fits(
+/// Whether redundancy fits the data in a band, as far as the trusted disks can tell; `values` are what a member holds.
+pub(super) fn fits<'a>(
     rows: &Rows,
     trusted: Columns,
     row: RowNo,
     band: Band,
-    value: impl Fn(Member, usize) -> Value,
+    values: impl Fn(Member, Range<usize>) -> &'a [Value],
 ) -> bool {
-    let first = |member: Member| Some(usize::try_from(rows.at(row, band, member)?.0).unwrap_or(usize::MAX));
-    let Some(stripe) = rows.stripe(row) else {
-        let places: Vec<(Member, usize)> = (rows.members(row).intersection(trusted).iter())
-            .filter_map(|member| Some((member, first(member)?)))
-            .collect();
-        let same = |offset: usize| {
-            let mut values = places.iter().map(|(member, at)| value(*member, at + offset));
-            let first = values.next();
-            values.all(|value| Some(value) == first)
-        };
-        return (0..usize::from(band.len)).all(same);
+    let len = usize::from(band.len);
+    let column = |member: Member| {
+        let at = usize::try_from(rows.at(row, band, member)?.0).unwrap_or(usize::MAX);
+        Some(values(member, at..at + len))
     };
+    let Some(stripe) = rows.stripe(row) else {
+        let mut copies = rows.members(row).intersection(trusted).iter().filter_map(column);
+        let first = copies.next();
+        return copies.all(|copy| Some(copy) == first);
+    };
+    let data = Rows::data(&stripe);
     // If some of the data are not known, nobody can tell.
-    if !Rows::data(&stripe).difference(trusted).is_empty() {
+    if !data.difference(trusted).is_empty() {
         return true;
     }
-    let Some(from) = first(stripe.p()) else { return true };
-    let roles = Roles::new(&stripe);
-    (from..from + usize::from(band.len)).all(|at| {
-        let (p, q) = roles.parity(|member| value(member, at));
-        let is = |member: Member, made: Value| !trusted.contains(member) || value(member, at) == made;
-        is(stripe.p(), p) && stripe.q().is_none_or(|member| is(member, q))
-    })
+    let is = |member: Member, made: &[Value]| !trusted.contains(member) || column(member).is_none_or(|is| is == made);
+    let Some(q) = stripe.q() else {
+        let mut p = [0; ROW_LEN];
+        for column in data.iter().filter_map(column) {
+            p.iter_mut().zip(column).for_each(|(p, value)| *p ^= value);
+        }
+        return is(stripe.p(), &p[..len]);
+    };
+    let (mut p_made, mut q_made) = ([0; ROW_LEN], [0; ROW_LEN]);
+    let columns = data.iter().filter_map(|member| Some((stripe.exponent(member)?, column(member)?)));
+    for (exponent, column) in columns {
+        let factor = gf::power(exponent);
+        for (at, value) in column.iter().enumerate() {
+            p_made[at] ^= value;
+            q_made[at] ^= times(factor, *value);
+        }
+    }
+    is(stripe.p(), &p_made[..len]) && is(q, &q_made[..len])
 }

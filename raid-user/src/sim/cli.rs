@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::exhaust::{self, Bounds, Tried, Wrong};
-use super::{Bug, Totals, Violation};
+use super::{Bug, Mode, Totals, Violation};
 
 /// What to run.
 #[derive(Args, Clone, Debug)]
@@ -27,6 +27,9 @@ pub struct SimArgs {
     /// Make a mistake on purpose; it should be caught
     #[arg(long)]
     pub bug: Option<Bug>,
+    /// Plain worlds: long lives of busy arrays, few faults and power cuts, and nothing between two critical sections
+    #[arg(long, conflicts_with = "exhaustive")]
+    pub plain: bool,
     /// Run every seed twice and compare
     #[arg(long)]
     pub twice: bool,
@@ -77,9 +80,9 @@ pub fn run(args: &SimArgs) -> Report {
             if seed >= end {
                 break;
             }
-            match super::run(seed, args.bug) {
+            match super::run(seed, args.mode(), args.bug) {
                 Ok(more) if args.twice => {
-                    let again = super::run(seed, args.bug).ok();
+                    let again = super::run(seed, args.mode(), args.bug).ok();
                     assert_eq!(again, Some(more), "seed {seed} is another world the second time");
                     totals += more;
                 }
@@ -147,12 +150,17 @@ impl Exhausted {
 }
 
 impl SimArgs {
+    /// The worlds that were asked for.
+    const fn mode(&self) -> Mode {
+        if self.plain { Mode::Plain } else { Mode::Rough }
+    }
+
     /// The drawing that was asked for, and where it is to go.
     #[must_use]
     pub fn drawing(&self, report: &Report) -> Option<(PathBuf, String)> {
         let drawn = match (&report.violation, self.replay) {
             (Some(violation), _) => violation.timeline.clone(),
-            (None, Some(seed)) => super::draw(seed, self.bug),
+            (None, Some(seed)) => super::draw(seed, self.mode(), self.bug),
             (None, None) => return None,
         };
         Some((self.timeline.clone()?, drawn))

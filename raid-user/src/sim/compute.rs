@@ -64,16 +64,16 @@ impl Buffers {
         &mut self.slots[slot * self.members + usize::from(column.0)]
     }
 
-    /// True if somebody used the slot's buffers since they were poisoned.
-    pub(super) fn is_used(&self, slot: SlotId) -> bool {
-        self.used[self.slot(slot)]
-    }
-
-    /// Nobody has a right to the slot's buffers any more.
-    pub(super) fn poison(&mut self, slot: SlotId) {
-        let slot = self.slot(slot);
-        self.used[slot] = false;
-        self.slots[slot * self.members..(slot + 1) * self.members].fill([POISON; ROW_LEN]);
+    /// Nobody has a right to the buffers of a shard's slots that are free.
+    pub(super) fn poison(&mut self, shard: u16, is_free: impl Fn(u16) -> bool) {
+        let first = self.slot(SlotId { shard, slot: 0 });
+        for (number, used) in (0..).zip(&mut self.used[first..first + self.slots_per_shard]) {
+            if *used && is_free(number) {
+                let slot = first + usize::from(number);
+                *used = false;
+                self.slots[slot * self.members..(slot + 1) * self.members].fill([POISON; ROW_LEN]);
+            }
+        }
     }
 
     pub(super) fn copy_from(&mut self, other: &Self) {
@@ -224,13 +224,13 @@ impl Buffers {
 }
 
 /// The data members of a stripe in the order of their exponents.
-pub(super) struct Roles {
+struct Roles {
     data: [(u8, Member); 32],
     len: usize,
 }
 
 impl Roles {
-    pub(super) fn new(stripe: &StripeMap) -> Self {
+    fn new(stripe: &StripeMap) -> Self {
         let mut roles = Self { data: [(0, Member(0)); 32], len: 0 };
         for member in Rows::data(stripe).iter() {
             roles.data[roles.len] = (stripe.exponent(member).unwrap_or(0), member);
@@ -241,7 +241,7 @@ impl Roles {
     }
 
     /// P and Q of one sector of each data member.
-    pub(super) fn parity(&self, mut value: impl FnMut(Member) -> Value) -> (Value, Value) {
+    fn parity(&self, mut value: impl FnMut(Member) -> Value) -> (Value, Value) {
         let (mut p, mut q, mut power) = (0, 0, None);
         for (exponent, member) in self.data[..self.len].iter().rev() {
             // Horner: from the highest exponent down, twice for each step.
@@ -267,7 +267,7 @@ const fn double(value: Value) -> Value {
 }
 
 /// Each of eight bytes times `factor`.
-fn times(factor: u8, value: Value) -> Value {
+pub(super) fn times(factor: u8, value: Value) -> Value {
     let (mut sum, mut power) = (0, value);
     for bit in 0..8 {
         if factor >> bit & 1 == 1 {

@@ -20,7 +20,7 @@ impl Inside {
     }
 
     /// Does an action. What it is answered with.
-    pub(super) fn done(&mut self, pending: Pending, world: &World) -> (Token, Answer) {
+    pub(super) fn done(&mut self, pending: &Pending, world: &World) -> (Token, Answer) {
         let (token, answer) = match target(&pending.action) {
             Some((member, token)) if !self.is_meant(member, &token) => (token, Answer::Failed),
             to => {
@@ -31,7 +31,9 @@ impl Inside {
                 answer
             }
         };
-        self.out.story.note(Fact::Done { action: pending.action, well: answer != Answer::Failed });
+        if self.out.story.is_told() {
+            self.out.story.note(Fact::Done { action: pending.action, well: answer != Answer::Failed });
+        }
         (token, answer)
     }
 
@@ -44,20 +46,24 @@ impl Inside {
         }
     }
 
-    fn done_by_its_disk(&mut self, pending: Pending, world: &World) -> (Token, Answer) {
+    fn done_by_its_disk(&mut self, pending: &Pending, world: &World) -> (Token, Answer) {
         let bug = self.out.bug;
         match pending.action {
             Action::Io { token, way, member, at, len, buf } => {
-                let mends = way != Way::Read && world.check.borrow().state() == check::State::Going;
-                let members = u8::try_from(world.rows.geometry().members()).unwrap_or(u8::MAX);
-                let member = match bug {
-                    Some(Bug::MendOther) if mends => Member((member.0 + 1) % members),
-                    _ => member,
-                };
-                let health = world.view().health;
-                let to_copy = way != Way::Read && health.copies().any(|copy| health.second_seat(copy.member) == member);
-                if to_copy && bug == Some(Bug::ForgetCopy) && self.out.dice.one_in(4) {
-                    return (token, Answer::Done);
+                let mut member = member;
+                match bug.filter(|_| way != Way::Read) {
+                    Some(Bug::MendOther) if world.check.borrow().state() == check::State::Going => {
+                        let members = u8::try_from(world.rows.geometry().members()).unwrap_or(u8::MAX);
+                        member = Member((member.0 + 1) % members);
+                    }
+                    Some(Bug::ForgetCopy) => {
+                        let health = world.view().health;
+                        let to_copy = health.copies().any(|copy| health.second_seat(copy.member) == member);
+                        if to_copy && self.out.dice.one_in(4) {
+                            return (token, Answer::Done);
+                        }
+                    }
+                    _ => {}
                 }
                 let well = self.io(way, member, index(at.0), index(len.0), buf);
                 let ignored = match way {

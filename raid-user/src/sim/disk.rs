@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
+use std::ops::Range;
 
 use raid_core::Member;
 use raid_core::health::{Epoch, Health};
@@ -270,6 +271,16 @@ impl Disk {
     /// What a sector holds for good.
     pub(super) fn durable(&self, at: usize) -> Value {
         self.durable[at]
+    }
+
+    /// What sectors hold for good.
+    pub(super) fn all_durable(&self, at: Range<usize>) -> &[Value] {
+        &self.durable[at]
+    }
+
+    /// What sectors hold, readable or not.
+    pub(super) fn all_now(&self, at: Range<usize>) -> &[Value] {
+        &self.now[at]
     }
 
     /// What a sector holds, readable or not.

@@ -61,9 +61,12 @@ impl Life<'_> {
     /// Members that are not as good as new, known or not.
     pub(super) fn impaired(&self) -> Columns {
         let view = self.world.view();
+        let sick = |disk: &Disk| !disk.present || disk.refuses || !disk.unreadable.is_empty();
+        if view.is_whole() && !self.world.outside(|out| out.disks.iter().any(sick)) {
+            return Columns::EMPTY;
+        }
         let members = Columns::first(self.setup.rows.geometry().members());
         let sick = |member: &Member| {
-            let sick = |disk: &Disk| !disk.present || disk.refuses || !disk.unreadable.is_empty();
             // A copy may take over before anybody knows that it is not well.
             let copy = view.health.copy(*member).map(|copy| usize::from(view.health.second_seat(copy.member).0));
             let mut places = [check::serving(&view.health, *member)].into_iter().chain(copy);

@@ -13,7 +13,7 @@ use raid_core::{Columns, Sector, Sectors};
 use super::assembly::Found;
 use super::check;
 use super::compute::Own;
-use super::model::{Model, Then, Value, Written};
+use super::model::{Acknowledged, Model, Then, Value, Written};
 use super::same::{Mark, Sum};
 use super::setup::{Moment, Setup};
 use super::story::{Fact, Steer};
@@ -31,7 +31,7 @@ const MENDING_TURNS_MAX: u32 = 2_000;
 enum Asked {
     Write { written: Written, fua: bool, at: usize, sick: bool },
     Read { then: Then, at: usize, len: usize, sick: bool, epoch: Epoch },
-    Flush { then: Then },
+    Flush { then: Acknowledged },
 }
 
 /// One life.
@@ -111,24 +111,31 @@ impl<'a> Life<'a> {
                 break;
             }
             self.world.outside(|out| out.dice.next_turn());
-            if self.dice(self.setup.fault_every) {
-                self.fault();
-            }
-            if self.dice(100) {
-                self.replace();
-            }
-            if self.dice(150) {
-                self.exchange();
-            }
-            if self.dice(60) {
-                self.steer();
-            }
-            if self.dice(120) {
-                self.patrol();
+            if self.dice(self.setup.unusual_every) {
+                self.unusual();
             }
             self.go_on()?;
         }
         Ok(())
+    }
+
+    /// What happens beside requests, perhaps.
+    fn unusual(&mut self) {
+        if self.dice(self.setup.fault_every) {
+            self.fault();
+        }
+        if self.dice(100) {
+            self.replace();
+        }
+        if self.dice(150) {
+            self.exchange();
+        }
+        if self.dice(60) {
+            self.steer();
+        }
+        if self.dice(120) {
+            self.patrol();
+        }
     }
 
     /// What a gentle world does before the power fails: waits until all members are good.
@@ -149,14 +156,16 @@ impl<'a> Life<'a> {
 
     /// A turn without faults.
     fn go_on(&mut self) -> Result<(), String> {
-        if self.asked.len() < self.setup.depth && self.dice(3) {
+        if self.asked.len() < self.setup.depth && self.dice(self.setup.ask_every) {
             self.ask();
         }
-        if self.dice(30) {
+        if self.dice(self.setup.sweep_every) {
             self.tell(Fact::Swept);
             self.world.sweep();
         }
-        self.world.turn();
+        for _ in 0..self.setup.pace {
+            self.world.turn();
+        }
         if let (Moment::Between(kind), sides) = (self.cut_on, self.setup.cut_on.1) {
             // Most of these moments are dull: one in some tens is taken.
             self.moment |= sides > 0 && self.world.is_between(kind) && self.dice(sides * 16);
@@ -230,11 +239,11 @@ impl<'a> Life<'a> {
     }
 
     fn ask(&mut self) {
-        let sectors = self.model.len();
+        let (sectors, (writes, reads)) = (self.model.len(), self.setup.mix);
         let (kind, at, len) = self.world.outside(|out| {
             let kind = match out.dice.below(20) {
-                0..=10 => written(out),
-                11..=17 => Kind::Read,
+                sort if sort < writes => written(out),
+                sort if sort < writes + reads => Kind::Read,
                 _ => Kind::Flush,
             };
             // Half of the requests crowd at the start, so that they meet.
@@ -246,7 +255,7 @@ impl<'a> Life<'a> {
         });
         if kind.writes() && self.dice(3) {
             // A run of neighbours, as a sequential writer makes them.
-            for offset in 0..6 {
+            for offset in 0..self.setup.run {
                 self.submit(kind, at + offset * len, len);
             }
         } else {
@@ -270,12 +279,15 @@ impl<'a> Life<'a> {
                 *value = value_of(id, at + offset);
             }
         }
-        let (all, sick) = (self.model.len(), !self.impaired().is_empty());
-        let epoch = self.world.view().health.epoch();
-        let then = match kind {
-            Kind::Flush => self.model.now(0, all),
-            Kind::Read => self.model.now(at, len),
-            Kind::Write { .. } | Kind::WriteZeroes { .. } | Kind::Discard => self.model.now(at, 0),
+        let sick = !self.impaired().is_empty();
+        // What is asked for is promised what was there before.
+        let before = match kind {
+            Kind::Flush => Some(Asked::Flush { then: self.model.acknowledged() }),
+            Kind::Read => {
+                let epoch = self.world.view().health.epoch();
+                Some(Asked::Read { then: self.model.now(at, len), at, len, sick, epoch })
+            }
+            Kind::Write { .. } | Kind::WriteZeroes { .. } | Kind::Discard => None,
         };
         let writes = kind.writes();
         self.world.buffers(|buffers| buffers.bring(Own { id, at, len, writes, values }));
@@ -289,20 +301,19 @@ impl<'a> Life<'a> {
                 return false;
             }
         }
-        let asked = match kind {
-            Kind::Write { fua } | Kind::WriteZeroes { fua, .. } => {
-                Asked::Write { written: self.model.write(at, &values[..len]), fua, at, sick }
-            }
-            Kind::Discard => Asked::Write { written: self.model.write(at, &values[..len]), fua: false, at, sick },
-            Kind::Read => Asked::Read { then, at, len, sick, epoch },
-            Kind::Flush => Asked::Flush { then },
-        };
+        let asked = before.unwrap_or_else(|| {
+            let fua = matches!(kind, Kind::Write { fua: true } | Kind::WriteZeroes { fua: true, .. });
+            Asked::Write { written: self.model.write(at, &values[..len]), fua, at, sick }
+        });
         self.asked.push((id, asked));
         true
     }
 
     /// Hears what is done, and looks whether anything is wrong that can be seen at once.
     pub(super) fn hear(&mut self) -> Result<(), String> {
+        if !self.world.has_news() {
+            return Ok(());
+        }
         self.hear_findings()?;
         if let Some(misfit) = self.world.take_misfit() {
             return Err(misfit);
@@ -371,10 +382,13 @@ impl<'a> Life<'a> {
     /// Something was answered: a moment for the power to fail.
     fn answered(&mut self, promised: bool) {
         let sides = self.setup.cut_on.1;
-        let view = self.world.view();
         self.moment |= match self.cut_on {
-            Moment::AnsweredEarly => sides > 0 && view.durable < view.health.epoch() && self.dice(sides),
-            Moment::Promised => sides > 0 && promised && self.dice(sides * 8),
+            _ if sides == 0 => false,
+            Moment::AnsweredEarly => {
+                let view = self.world.view();
+                view.durable < view.health.epoch() && self.dice(sides)
+            }
+            Moment::Promised => promised && self.dice(sides * 8),
             Moment::Between(_) => false,
         };
     }

@@ -39,6 +39,7 @@ use raid_core::rows::RowNo;
 use raid_core::{Columns, Member};
 
 pub use bug::Bug;
+pub use setup::Mode;
 
 use dice::{Dice, Script};
 use disk::Disk;
@@ -177,9 +178,9 @@ const SHRINK_PLAYS: u32 = 20_000;
 ///
 /// # Errors
 /// [`Violation`], as it happened: [`Violation::shrunk`] makes it short.
-pub fn run(seed: u64, bug: Option<Bug>) -> Result<Totals, Box<Violation>> {
+pub fn run(seed: u64, mode: Mode, bug: Option<Bug>) -> Result<Totals, Box<Violation>> {
     let mut rng = Rng::with_seed(seed);
-    let setup = Setup::new(&mut rng);
+    let setup = Setup::new(&mut rng, mode);
     let first = match play(&setup, Dice::random(rng.clone()), Story::default(), bug) {
         Ok(totals) => return Ok(totals),
         Err(broken) => broken,
@@ -193,9 +194,9 @@ pub fn run(seed: u64, bug: Option<Bug>) -> Result<Totals, Box<Violation>> {
 
 /// Plays a seed and draws it, whatever comes of it.
 #[must_use]
-pub fn draw(seed: u64, bug: Option<Bug>) -> String {
+pub fn draw(seed: u64, mode: Mode, bug: Option<Bug>) -> String {
     let mut rng = Rng::with_seed(seed);
-    let setup = Setup::new(&mut rng);
+    let setup = Setup::new(&mut rng, mode);
     let members = setup.rows.geometry().members();
     let (story, what) = told_to_the_end(&setup, Dice::random(rng), bug);
     timeline::svg(story.facts(), members, &format!("seed {seed}, {}: {what}", setup.name))

@@ -6,6 +6,8 @@
 //! acknowledged before a completed flush was submitted (or that was written with FUA) may come back. Newer values may or
 //! may not; values that nobody wrote must not.
 
+use raid_core::rows::ROW_LEN;
+
 /// A value that a test writes: no two writes, and no two sectors of one, share one.
 pub type Value = u64;
 
@@ -16,15 +18,22 @@ pub const NOTHING: Value = 0;
 struct Sector {
     values: Vec<Value>,
     /// Place of the newest acknowledged value.
-    acknowledged: usize,
+    acknowledged: u32,
     /// Place of the newest value that survives a power cut.
-    durable: usize,
+    durable: u32,
     /// Place of the newest value that was read while nothing was under way and nobody was sick: it does not change by itself.
-    seen: usize,
+    seen: u32,
     /// Writes under way.
     flying: u32,
     /// A write was refused half-way, perhaps: until the next one is done, nobody knows.
     shaky: bool,
+}
+
+impl Sector {
+    /// Values in the list: the place of the next one.
+    fn next(&self) -> u32 {
+        u32::try_from(self.values.len()).expect("lives are short")
+    }
 }
 
 impl Clone for Sector {
@@ -56,23 +65,30 @@ impl Clone for Model {
     }
 }
 
+/// One place for each sector of a request, which lies in one row. Small, and without memory of its own: there are many.
+type Places = [u32; ROW_LEN];
+
 /// Where a write's values stand in their sectors' lists.
 #[derive(Clone, Debug, Hash)]
 pub struct Written {
     from: usize,
-    places: Vec<usize>,
+    len: usize,
+    places: Places,
 }
 
-/// What was acknowledged when something was submitted, from one sector on.
+/// What a read may return when it is submitted, from one sector on.
 #[derive(Clone, Debug, Hash)]
 pub struct Then {
     from: usize,
-    acknowledged: Vec<usize>,
-    /// What a read may return at least.
-    oldest: Vec<usize>,
+    /// What it may return at least.
+    oldest: Places,
     /// The number of values if no write was under way.
-    lone: Vec<usize>,
+    lone: Places,
 }
+
+/// What was acknowledged, in all sectors, when a flush was submitted.
+#[derive(Clone, Debug, Hash)]
+pub struct Acknowledged(Vec<u32>);
 
 impl Model {
     /// An array of so many sectors that nobody wrote.
@@ -105,53 +121,61 @@ impl Model {
         self.sectors.is_empty()
     }
 
-    /// A write is submitted.
+    /// A write of a row at most is submitted.
     pub fn write(&mut self, from: usize, values: &[Value]) -> Written {
-        let places = values.iter().zip(&mut self.sectors[from..]).map(|(value, sector)| {
+        let mut written = Written { from, len: values.len(), places: Places::default() };
+        for ((value, sector), place) in values.iter().zip(&mut self.sectors[from..]).zip(&mut written.places) {
+            *place = sector.next();
             sector.values.push(*value);
             sector.flying += 1;
-            sector.values.len() - 1
-        });
-        Written { from, places: places.collect() }
+        }
+        written
+    }
+
+    fn written_to(&mut self, write: &Written) -> &mut [Sector] {
+        &mut self.sectors[write.from..write.from + write.len]
     }
 
     /// A write is acknowledged.
     pub fn written(&mut self, write: &Written, fua: bool) {
-        for (place, sector) in write.places.iter().zip(&mut self.sectors[write.from..]) {
-            sector.acknowledged = sector.acknowledged.max(*place);
+        for (sector, place) in self.written_to(write).iter_mut().zip(write.places) {
+            sector.acknowledged = sector.acknowledged.max(place);
             sector.flying -= 1;
             sector.shaky = false;
             if fua {
-                sector.durable = sector.durable.max(*place);
+                sector.durable = sector.durable.max(place);
             }
         }
     }
 
     /// A write was refused: it may be there or not.
     pub fn failed(&mut self, write: &Written) {
-        for sector in &mut self.sectors[write.from..][..write.places.len()] {
+        for sector in self.written_to(write) {
             sector.flying -= 1;
             sector.shaky = true;
         }
     }
 
-    /// What is acknowledged now: to be taken when a read, or a flush of everything, is submitted.
+    /// What a read of a row at most may return: to be taken when it is submitted.
     #[must_use]
     pub fn now(&self, from: usize, len: usize) -> Then {
-        let oldest = |sector: &Sector| sector.acknowledged.max(sector.seen);
-        let sectors = &self.sectors[from..from + len];
-        let lone = |sector: &Sector| if sector.flying == 0 && !sector.shaky { sector.values.len() } else { 0 };
-        Then {
-            from,
-            acknowledged: sectors.iter().map(|sector| sector.acknowledged).collect(),
-            oldest: sectors.iter().map(oldest).collect(),
-            lone: sectors.iter().map(lone).collect(),
+        let mut then = Then { from, oldest: Places::default(), lone: Places::default() };
+        for (offset, sector) in self.sectors[from..from + len].iter().enumerate() {
+            then.oldest[offset] = sector.acknowledged.max(sector.seen);
+            then.lone[offset] = if sector.flying == 0 && !sector.shaky { sector.next() } else { 0 };
         }
+        then
+    }
+
+    /// What is acknowledged now: to be taken when a flush is submitted.
+    #[must_use]
+    pub fn acknowledged(&self) -> Acknowledged {
+        Acknowledged(self.sectors.iter().map(|sector| sector.acknowledged).collect())
     }
 
     /// A flush is acknowledged.
-    pub fn flushed(&mut self, then: &Then) {
-        for (place, sector) in then.acknowledged.iter().zip(&mut self.sectors[then.from..]) {
+    pub fn flushed(&mut self, then: &Acknowledged) {
+        for (place, sector) in then.0.iter().zip(&mut self.sectors) {
             sector.durable = sector.durable.max(*place);
         }
     }
@@ -164,16 +188,17 @@ impl Model {
     pub fn read(&mut self, then: &Then, values: &[Value], steady: bool) -> Result<(), String> {
         for (offset, value) in values.iter().enumerate() {
             let (sector, oldest) = (&mut self.sectors[then.from + offset], then.oldest[offset]);
-            let allowed = &sector.values[oldest..];
+            let older = oldest as usize;
+            let allowed = &sector.values[older..];
             let Some(place) = allowed.iter().position(|allowed| allowed == value) else {
-                let stale = if sector.values[..oldest].contains(value) { "an older value" } else { "garbage" };
+                let stale = if sector.values[..older].contains(value) { "an older value" } else { "garbage" };
                 return Err(format!(
                     "sector {} read {stale}: {value:#x}, allowed were {allowed:#x?}",
                     then.from + offset
                 ));
             };
-            if steady && sector.flying == 0 && !sector.shaky && then.lone[offset] == sector.values.len() {
-                sector.seen = sector.seen.max(oldest + place);
+            if steady && sector.flying == 0 && !sector.shaky && then.lone[offset] == sector.next() {
+                sector.seen = sector.seen.max(oldest + u32::try_from(place).expect("lives are short"));
             }
         }
         Ok(())
@@ -187,7 +212,7 @@ impl Model {
     /// The power fails: what was not durable may be there or not, and nothing is under way any more.
     pub fn power_cut(&mut self) {
         for sector in &mut self.sectors {
-            sector.values.drain(..sector.durable);
+            sector.values.drain(..sector.durable as usize);
             (sector.durable, sector.acknowledged, sector.seen, sector.flying) = (0, 0, 0, 0);
             sector.shaky = false;
         }
@@ -197,8 +222,8 @@ impl Model {
     pub fn settle(&mut self, at: usize, value: Value) {
         let sector = &mut self.sectors[at];
         // What is settled in the members' caches need not be durable: the older values stay possible after a power cut.
+        sector.acknowledged = sector.next();
         sector.values.push(value);
-        sector.acknowledged = sector.values.len() - 1;
     }
 }
 
@@ -211,7 +236,7 @@ mod tests {
         let mut model = Model::new(1);
         let first = model.write(0, &[1]);
         model.written(&first, false);
-        let then = model.now(0, 1);
+        let then = model.acknowledged();
         let second = model.write(0, &[2]);
         model.written(&second, false);
         model.flushed(&then);

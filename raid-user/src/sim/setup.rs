@@ -37,6 +37,29 @@ pub(super) struct Setup {
     pub(super) interrupts: u32,
     /// A life may end at a moment like one of these, one in so many of them; never if zero.
     pub(super) cut_on: ([Moment; 2], u32),
+    /// In one of so many turns there is room for what is unusual: a fault, a new disk, a check, a user who steers.
+    pub(super) unusual_every: u32,
+    /// One sweep of the log in so many turns.
+    pub(super) sweep_every: u32,
+    /// The user asks in one of so many turns, if there is room.
+    pub(super) ask_every: u32,
+    /// Things that happen in a turn, before anybody looks.
+    pub(super) pace: u32,
+    /// Neighbours that a sequential writer writes at once.
+    pub(super) run: usize,
+    /// Writes, and reads, of twenty requests; the others are flushes.
+    pub(super) mix: (u32, u32),
+}
+
+/// What sort of worlds a seed makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Rough ones: short lives, and everything that can go wrong does so often.
+    #[default]
+    Rough,
+    /// Plain ones: long lives of arrays that are mostly well and busy. Nothing comes between two critical sections, and nothing
+    /// is slow; answers come in any order, and faults, power cuts and all promises are those of the rough ones.
+    Plain,
 }
 
 /// What the dice hold back, so that what usually takes a moment takes long.
@@ -80,7 +103,37 @@ const RAID6: [Raid6Layout; 8] = [
 
 impl Setup {
     /// The world of a seed.
-    pub(super) fn new(rng: &mut Rng) -> Self {
+    pub(super) fn new(rng: &mut Rng, mode: Mode) -> Self {
+        let setup = Self::rough(rng);
+        match mode {
+            Mode::Rough => setup,
+            Mode::Plain => setup.plain(rng),
+        }
+    }
+
+    /// The same array, with long lives and little that is unusual.
+    fn plain(self, rng: &mut Rng) -> Self {
+        let limits = Limits { slots: rng.u16(4..=16), requests: rng.u32(40..=64), ..self.limits };
+        Self {
+            name: format!("{}, plain", self.name),
+            limits,
+            lives: rng.u32(1..=3),
+            turns: 4000,
+            depth: rng.usize(16..=32),
+            haste: Haste::Even,
+            interrupts: 0,
+            cut_on: (self.cut_on.0, 0),
+            unusual_every: 16,
+            sweep_every: 200,
+            ask_every: 1,
+            pace: 6,
+            run: 16,
+            mix: (15, 4),
+            ..self
+        }
+    }
+
+    fn rough(rng: &mut Rng) -> Self {
         let near = |near, far, offset| Level::Raid10(Raid10Layout { near, far, offset, sets: FarSets::All });
         let (level, members, redundancy) = match rng.u8(..8) {
             0 | 1 => {
@@ -134,6 +187,12 @@ impl Setup {
             haste: haste(rng, members),
             interrupts: [0, 1, 3, 10][rng.usize(..4)],
             cut_on: ([moment(rng), moment(rng)], [0, 1, 4][rng.usize(..3)]),
+            unusual_every: 1,
+            sweep_every: 30,
+            ask_every: 3,
+            pace: 1,
+            run: 6,
+            mix: (11, 7),
         }
     }
 }

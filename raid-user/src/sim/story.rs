@@ -137,6 +137,11 @@ impl Story {
         Self { facts: Some(Vec::new()) }
     }
 
+    /// True if somebody wants to know: a large fact need not be made else.
+    pub(super) const fn is_told(&self) -> bool {
+        self.facts.is_some()
+    }
+
     /// Notes a fact.
     pub(super) fn note(&mut self, fact: Fact) {
         if let Some(facts) = &mut self.facts {

@@ -1,9 +1,13 @@
 //! The simulator's own tests: it finds nothing wrong with the engine, and everything that is made wrong on purpose.
 
-use super::{Bug, Totals, Violation, run};
+use super::{Bug, Mode, Totals, Violation};
 
 /// Seeds of every build. More are run by `raid sim`.
 const SEEDS: u64 = 2000;
+
+fn run(seed: u64, bug: Option<Bug>) -> Result<Totals, Box<Violation>> {
+    super::run(seed, Mode::Rough, bug)
+}
 
 #[test]
 fn no_seed_breaks_a_promise() {
@@ -22,6 +26,15 @@ fn no_seed_breaks_a_promise() {
             && totals.returned > 100,
         "{totals}"
     );
+}
+
+#[test]
+fn no_plain_seed_breaks_a_promise() {
+    let mut totals = Totals::default();
+    for seed in 0..30 {
+        totals += super::run(seed, Mode::Plain, None).unwrap_or_else(|violation| panic!("{violation}"));
+    }
+    assert!(totals.writes > 100_000 && totals.cuts > 20 && totals.faults > 50 && totals.added > 30, "{totals}");
 }
 
 #[test]
@@ -64,7 +77,7 @@ fn a_mistake_shrinks_to_a_short_story_that_can_be_drawn() {
 
 #[test]
 fn a_story_without_a_mistake_is_drawn_too() {
-    let drawn = super::draw(3, None);
+    let drawn = super::draw(3, Mode::Rough, None);
     let drawn = roxmltree::Document::parse(&drawn).unwrap();
     assert!(drawn.descendants().any(|node| node.text().is_some_and(|text| text.contains("no promise was broken"))));
 }

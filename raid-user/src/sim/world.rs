@@ -4,11 +4,12 @@
 //! sections of the pump they may let something else come first. The cells around the machines panic if one is entered while
 //! another is: so locks cannot nest.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::hash::Hash;
 
 use raid_core::Member;
-use raid_core::action::{Action, Buf, SlotId, Token, Way};
+use raid_core::action::{Action, Buf, Token, Way};
 use raid_core::broadcast::View;
 use raid_core::check::{Checking, Finding};
 use raid_core::engine::{self, Host};
@@ -82,15 +83,14 @@ impl Pending {
 
 pub(super) struct Inside {
     pub(super) out: Outside,
-    pub(super) pending: Vec<Pending>,
+    /// The oldest first, but for what moved when another was taken out.
+    pub(super) pending: VecDeque<Pending>,
     /// Shards that have work.
     woken: Vec<u16>,
     pub(super) buffers: Buffers,
     done: Vec<(RequestId, Result<(), Error>)>,
     found: Vec<Finding>,
     nested: u32,
-    /// Critical sections until something comes between, if anything does.
-    countdown: Option<u32>,
     sweeping: bool,
     /// The members' states were written, or are about to be: somebody should look at them.
     states_moved: bool,
@@ -125,6 +125,8 @@ pub(super) struct World {
     pub(super) check: RefCell<Checking>,
     /// Held in every critical section: panics if two of them nest.
     alone: RefCell<()>,
+    /// Critical sections until something comes between, if anything does.
+    countdown: Cell<Option<u32>>,
     pub(super) inside: RefCell<Inside>,
 }
 
@@ -157,15 +159,15 @@ impl World {
             recovery: RefCell::new(Recovery::new(view, &limits, count, any_doubt)),
             check: RefCell::new(Checking::new(limits.heal_window)),
             alone: RefCell::new(()),
+            countdown: Cell::new(None),
             inside: RefCell::new(Inside {
                 out,
-                pending: Vec::new(),
+                pending: VecDeque::new(),
                 woken: Vec::new(),
                 buffers: Buffers::new(limits.shards, limits.slots, rows.geometry().members()),
                 done: Vec::new(),
                 found: Vec::new(),
                 nested: 0,
-                countdown: None,
                 sweeping: false,
                 states_moved: false,
                 misfit: None,
@@ -182,6 +184,12 @@ impl World {
     /// A request's buffer: put there before a write, taken after a read.
     pub(super) fn buffers<R>(&self, f: impl FnOnce(&mut Buffers) -> R) -> R {
         f(&mut self.inside.borrow_mut().buffers)
+    }
+
+    /// True if there is anything to be heard: answers, findings, members' states that moved, or something that is wrong.
+    pub(super) fn has_news(&self) -> bool {
+        let inside = self.inside.borrow();
+        inside.states_moved || inside.misfit.is_some() || !inside.done.is_empty() || !inside.found.is_empty()
     }
 
     /// Requests that completed go to `into`.
@@ -244,7 +252,7 @@ impl World {
     /// Lets this one of the [`choices`](Self::choices) happen.
     pub(super) fn go(&self, pick: usize) {
         let mut inside = self.inside.borrow_mut();
-        inside.arm(self.interrupts);
+        self.arm_in(&mut inside);
         if pick < inside.woken.len() {
             let shard = inside.woken.remove(pick);
             let forgets = inside.out.bug == Some(Bug::ForgetWaiter) && inside.out.dice.one_in(50);
@@ -255,11 +263,11 @@ impl World {
             self.poison_free(shard);
         } else {
             let at = pick - inside.woken.len();
-            // The order of what is out counts for nothing but for who is the oldest, which the dull choice takes.
-            let pending = inside.pending.remove(at);
+            // The order of what is out counts for nothing but for who is the oldest, which the dull choice takes: he moves up.
+            let pending = inside.pending.swap_remove_front(at).expect("one of the choices");
             inside.out.actions += 1;
             inside.last = Some(kind_of(&pending.action));
-            let (token, answer) = inside.done(pending, self);
+            let (token, answer) = inside.done(&pending, self);
             drop(inside);
             engine::complete(self, token, answer);
         }
@@ -276,6 +284,7 @@ impl World {
         self.recovery.clone_from(&other.recovery);
         self.check.clone_from(&other.check);
         self.inside.get_mut().copy_from(&other.inside.borrow());
+        self.countdown.set(other.countdown.get());
     }
 
     /// Equal if the same will follow from the same choices, but for the order in which these are numbered.
@@ -304,21 +313,22 @@ impl World {
 
     /// Something may come between two critical sections of what follows.
     pub(super) fn arm(&self) {
-        self.inside.borrow_mut().arm(self.interrupts);
+        self.arm_in(&mut self.inside.borrow_mut());
+    }
+
+    fn arm_in(&self, inside: &mut Inside) {
+        let comes = inside.nested < NESTED_MAX && inside.out.dice.one_in(self.interrupts);
+        self.countdown.set(comes.then(|| inside.out.dice.below(SECTIONS)));
     }
 
     /// Another thread comes in between, if the dice said so: before every critical section, and before every action.
     fn between(&self) {
-        let mut inside = self.inside.borrow_mut();
-        match &mut inside.countdown {
+        match self.countdown.get() {
             None => return,
-            Some(0) => {}
-            Some(left) => {
-                *left -= 1;
-                return;
-            }
+            Some(0) => self.countdown.set(None),
+            Some(left) => return self.countdown.set(Some(left - 1)),
         }
-        inside.countdown = None;
+        let mut inside = self.inside.borrow_mut();
         if inside.nested == NESTED_MAX {
             return;
         }
@@ -334,19 +344,13 @@ impl World {
         }
         let mut inside = self.inside.borrow_mut();
         inside.nested -= 1;
-        inside.arm(self.interrupts);
+        self.arm_in(&mut inside);
     }
 
     /// Buffers of slots that are free belong to nobody.
     fn poison_free(&self, shard: u16) {
-        for slot in 0..self.limits.slots {
-            let id = SlotId { shard, slot };
-            let mut inside = self.inside.borrow_mut();
-            let machine = &self.shards[usize::from(shard)];
-            if inside.buffers.is_used(id) && machine.borrow().slot(slot) == Some(State::Free) {
-                inside.buffers.poison(id);
-            }
-        }
+        let machine = self.shards[usize::from(shard)].borrow();
+        self.inside.borrow_mut().buffers.poison(shard, |slot| machine.slot(slot) == Some(State::Free));
     }
 
     /// Takes back bits, with or without the mistake of not waiting for the flush.
@@ -363,7 +367,7 @@ impl World {
         let mut inside = self.inside.borrow_mut();
         while !pending.is_empty() {
             let at = inside.out.dice.index(pending.len());
-            let pending = pending.swap_remove(at);
+            let Some(pending) = pending.swap_remove_front(at) else { break };
             let arrives = chance.comes(&mut inside.out.dice);
             match pending.action {
                 Action::Io { token, way: Way::Write { .. }, member, at, len, buf }
@@ -372,7 +376,7 @@ impl World {
                     inside.write(member, index(at.0), index(len.0), buf, false, chance);
                 }
                 Action::WriteLog { .. } | Action::WriteHealth { .. } if arrives => {
-                    let _ = inside.done(pending, &self);
+                    let _ = inside.done(&pending, &self);
                 }
                 _ => {}
             }
@@ -397,7 +401,7 @@ impl World {
         }
         let trusted = check::trusted(disks, &health);
         if !check::fits(&self.rows, trusted, piece.row, piece.band, |member, at| {
-            disks[check::serving(&health, member)].now(at)
+            disks[check::serving(&health, member)].all_now(at)
         }) {
             let what = format!("request {} is done, and row {} does not fit its redundancy", request.0, piece.row.0);
             inside.misfit = Some(what);
@@ -407,8 +411,7 @@ impl World {
 
 impl Inside {
     fn copy_from(&mut self, other: &Self) {
-        let Self { out, pending, woken, buffers, done, found, nested, countdown, sweeping, states_moved, misfit, last } =
-            other;
+        let Self { out, pending, woken, buffers, done, found, nested, sweeping, states_moved, misfit, last } = other;
         for (disk, other) in self.out.disks.iter_mut().zip(&out.disks) {
             disk.copy_from(other);
         }
@@ -419,7 +422,7 @@ impl Inside {
         self.done.clone_from(done);
         self.found.clone_from(found);
         self.misfit.clone_from(misfit);
-        (self.nested, self.countdown, self.sweeping) = (*nested, *countdown, *sweeping);
+        (self.nested, self.sweeping) = (*nested, *sweeping);
         (self.states_moved, self.last) = (*states_moved, *last);
     }
 
@@ -449,13 +452,6 @@ impl Inside {
             }
         }
         Some(pick)
-    }
-
-    fn arm(&mut self, interrupts: u32) {
-        self.countdown = None;
-        if self.nested < NESTED_MAX && self.out.dice.one_in(interrupts) {
-            self.countdown = Some(self.out.dice.below(SECTIONS));
-        }
     }
 }
 
@@ -545,8 +541,10 @@ impl Host for World {
             }
             _ => 0,
         };
-        inside.out.story.note(Fact::Issued { action });
-        inside.pending.push(Pending { action, clock });
+        if inside.out.story.is_told() {
+            inside.out.story.note(Fact::Issued { action });
+        }
+        inside.pending.push_back(Pending { action, clock });
     }
 
     fn wake(&self, shard: u16) {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
 
 mod bad_input;
+mod bios;
 mod check;
 mod conflicts;
 mod create;

@@ -1,11 +1,11 @@
-//! Formats that keep the records of a whole container on each of its disks (DDF, IMSM), under a running volume.
+//! Formats that say on each disk what all are to know (DDF, IMSM, and BIOS RAIDs as containers of one array), under a running volume.
 //!
 //! | the engine says | on every disk of the container |
 //! |---|---|
 //! | a bit of the log | the volume is dirty; redundancy may not agree |
 //! | no bit | it is clean |
-//! | the members' states | which disks failed, which is being filled and (IMSM) how far, the volume's condition |
-//! | stopped in the middle of a resync | dirty, as a whole: neither format has a place for how far it came |
+//! | the members' states | which disks failed, which is being filled and (IMSM, some BIOS RAIDs) how far, the volume's condition |
+//! | stopped in the middle of a resync | dirty, as a whole: no format has a place for how far it came |
 //!
 //! **One change is on all disks before the next one begins**, with one number. A cut in between leaves some disks one number behind, which
 //! are current all the same; never two.
@@ -18,8 +18,9 @@
 //! A disk that joins is told what is said by stores that were started before it came only by way of its own volume's next change. Between
 //! processes that cannot be: whoever runs a volume has all disks of its container locked.
 //!
-//! Failing is of disks, not of parts: in both formats, a disk that failed in one volume has failed in all.
+//! Failing is of disks, not of parts: in DDF and IMSM, a disk that failed in one volume has failed in all.
 
+pub(super) mod bios;
 pub(super) mod ddf;
 pub(super) mod imsm;
 mod start;

@@ -6,6 +6,7 @@ use raid_formats::ddf::raw::{DiskKind, DiskState};
 use raid_formats::imsm::raw::{DiskStatus, WriteHole};
 use raid_formats::record::Format;
 
+use super::bios::BiosArray;
 use super::ddf::{DdfVolume, Joins, Part};
 use super::imsm::ImsmVolume;
 use super::{ContainerStore, Disk, Said};
@@ -81,6 +82,7 @@ pub fn container_start_on(
     let format: Box<dyn super::Format> = match lead.format {
         Format::Ddf | Format::DdfSwapped => Box::new(ddf(&judged, &flag, &beside)?),
         Format::Imsm => Box::new(imsm(&judged, &flag, &beside)?),
+        _ if judged.freshest().bios().is_some() => Box::new(bios(&judged, &flag)?),
         other => return not_yet(format!("writing to {} arrays", other.name())),
     };
     let store = ContainerStore::new(format, disks, said);
@@ -99,6 +101,26 @@ fn not_given<T>(disk: impl std::fmt::Display) -> Result<T, StartError> {
         "disk {disk} of the same container holds a part of another volume, and was not given: \
          what is written to the others' records would make it stale"
     )))
+}
+
+fn bios(judged: &Judged, flag: &OneFlag) -> Result<BiosArray, StartError> {
+    let lead = judged.freshest();
+    let Some((kind, _)) = lead.bios() else {
+        return not_yet(format!("writing to {} arrays", lead.record().format.name()));
+    };
+    if let Some(why) = kind.unwritable() {
+        return Err(StartError::Unwritable(format!("{} arrays are not written to: {why}", kind.format().name())));
+    }
+    let own = |slot: u16| {
+        judged.both().find(|(_, verdict)| matches!(verdict, Verdict::Current { slot: own, .. } if *own == slot))
+    };
+    let slots = 0..flag.health.members();
+    let places = slots.clone().map(|slot| own(slot).and_then(|(found, _)| Some(found.bios()?.1.at()))).collect();
+    let data_at =
+        slots.clone().map(|slot| own(slot).map_or(lead.record().data.at, |(found, _)| found.record().data.at));
+    let (data_at, coming) = (data_at.collect(), slots.map(|_| None).collect());
+    let out = flag.health.missing().difference(lead.record().table_in_sync);
+    Ok(BiosArray { kind, out, places, coming, data_at })
 }
 
 fn ddf(judged: &Judged, flag: &OneFlag, beside: &[Found]) -> Result<DdfVolume, StartError> {

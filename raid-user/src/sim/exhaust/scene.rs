@@ -100,6 +100,12 @@ fn setup(level: Level, members: u16, redundancy: usize) -> Setup {
         haste: Haste::Even,
         interrupts: 0,
         cut_on: ([Moment::Between(Sort::Io); 2], 0),
+        unusual_every: 0,
+        sweep_every: 0,
+        ask_every: 0,
+        pace: 0,
+        run: 0,
+        mix: (0, 0),
     }
 }
 

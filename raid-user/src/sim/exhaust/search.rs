@@ -207,7 +207,7 @@ pub(super) fn fits(scene: &Scene, life: &Life<'_>) -> Result<(), String> {
     let (health, rows) = (life.world.view().health, &scene.setup.rows);
     let misfit = life.world.outside(|out| {
         let trusted = check::trusted(&out.disks, &health);
-        let now = |member, at| out.disks[check::serving(&health, member)].now(at);
+        let now = |member, at| out.disks[check::serving(&health, member)].all_now(at);
         let fits = |row: &RowNo| check::fits(rows, trusted, *row, rows.whole(*row), now);
         (0..rows.count()).map(RowNo).find(|row| !fits(row))
     });
