@@ -274,7 +274,7 @@ fn said<'a>(
         let mut all = members(claims, verdicts);
         all.find(|(_, own, ..)| u16::from(own.0) == slot).map(|(.., claim)| claim.record().number)
     };
-    let numbers = md::numbers(health.members(), freshest, present);
+    let numbers = md::numbers(health.members(), health.members(), freshest, present);
     Ok(KBox::new(Said { events: freshest.record().events, health, sync, numbers }, GFP_KERNEL)?)
 }
 

@@ -3,15 +3,17 @@
 //! Two superblocks with the same count never say different things: else a member that failed could come back as the
 //! freshest one. And no living member may lag by two: it would count as stale after a crash. So the count grows only after all living
 //! members were brought up to the one before. That is the host's part.
+//!
+//! Members are called by their seats: a member that is replaced while it serves and its copy have the same slot.
 
-use raid_core::health::{Filling, Health, State};
+use raid_core::health::{Filling, Health};
 use raid_core::{MEMBERS_MAX, Member};
 
 use crate::assemble::Claimant;
 use crate::md::{TableEntry, raw1::ROLES_MAX};
 use crate::record::{Role, Sync};
 
-/// Permanent numbers of the members in the slots, or of the last ones there; `None` if nobody knows of one.
+/// Permanent numbers of the members in the seats, or of the last ones there; `None` if nobody knows of one.
 pub type Numbers = [Option<u32>; MEMBERS_MAX];
 
 /// One version of the truth.
@@ -23,7 +25,7 @@ pub struct Said {
     pub health: Health,
     /// From where on redundancy may be in doubt: where the bitmap says so, or anywhere if there is none.
     pub sync: Sync,
-    /// Who is in which slot.
+    /// Who is in which seat.
     pub numbers: Numbers,
 }
 
@@ -34,37 +36,75 @@ impl Said {
         !self.health.is_whole()
     }
 
-    /// True if the member has a place in the array.
+    /// True if who has the seat has a place in the array: a member, or the copy of one in the making.
     #[must_use]
-    pub fn lives(&self, member: Member) -> bool {
-        self.health.has(member)
+    pub fn lives(&self, seat: Member) -> bool {
+        self.health.written().contains(seat)
     }
 
-    /// How far a member is rebuilt, and how; `None` if it is not being rebuilt.
+    /// True if it lives and its slot is its own.
     #[must_use]
-    pub fn filling(&self, member: Member) -> Option<Filling> {
-        self.health.filling().find(|filling| filling.member == member)
+    pub fn serves(&self, seat: Member) -> bool {
+        self.lives(seat) && self.health.seat(self.slot(seat)) == seat
     }
 
-    /// The entries of all members that are known.
-    pub fn table(&self) -> impl Iterator<Item = TableEntry> {
-        let entry = |(slot, number): (u8, &Option<u32>)| {
-            let state = self.health.state(Member(slot))?;
-            let role = if state == State::Missing { Role::Faulty } else { Role::Slot(slot.into()) };
-            Some(TableEntry { number: (*number)?, role, in_sync: state == State::InSync })
+    /// The slot that a seat belongs to.
+    #[must_use]
+    pub fn slot(&self, seat: Member) -> Member {
+        self.health.seats().slot(seat)
+    }
+
+    /// How far who has the seat is filled, and how; `None` if nobody there is being filled.
+    #[must_use]
+    pub fn filling(&self, seat: Member) -> Option<Filling> {
+        let own = |filling: &Filling| match filling.copy {
+            true => self.health.second_seat(filling.member),
+            false => self.health.seat(filling.member),
         };
-        (0..=u8::MAX).zip(&self.numbers).filter_map(entry)
+        self.health.fillings().find(|filling| own(filling) == seat)
+    }
+
+    /// The entries of those that are known and out.
+    pub fn out(&self) -> impl Iterator<Item = TableEntry> {
+        let out = self.seats().filter(|(seat, _)| !self.lives(*seat));
+        out.map(|(_, number)| TableEntry { number, role: Role::Faulty, in_sync: false })
+    }
+
+    /// The entries of those that live.
+    pub fn living(&self) -> impl Iterator<Item = TableEntry> {
+        self.seats().filter(|(seat, _)| self.lives(*seat)).map(|(seat, number)| {
+            let role = Role::Slot(self.slot(seat).0.into());
+            TableEntry { number, role, in_sync: self.filling(seat).is_none() }
+        })
+    }
+
+    /// The entries of all members that are known. Of two with one number, the last counts.
+    pub fn table(&self) -> impl Iterator<Item = TableEntry> {
+        self.out().chain(self.living())
+    }
+
+    fn seats(&self) -> impl Iterator<Item = (Member, u32)> {
+        (0..=u8::MAX).map(Member).zip(&self.numbers).filter_map(|(seat, number)| Some((seat, (*number)?)))
     }
 }
 
-/// The number of who is in each of `slots` slots, which `present` says, or of whom the freshest member's table has there although nobody
-/// came.
-pub fn numbers<C: Claimant>(slots: u16, freshest: &C, present: impl Fn(u16) -> Option<u32>) -> Numbers {
+/// The number of who is in each of `seats` seats, which `present` says, or of whom the freshest member's table has in its slot, of
+/// `slots`, although he did not come: in the slot's own seat, or in that of its member's copy.
+pub fn numbers<C: Claimant>(slots: u16, seats: u16, freshest: &C, present: impl Fn(u16) -> Option<u32>) -> Numbers {
     let mut numbers = [None; MEMBERS_MAX];
-    let all = 0..u32::try_from(ROLES_MAX).unwrap_or(0);
-    let of_slot = |slot: u16| all.clone().find(|number| freshest.role_of(*number) == Role::Slot(slot));
-    for (slot, number) in (0..slots).zip(&mut numbers) {
-        *number = present(slot).or_else(|| of_slot(slot));
+    for (seat, number) in (0..seats).zip(&mut numbers) {
+        *number = present(seat);
+    }
+    for absent in 0..u32::try_from(ROLES_MAX).unwrap_or(0) {
+        let Role::Slot(slot) = freshest.role_of(absent) else { continue };
+        if slot >= slots || numbers.contains(&Some(absent)) {
+            continue;
+        }
+        let own = [Some(slot), slot.checked_add(slots)].into_iter().flatten().filter(|seat| *seat < seats);
+        let free = own.map(usize::from).find(|seat| matches!(numbers.get(*seat), Some(None)));
+        if let Some(place) = free.and_then(|seat| numbers.get_mut(seat)) {
+            *place = Some(absent);
+        }
     }
     numbers
 }

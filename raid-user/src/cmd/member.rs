@@ -1,4 +1,4 @@
-//! `raid add`, `raid fail`, `raid remove`, `raid rebuild`: who is in the array.
+//! `raid add`, `raid replace`, `raid fail`, `raid remove`, `raid rebuild`: who is in the array.
 
 use clap::Args;
 
@@ -7,9 +7,10 @@ use super::output::Output;
 use super::status::tell;
 use super::target::{Handle, TargetArgs};
 use super::text;
-use crate::control::{Ask, Status, absolute, path_of};
+use crate::control::{Ask, CopyStatus, SlotState, SlotStatus, Status, absolute, path_of};
 
 /// Gives an empty slot to a member, and fills it. One that was a member of this array before gets only what it missed, if that is known.
+/// If no slot is empty, it waits as a spare (Linux MD), and takes over by itself when one is.
 #[derive(Args, Debug)]
 pub(super) struct AddArgs {
     #[command(flatten)]
@@ -30,7 +31,25 @@ pub(super) struct AddArgs {
     wait: WaitArgs,
 }
 
-/// Throws a member out of the array.
+/// Fills a new member with what one holds that still serves, and lets it take over when it has all: the array is never less redundant. The
+/// old one can be taken away then. Linux MD of version 1.
+#[derive(Args, Debug)]
+pub(super) struct ReplaceArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    which: WhichArgs,
+    /// The new member: a file, a device, a partition (disk.img#2), or a spare of the array. What it holds is lost
+    #[arg(long, value_name = "MEMBER")]
+    new: String,
+    /// Overwrite members of other arrays, and partition tables
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+/// Throws a member out of the array, or the copy that is to replace one.
 #[derive(Args, Debug)]
 pub(super) struct FailArgs {
     #[command(flatten)]
@@ -39,7 +58,7 @@ pub(super) struct FailArgs {
     which: WhichArgs,
 }
 
-/// Lets go of the medium of a member that failed, so that it can be taken away.
+/// Lets go of the medium of a member that failed, or of a spare, so that it can be taken away.
 #[derive(Args, Debug)]
 pub(super) struct RemoveArgs {
     #[command(flatten)]
@@ -92,12 +111,27 @@ impl WhichArgs {
 /// # Errors
 /// It is in none.
 pub(super) fn slot_of(member: &str, status: &Status) -> Result<u8, Failure> {
-    let path = path_of(member);
-    let same = |slot: &&crate::control::SlotStatus| {
-        slot.member.as_deref() == Some(member) || (path.is_some() && slot.path == path)
-    };
+    let same = |slot: &&SlotStatus| is_called(member, slot.member.as_ref(), slot.path.as_ref());
     let found = status.slots.iter().find(same).map(|slot| slot.slot);
     found.ok_or_else(|| Failure::new(Exit::Usage, format!("{member}: is in no slot of this array")))
+}
+
+/// The slot that a member is on the way to, by its name.
+fn copy_of(member: &str, status: &Status) -> Option<u8> {
+    let is_it = |copy: &CopyStatus| is_called(member, Some(&copy.member), copy.path.as_ref());
+    let under_way = |copy: &&CopyStatus| copy.state == SlotState::Rebuilding && is_it(copy);
+    status.slots.iter().find(|slot| slot.copy.as_ref().filter(under_way).is_some()).map(|slot| slot.slot)
+}
+
+/// The spare of that name, as the server calls it.
+fn spare_of(member: &str, status: &Status) -> Option<String> {
+    let spare = status.spares.iter().find(|spare| is_called(member, Some(&spare.member), spare.path.as_ref()));
+    spare.map(|spare| spare.path.clone().unwrap_or_else(|| spare.member.clone()))
+}
+
+fn is_called(name: &str, member: Option<&String>, path: Option<&String>) -> bool {
+    let own = path_of(name);
+    member.is_some_and(|member| member == name) || (own.is_some() && own.as_ref() == path)
 }
 
 /// Runs `raid add`.
@@ -118,13 +152,31 @@ pub(super) fn add(args: &AddArgs, output: &Output) -> Result<Exit, Failure> {
     }
 }
 
+/// Runs `raid replace`.
+///
+/// # Errors
+/// As opening; what is refused.
+pub(super) fn replace(args: &ReplaceArgs, output: &Output) -> Result<Exit, Failure> {
+    let mut handle = args.target.handle(output)?;
+    let member = absolute(&args.new)?;
+    match change(&mut handle, &args.which, |slot| Ask::Replace { slot, member, force: args.force }) {
+        Ok(_) => finish(handle, &args.wait, output),
+        Err(failure) => handle.close().and(Err(failure)),
+    }
+}
+
 /// Runs `raid fail`.
 ///
 /// # Errors
 /// As opening; what is refused.
 pub(super) fn fail(args: &FailArgs, output: &Output) -> Result<Exit, Failure> {
     let mut handle = args.target.handle(output)?;
-    let done = change(&mut handle, &args.which, |slot| Ask::Fail { slot });
+    let done = handle.ask(&Ask::Status).and_then(|status| {
+        let copy = args.which.member.as_deref().and_then(|member| copy_of(member, &status));
+        let (slot, copy) =
+            copy.map_or_else(|| args.which.slot(&status).map(|slot| (slot, false)), |slot| Ok((slot, true)))?;
+        handle.ask(&Ask::Fail { slot, copy })
+    });
     handle.close()?;
     tell(&done?, output)?;
     Ok(Exit::Ok)
@@ -138,7 +190,14 @@ pub(super) fn remove(args: &RemoveArgs, output: &Output) -> Result<Exit, Failure
     let Some(client) = args.target.running(output)? else {
         return Err(Failure::new(Exit::No, "nobody runs this array, so nobody holds any of its members"));
     };
-    tell(&change(&mut Handle::Remote(client), &args.which, |slot| Ask::Remove { slot })?, output)?;
+    let mut handle = Handle::Remote(client);
+    let status = handle.ask(&Ask::Status)?;
+    let spare = args.which.member.as_deref().and_then(|member| spare_of(member, &status));
+    let ask = match spare {
+        Some(member) => Ask::RemoveSpare { member },
+        None => Ask::Remove { slot: args.which.slot(&status)? },
+    };
+    tell(&handle.ask(&ask)?, output)?;
     Ok(Exit::Ok)
 }
 
@@ -173,7 +232,7 @@ fn finish(mut handle: Handle, wait: &WaitArgs, output: &Output) -> Result<Exit, 
         output.warn(&format!("stopped waiting: {goes_on}"));
         return Ok(Exit::No);
     }
-    let empty = status.slots.iter().filter(|slot| slot.state != crate::control::SlotState::InSync).count();
+    let empty = status.slots.iter().filter(|slot| slot.state != SlotState::InSync).count();
     if empty > 0 && status.pass.is_none() {
         let hint = text::command("", &["raid", "add", "--new", "MEMBER", "ARRAY"].map(str::to_owned));
         output.warn(&format!("{empty} slots are not in sync; to fill one: {hint}"));

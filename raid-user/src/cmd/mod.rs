@@ -83,6 +83,8 @@ enum Verb {
     Status(status::StatusArgs),
     /// Give an empty slot to a new member, and fill it
     Add(member::AddArgs),
+    /// Copy a member that serves to a new one, which takes over
+    Replace(member::ReplaceArgs),
     /// Throw a member out
     Fail(member::FailArgs),
     /// Let go of a failed member's medium
@@ -171,6 +173,7 @@ fn run(verb: &Verb, output: &Output) -> Result<Exit, Failure> {
         Verb::Serve(args) => serve::run(args, output),
         Verb::Status(args) => status::run(args, output),
         Verb::Add(args) => member::add(args, output),
+        Verb::Replace(args) => member::replace(args, output),
         Verb::Fail(args) => member::fail(args, output),
         Verb::Remove(args) => member::remove(args, output),
         Verb::Rebuild(args) => member::rebuild(args, output),

@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::output::Output;
 use super::target::{Handle, TargetArgs};
 use super::text;
-use crate::control::{ArrayState, Ask, SlotState, SlotStatus, Status};
+use crate::control::{ArrayState, Ask, CopyStatus, SlotState, SlotStatus, Status};
 
 /// Tells how a running array is: its members, what goes on in the background, regions being written to.
 #[derive(Args, Debug)]
@@ -59,6 +59,14 @@ fn state_of(slot: &SlotStatus) -> String {
     }
 }
 
+/// Who is to replace a member, in words.
+fn copy_line(copy: &CopyStatus) -> String {
+    match copy.state {
+        SlotState::Failed => format!("{}: was to replace it, and failed", copy.member),
+        _ => format!("{}: is to replace it, {} so far", copy.member, text::size(copy.mark_bytes.unwrap_or(0))),
+    }
+}
+
 fn human(status: &Status) -> String {
     let mut out = text::wrap("", format!("{}  {}", status.uuid, status.name).trim_end()) + "\n";
     let state = match status.state {
@@ -76,6 +84,12 @@ fn human(status: &Status) -> String {
         let member = slot.member.as_deref().unwrap_or("-");
         let state = state_of(slot);
         let _ = writeln!(out, "{}", text::wrap(&first, &format!("{member}: {state}")));
+        if let Some(copy) = &slot.copy {
+            let _ = writeln!(out, "{}", text::wrap("           ", &copy_line(copy)));
+        }
+    }
+    for spare in &status.spares {
+        let _ = writeln!(out, "{}", text::wrap("spare      ", &spare.member));
     }
     let regions = &status.regions;
     if regions.total > 0 {

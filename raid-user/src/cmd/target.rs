@@ -95,7 +95,11 @@ impl TargetArgs {
         // Copies of an array have its UUID, too.
         let status = client.ask(&Ask::Status).map_err(refused)?;
         let own: Vec<String> = found.iter().filter_map(|found| crate::control::path_of(found.name())).collect();
-        let known = |path: &String| status.slots.iter().any(|slot| slot.path.as_ref() == Some(path));
+        let known = |path: &String| {
+            let copies = status.slots.iter().flat_map(|slot| &slot.copy).map(|copy| &copy.path);
+            let spares = status.spares.iter().map(|spare| &spare.path);
+            status.slots.iter().map(|slot| &slot.path).chain(copies).chain(spares).any(|own| own.as_ref() == Some(path))
+        };
         if own.iter().any(known) {
             return Ok(Some(client));
         }

@@ -7,18 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use raid_core::health::{Health, State};
+use raid_core::Member;
+use raid_core::health::State;
 use raid_core::members::Unknown;
 use raid_core::recovery::Rates;
-use raid_core::{Member, SECTOR_BYTES};
 use raid_formats::assemble::Claimant;
 use raid_formats::record::{Role, Uuid};
 
 use super::meter::Meter;
 use super::name::path_of;
-use super::{
-    Answer, ArrayState, Ask, CheckStatus, Pass, PassKind, Refusal, RegionStatus, SlotState, SlotStatus, Status, Whom,
-};
+use super::roll::{Held, Roll};
+use super::{Answer, ArrayState, Ask, CheckStatus, Pass, PassKind, Refusal, RegionStatus, Status, Whom};
 use crate::create::lost;
 use crate::discover::Found;
 use crate::host::Running;
@@ -48,23 +47,6 @@ pub struct About {
     pub uri: Option<String>,
 }
 
-/// Who is in a slot.
-#[derive(Clone, Debug)]
-pub struct Held {
-    /// As given.
-    pub member: String,
-    /// The same without links and working directory, if it is a file or a device.
-    pub path: Option<String>,
-}
-
-impl Held {
-    /// A member by the name it was given.
-    #[must_use]
-    pub fn new(member: &str) -> Self {
-        Self { member: member.to_owned(), path: path_of(member) }
-    }
-}
-
 /// The desk of one running array.
 pub struct Desk {
     running: Arc<Running>,
@@ -76,7 +58,7 @@ pub struct Desk {
 }
 
 struct Inside {
-    held: Vec<Option<Held>>,
+    held: Roll,
     meter: Meter,
     /// The most that was left of the pass under way.
     total_bytes: u64,
@@ -95,7 +77,7 @@ impl Desk {
     /// No thread.
     pub fn new(running: Arc<Running>, about: About, held: Vec<Option<Held>>) -> std::io::Result<Self> {
         let mut inside = Inside {
-            held,
+            held: Roll::new(held, running.health().members()),
             meter: Meter::default(),
             total_bytes: 0,
             paused: running.is_held(),
@@ -138,7 +120,10 @@ impl Desk {
         }
         match ask {
             Ask::Status | Ask::Check { .. } | Ask::StopCheck | Ask::Findings { .. } => {}
-            Ask::Fail { slot } => self.fail(Member(*slot))?,
+            Ask::Fail { slot, copy: false } => self.fail(Member(*slot))?,
+            Ask::Fail { slot, copy: true } => self.fail_copy(Member(*slot))?,
+            Ask::RemoveSpare { member } => self.remove_spare(member)?,
+            Ask::Replace { slot, member, force } => self.replace(Member(*slot), member, *force)?,
             Ask::Remove { slot } => self.remove(Member(*slot))?,
             Ask::Add { member, slot, force, whole } => return self.add(member, *slot, *force, *whole),
             Ask::Pause => {
@@ -184,20 +169,64 @@ impl Desk {
             let why = format!("slot {member} is in use; `raid fail` throws it out first");
             return Err(Refusal::new(REFUSED, why));
         }
-        let held = |inside: &mut Inside| inside.held.get_mut(usize::from(member.0)).and_then(Option::take);
-        let Some(was) = held(&mut self.inside()) else {
+        let Some(was) = self.inside().held.take(member) else {
             return Err(Refusal::new(REFUSED, format!("slot {member} is empty already")));
         };
         if self.wait_for(|| self.running.release(member)).is_none() {
-            if let Some(place) = self.inside().held.get_mut(usize::from(member.0)) {
-                *place = Some(was);
-            }
+            self.inside().held.put(member, was);
             return Err(Refusal::new(IO, format!("slot {member}: the others could not write down yet that it is out")));
         }
         Ok(())
     }
 
-    /// Gives a slot to a medium: to who had it before only with what it lacks, if the log knows what that is.
+    fn fail_copy(&self, member: Member) -> Result<(), Refusal> {
+        self.state(member)?;
+        if !self.running.fail_copy(member) {
+            return Err(Refusal::new(REFUSED, format!("nobody is on the way to replace slot {member}")));
+        }
+        let noted = self.wait_for(|| self.running.is_noted());
+        noted.ok_or_else(|| Refusal::new(IO, "the copy is out, but the members could not write that down yet"))
+    }
+
+    fn remove_spare(&self, name: &str) -> Result<(), Refusal> {
+        let spare = self.running.spares().into_iter().find(|spare| is_called(spare, name));
+        match spare.is_some_and(|spare| self.running.dismiss(&spare)) {
+            true => Ok(()),
+            false => Err(Refusal::new(USAGE, format!("{name}: is no spare of this array"))),
+        }
+    }
+
+    /// Has a medium filled with what a member holds, which serves as long as that.
+    fn replace(&self, member: Member, name: &str, force: bool) -> Result<(), Refusal> {
+        self.state(member)?;
+        let (media, _) = self.medium(name, force)?;
+        // Whatever changed last is written down in moments.
+        self.wait_for(|| self.running.is_noted())
+            .ok_or_else(|| Refusal::new(IO, "the members could not write down yet who is in the array"))?;
+        self.running.replace(member, media).map_err(|error| {
+            let code = if error.kind() == ErrorKind::Unsupported { REFUSED } else { BAD_INPUT };
+            Refusal::new(code, format!("{name}: {error}"))
+        })
+    }
+
+    /// The medium of that name, and the slot that it had if it was a member of this array: one that the store holds already, or opened now,
+    /// if nothing is lost by that.
+    fn medium(&self, name: &str, force: bool) -> Result<(SharedMediaMut, Option<Member>), Refusal> {
+        // A disk of the container that has parts of other volumes, which stay; the image that the slot is for; a spare.
+        if let Some(held) = self.running.held().into_iter().find(|media| is_called(media, name)) {
+            return Ok((held, None));
+        }
+        let spec = MediaSpec::parse(name.as_ref()).map_err(|error| Refusal::new(BAD_INPUT, error))?;
+        let media = open_mut(&spec).map_err(|error| Refusal::new(IO, error))?.media;
+        let own = self.own(name, &(media.clone() as SharedMedia));
+        if own.is_none() {
+            Self::check_loss(name, &(media.clone() as SharedMedia), force)?;
+        }
+        Ok((media, own.flatten()))
+    }
+
+    /// Gives a slot to a medium: to who had it before only with what it lacks, if the log knows what that is. If none is empty, it is kept
+    /// as a spare.
     fn add(&self, name: &str, slot: Option<u8>, force: bool, whole: bool) -> Result<Option<String>, Refusal> {
         let bad = |error: &dyn std::fmt::Display| Refusal::new(BAD_INPUT, error);
         let missing = self.running.health().missing();
@@ -206,31 +235,9 @@ impl Desk {
         {
             return Err(Refusal::new(REFUSED, format!("slot {slot} is not empty")));
         }
-        let none = || Refusal::new(REFUSED, "no slot is empty: there is nothing that a new member could do");
-        let first = missing.iter().next().ok_or_else(none)?;
-        let path = path_of(name);
-        // An image of LVM has no path, but a name of two words.
-        let is_it = |media: &SharedMediaMut| {
-            let own = media.describe();
-            (path.is_some() && path_of(&own) == path) || (own.contains('/') && Path::new(name).ends_with(&own))
-        };
-        let held = self.running.held().into_iter().find(is_it);
-        // What the store holds goes by the name that it has there.
-        let called = held.as_ref().map_or_else(|| name.to_owned(), |media| media.describe());
-        let (media, own) = match held {
-            // A disk of the container that has parts of other volumes, which stay; or the image that the slot is for.
-            Some(media) => (media, None),
-            None => {
-                let spec = MediaSpec::parse(name.as_ref()).map_err(|error| bad(&error))?;
-                let media = open_mut(&spec).map_err(|error| Refusal::new(IO, error))?.media;
-                let own = self.own(name, &(media.clone() as SharedMedia));
-                if own.is_none() {
-                    Self::check_loss(name, &(media.clone() as SharedMedia), force)?;
-                }
-                (media, own)
-            }
-        };
-        let before = own.flatten().filter(|slot| missing.contains(*slot));
+        let Some(first) = missing.iter().next() else { return self.keep(name, force) };
+        let (media, own) = self.medium(name, force)?;
+        let before = own.filter(|slot| missing.contains(*slot));
         let member = slot.map(Member).or(before).unwrap_or(first);
         let was = format!("{name}: was in slot {member} before");
         let back =
@@ -240,7 +247,7 @@ impl Desk {
         {
             return Err(Refusal::new(REFUSED, format!("{was}; {why}; --whole overwrites what it holds")));
         }
-        let note = match back {
+        Ok(match back {
             Some(Ok(())) => Some(format!("{was}, and gets only what it missed")),
             other => {
                 self.running.add(member, media).map_err(|error| bad(&format!("{name}: {error}")))?;
@@ -248,11 +255,22 @@ impl Desk {
                 let news = other.and_then(Result::err).filter(|why| why.kind() != ErrorKind::Unsupported);
                 news.map(|why| format!("{was}, and is filled from the start: {why}"))
             }
-        };
-        if let Some(place) = self.inside().held.get_mut(usize::from(member.0)) {
-            *place = Some(Held::new(&called));
+        })
+    }
+
+    fn keep(&self, name: &str, force: bool) -> Result<Option<String>, Refusal> {
+        if self.running.spares().iter().any(|spare| is_called(spare, name)) {
+            return Err(Refusal::new(REFUSED, format!("{name}: is a spare already")));
         }
-        Ok(note)
+        let (media, _) = self.medium(name, force)?;
+        match self.running.keep(media) {
+            Ok(()) => Ok(Some(format!("{name}: no slot is empty; it waits as a spare, and takes over when one is"))),
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                let why = format!("no slot is empty: there is nothing that a new member could do ({error})");
+                Err(Refusal::new(REFUSED, why))
+            }
+            Err(error) => Err(Refusal::new(BAD_INPUT, format!("{name}: {error}"))),
+        }
     }
 
     /// Whether a medium says that it is a member of this very array and nothing else, and in which slot, if it had one.
@@ -328,7 +346,8 @@ impl Desk {
             size_bytes: self.running.size_bytes(),
             uri: self.about.uri.clone(),
             state,
-            slots: (0..=u8::MAX).zip(&inside.held).map(|(slot, held)| slot_status(&health, slot, held)).collect(),
+            slots: inside.held.slots(&health),
+            spares: self.running.spares().iter().map(|spare| Held::new(&spare.describe()).into()).collect(),
             regions: RegionStatus {
                 total: regions.total,
                 dirty: regions.dirty,
@@ -343,25 +362,15 @@ impl Desk {
     }
 }
 
-fn slot_status(health: &Health, slot: u8, held: &Option<Held>) -> SlotStatus {
-    let (state, mark) = match health.state(Member(slot)) {
-        Some(State::InSync) => (SlotState::InSync, None),
-        Some(State::Rebuilding { mark }) => (SlotState::Rebuilding, Some(mark.0.saturating_mul(SECTOR_BYTES))),
-        _ if held.is_some() => (SlotState::Failed, None),
-        _ => (SlotState::Missing, None),
-    };
-    SlotStatus {
-        slot,
-        member: held.as_ref().map(|held| held.member.clone()),
-        path: held.as_ref().and_then(|held| held.path.clone()),
-        state,
-        mark_bytes: mark,
-        by_log: health.filling().any(|filling| filling.member == Member(slot) && filling.by_log),
-    }
+/// True if a medium goes by that name. An image of LVM has no path, but a name of two words.
+fn is_called(media: &SharedMediaMut, name: &str) -> bool {
+    let (own, path) = (media.describe(), path_of(name));
+    (path.is_some() && path_of(&own) == path) || (own.contains('/') && Path::new(name).ends_with(&own))
 }
 
 impl Inside {
     fn look(&mut self, running: &Running) {
+        self.held.look(running);
         match running.left_bytes() {
             Some(_) if self.paused => self.meter.rest(),
             Some(left) => {
@@ -390,9 +399,15 @@ impl Inside {
 
     fn pass(&self, running: &Running) -> Option<Pass> {
         let left = running.left_bytes()?;
-        let filling = running.health().rebuilding().next().is_some();
+        let health = running.health();
+        let kind = match (health.rebuilding().next(), health.copies().next()) {
+            (Some(_), _) => PassKind::Rebuild,
+            // Where both go on, what is in doubt comes first.
+            (None, Some(_)) if running.progress().resync.is_none() => PassKind::Replace,
+            (None, _) => PassKind::Resync,
+        };
         Some(Pass {
-            kind: if filling { PassKind::Rebuild } else { PassKind::Resync },
+            kind,
             done_bytes: self.total_bytes.saturating_sub(left),
             total_bytes: self.total_bytes,
             bytes_per_s: self.meter.rate(),

@@ -9,15 +9,17 @@ mod desk;
 mod meter;
 mod name;
 mod place;
+mod roll;
 mod server;
 
 use serde::{Deserialize, Serialize};
 
 pub use check::{BlockStatus, CheckStatus, FaultWord, FindingStatus, MendedWord, RoleWord, Whom};
 pub use client::{Client, ClientError};
-pub use desk::{About, Desk, Held};
+pub use desk::{About, Desk};
 pub use name::{absolute, path_of};
 pub use place::socket_of;
+pub use roll::Held;
 pub use server::{Server, serve};
 
 /// Version of the protocol. It changes when a word is removed or changes its meaning, not when one is added.
@@ -46,13 +48,31 @@ pub enum Ask {
     Fail {
         /// Its slot.
         slot: u8,
+        /// Not the member, but who is on the way to replace it.
+        #[serde(default)]
+        copy: bool,
     },
     /// Let go of the medium of a member that is out.
     Remove {
         /// Its slot.
         slot: u8,
     },
-    /// Give an empty slot to a new member, and fill it.
+    /// Let go of a spare.
+    RemoveSpare {
+        /// Its name, as the status has it.
+        member: String,
+    },
+    /// Fill a new member with what one holds that serves, and let it take over then.
+    Replace {
+        /// The slot.
+        slot: u8,
+        /// The medium, by a name that does not depend on a working directory; or a spare, by its name.
+        member: String,
+        /// Overwrite what it holds of other arrays.
+        #[serde(default)]
+        force: bool,
+    },
+    /// Give an empty slot to a new member, and fill it. If no slot is empty, the medium is kept as a spare.
     Add {
         /// The medium, by a name that does not depend on a working directory.
         member: String,
@@ -138,6 +158,9 @@ pub struct Status {
     pub state: ArrayState,
     /// One for each slot.
     pub slots: Vec<SlotStatus>,
+    /// Who waits for a slot, and takes one by himself when it is empty.
+    #[serde(default)]
+    pub spares: Vec<SpareStatus>,
     /// The log of regions being written to.
     pub regions: RegionStatus,
     /// What goes on in the background; nothing if nothing does.
@@ -180,6 +203,31 @@ pub struct SlotStatus {
     /// It was a member before, and is filled only where the log has bits.
     #[serde(default)]
     pub by_log: bool,
+    /// Who is on the way to replace the member; nothing if nobody is.
+    #[serde(default)]
+    pub copy: Option<CopyStatus>,
+}
+
+/// A new member that is filled with what another one holds, which serves.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct CopyStatus {
+    /// As given.
+    pub member: String,
+    /// The same without links and working directory, if it is a file or a device.
+    pub path: Option<String>,
+    /// [`SlotState::Rebuilding`]; or [`SlotState::Failed`], and then it is let go of already.
+    pub state: SlotState,
+    /// Bytes of it that are filled.
+    pub mark_bytes: Option<u64>,
+}
+
+/// A spare.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct SpareStatus {
+    /// As given.
+    pub member: String,
+    /// The same without links and working directory, if it is a file or a device.
+    pub path: Option<String>,
 }
 
 /// What a member is good for.
@@ -212,7 +260,7 @@ pub struct RegionStatus {
 /// Work in the background.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Pass {
-    /// `resync`, `rebuild`.
+    /// `resync`, `rebuild`, `replace`.
     pub kind: PassKind,
     /// Done of each member.
     pub done_bytes: u64,
@@ -238,6 +286,8 @@ pub enum PassKind {
     Resync,
     /// Members are filled.
     Rebuild,
+    /// Members are filled with what others hold, which serve.
+    Replace,
 }
 
 impl PassKind {
@@ -247,6 +297,7 @@ impl PassKind {
         match self {
             Self::Resync => "resync",
             Self::Rebuild => "rebuild",
+            Self::Replace => "replace",
         }
     }
 }

@@ -105,7 +105,8 @@ impl Running {
     /// is in its slot.
     #[must_use]
     pub fn medium_bytes(&self, finding: &Finding, member: Member) -> Option<Range<u64>> {
-        let data = self.inner.seats.at(member, self.health().epoch())?.offset_bytes(Sector(0))?;
+        let health = self.health();
+        let data = self.inner.seats.at(health.seat(member), health.epoch())?.offset_bytes(Sector(0))?;
         let bytes = finding.member_bytes(self.rows(), member)?;
         Some(data.checked_add(bytes.start)?..data.checked_add(bytes.end)?)
     }

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use raid_core::action::{Action, Answer, Buf, Token, Way};
 use raid_core::check::Checking;
 use raid_core::engine::{self, Host};
 use raid_core::flush::Flushes;
-use raid_core::health::Epoch;
+use raid_core::health::{Epoch, SEATED_MAX};
 use raid_core::members::Members;
 use raid_core::memory::OutOfMemory;
 use raid_core::parity::Ops;
@@ -43,7 +43,7 @@ pub(super) struct Inner {
     recovery: Mutex<Recovery>,
     check: Mutex<Checking>,
     pub(super) findings: Findings,
-    /// Room for a page of the log, for each member: copied there under the log's lock, written without it.
+    /// Room for a page of the log, for each seat: copied there under the log's lock, written without it.
     pages: Box<[Mutex<Vec<u64>>]>,
     ops: &'static Ops,
     buffers: Buffers,
@@ -54,9 +54,13 @@ pub(super) struct Inner {
     pub(super) store: Box<dyn Store>,
     /// Requests of callers, so that recovery can tell whether there are any.
     pub(super) asked: AtomicU64,
+    /// Done when the log's first batch was asked for, and recovery with it: before any write.
+    pub(super) begun: Once,
+    /// Held by whoever gives a seat away, until the machines know of it.
+    pub(super) joining: Mutex<()>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -66,6 +70,7 @@ impl Inner {
         let Start { rows, health, slots, store, doubt, marked, doubt_from, .. } = start;
         let members = Members::new(health, limits.read_errors_max)?;
         let (view, count, width) = (members.view(), rows.count(), health.members());
+        let seats = if width > SEATED_MAX { width } else { width * 2 };
         let found: HashMap<RegionNo, Found> = marked
             .iter()
             .map(|region| (*region, Found::Marked))
@@ -77,7 +82,7 @@ impl Inner {
         let page = |_| Mutex::new(Vec::with_capacity(limits.log_page_words));
         // Each slot has a computation or as many I/Os as members out; flushes, pages and states come beside them.
         let slots_all = usize::from(limits.shards) * usize::from(limits.slots);
-        let capacity = (slots_all + 20) * usize::from(width) + usize::from(limits.shards) + calls as usize;
+        let capacity = (slots_all + 20) * usize::from(seats) + usize::from(limits.shards) + calls as usize;
         Ok(Self {
             shards: (0..limits.shards).map(shard).collect::<Result<_, _>>()?,
             log: Mutex::new(RegionLog::new(regions, limits.log_page_words, view, view.health.epoch(), |region| {
@@ -88,10 +93,10 @@ impl Inner {
             check: Mutex::new(Checking::new(limits.heal_window)),
             findings: Findings::default(),
             recovery: Mutex::new(Recovery::new(view, &limits, count, (!doubt.is_empty()).then_some(doubt_from))),
-            pages: (0..width).map(page).collect(),
+            pages: (0..seats).map(page).collect(),
             ops: raid_core::parity::detect(),
             buffers: Buffers::new(limits.shards, limits.slots, width)?,
-            seats: Seats::new(slots),
+            seats: Seats::new(slots, seats.into()),
             calls: Calls::new(calls)?,
             jobs: Jobs::new(limits.shards, capacity),
             room: Room::new(turns),
@@ -100,6 +105,8 @@ impl Inner {
             limits,
             store,
             asked: AtomicU64::new(0),
+            begun: Once::new(),
+            joining: Mutex::new(()),
         })
     }
 

@@ -17,6 +17,7 @@ mod jobs;
 pub mod look;
 mod marks;
 pub mod md_store;
+mod membership;
 pub(crate) mod memory;
 mod observe;
 mod one_flag;

@@ -2,7 +2,7 @@
 
 use raid_core::Member;
 use raid_core::engine::Host as _;
-use raid_core::health::State;
+use raid_core::health::{Health, State};
 use raid_core::region::{self, RegionNo};
 use raid_core::rows::RowKind;
 use raid_core::{Columns, SECTOR_BYTES, Sectors};
@@ -86,9 +86,20 @@ impl Running {
 
     /// Who is in each slot, by the name of the medium.
     pub fn names(&self) -> impl Iterator<Item = Option<String>> {
-        let (epoch, members) = (self.health().epoch(), self.health().members());
-        let seat = move |member| self.inner.seats.at(Member(member), epoch);
-        (0..=u8::MAX).take(usize::from(members)).map(move |member| seat(member).map(|seat| seat.media.describe()))
+        let health = self.health();
+        let slots = (0..=u8::MAX).take(usize::from(health.members())).map(Member);
+        slots.map(move |member| self.name_in(health.seat(member), &health))
+    }
+
+    /// The copy in the making of each slot's member, by the name of the medium.
+    pub fn copy_names(&self) -> impl Iterator<Item = Option<String>> {
+        let health = self.health();
+        let slots = (0..=u8::MAX).take(usize::from(health.members())).map(Member);
+        slots.map(move |member| health.copy(member).and_then(|_| self.name_in(health.second_seat(member), &health)))
+    }
+
+    fn name_in(&self, seat: Member, health: &Health) -> Option<String> {
+        self.inner.seats.at(seat, health.epoch()).map(|seat| seat.media.describe())
     }
 
     /// True if recovery was told to rest.
@@ -123,28 +134,9 @@ impl Running {
         health.state(member) != Some(State::InSync) || self.inner.rows().geometry().survives(out)
     }
 
-    /// True if all members have written down who is in the array.
-    #[must_use]
-    pub fn is_noted(&self) -> bool {
-        self.inner.with_members(|members| {
-            let view = members.view();
-            view.durable >= view.health.epoch()
-        })
-    }
-
     /// Rows that recovery could not put in order.
     #[must_use]
     pub fn unhealed_rows(&self) -> u64 {
         self.inner.with_recovery(|recovery| recovery.failures())
-    }
-
-    /// Lets go of the medium of a member that is out, so that it can be taken away. False as long as the member is not out, or the others
-    /// have not written that down.
-    pub fn release(&self, member: Member) -> bool {
-        let out = self.health().state(member) == Some(State::Missing) && self.inner.store.release(member);
-        if out {
-            self.inner.seats.leave(member);
-        }
-        out
     }
 }

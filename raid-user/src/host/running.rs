@@ -4,24 +4,25 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use raid_core::engine::{self, Host as _};
-use raid_core::health::{Health, State};
+use raid_core::health::Health;
 use raid_core::memory::OutOfMemory;
 use raid_core::plan::{self, How};
 use raid_core::recovery::{Progress, Rates};
 use raid_core::request::{Error, Kind, Refused, Request, RequestId};
 use raid_core::rows::{ROW_LEN, RowNo};
 use raid_core::stripe::Limits;
-use raid_core::{Member, SECTOR_BYTES, Sector, Sectors};
+use raid_core::{SECTOR_BYTES, Sector, Sectors};
 
 use super::inner::Inner;
+use super::membership::Usher;
 use super::pieces::Pieces;
 use super::start::{Start, Stopped};
-use crate::media::{Media, MediaMut, SharedMediaMut};
+use crate::media::{Media, MediaMut};
 
 /// Pieces of one request that are under way at a time.
 const BATCH: usize = 256;
@@ -86,8 +87,6 @@ pub struct Running {
     clock: Option<(Sender<()>, JoinHandle<()>)>,
     /// Held while part of a sector is changed: whoever else does that could overwrite the other part with what it was.
     edges: Mutex<()>,
-    /// Done when the log's first batch was asked for, and recovery with it: before any write.
-    begun: Once,
     sectors: Sectors,
 }
 
@@ -111,8 +110,7 @@ impl Running {
         let out_of_memory = |OutOfMemory| io::Error::from(io::ErrorKind::OutOfMemory);
         let turns = tuning.threads.max(1) + CALLERS;
         let inner = Arc::new(Inner::new(start, limits, tuning.pieces.max(1), turns).map_err(out_of_memory)?);
-        let mut running =
-            Self { inner, workers: Vec::new(), clock: None, edges: Mutex::default(), begun: Once::new(), sectors };
+        let mut running = Self { inner, workers: Vec::new(), clock: None, edges: Mutex::default(), sectors };
         let (to_start, started) = channel::<()>();
         for _ in 0..tuning.threads.max(1) {
             let (inner, to_start) = (Arc::clone(&running.inner), to_start.clone());
@@ -140,22 +138,21 @@ impl Running {
         Ok(running)
     }
 
-    /// Begins what is due from the start, if that was not done yet.
-    fn begin(&self) {
-        self.begun.call_once(|| engine::start(&*self.inner));
+    pub(super) fn begin(&self) {
+        self.inner.begin();
     }
 
     /// True if nobody wrote, flushed, changed the members or let recovery go on. A repair alone is no such thing: what it writes, no
     /// metadata tell of.
     #[must_use]
     pub fn is_untouched(&self) -> bool {
-        !self.begun.is_completed()
+        !self.inner.begun.is_completed()
     }
 
     /// Who is in sync, being rebuilt, or missing.
     #[must_use]
     pub fn health(&self) -> Health {
-        self.inner.with_members(|members| members.view().health)
+        self.inner.health()
     }
 
     /// True if more failed than the array survives: it takes no writes any more.
@@ -167,56 +164,6 @@ impl Running {
     /// Waits until nothing is under way and recovery has nothing left to do.
     pub fn wait_until_quiet(&self) {
         self.inner.jobs.wait_until_quiet();
-    }
-
-    /// Throws a member out.
-    pub fn fail(&self, member: Member) {
-        self.begin();
-        engine::fail(&*self.inner, self.health().seat(member));
-    }
-
-    /// Gives a missing member's slot to a medium, and fills it.
-    ///
-    /// # Errors
-    /// The slot is taken; the medium does not do.
-    pub fn add(&self, member: Member, media: SharedMediaMut) -> io::Result<()> {
-        let health = self.health();
-        if health.state(member) != Some(State::Missing) {
-            return Err(io::Error::other(format!("slot {member} is not empty")));
-        }
-        let slot = self.inner.store.admit(member, media)?;
-        self.inner.seats.give(member, slot, health.epoch());
-        self.begin();
-        engine::add(&*self.inner, member).map_err(|error| self.unseat(member, error))
-    }
-
-    /// Gives a missing member's slot to a medium that had it before, and fills only what it lacks by the region log.
-    ///
-    /// # Errors
-    /// The slot is taken; the medium was no member in sync; or it cannot be known what it lacks (the error has an
-    /// [`Unknown`](raid_core::members::Unknown) in it). It can be [added](Self::add) then.
-    pub fn readd(&self, member: Member, media: SharedMediaMut) -> io::Result<()> {
-        let health = self.health();
-        if health.state(member) != Some(State::Missing) {
-            return Err(io::Error::other(format!("slot {member} is not empty")));
-        }
-        let (slot, away) = self.inner.store.readmit(member, media)?;
-        self.inner.seats.give(member, slot, health.epoch());
-        self.begin();
-        engine::readd(&*self.inner, member, away).map_err(|unknown| self.unseat(member, unknown))
-    }
-
-    /// The core refused: the medium is nobody's again.
-    fn unseat(&self, member: Member, why: impl std::error::Error + Send + Sync + 'static) -> io::Error {
-        self.inner.seats.leave(member);
-        self.inner.store.withdraw(member);
-        io::Error::other(why)
-    }
-
-    /// Media that the format keeps up to date without their being members; each can be [added](Self::add).
-    #[must_use]
-    pub fn held(&self) -> Vec<SharedMediaMut> {
-        self.inner.store.held()
     }
 
     /// Stops recovery in moments, with its marks durable; it goes on with [`resume`](Self::resume), or with the next start.
@@ -421,14 +368,16 @@ impl Running {
     }
 }
 
-/// Sweeps, and tells recovery what time it is, until told to stop.
+/// Sweeps, tells recovery what time it is, and looks after who comes and goes by himself, until told to stop.
 fn tick(inner: &Inner, stopped: &Receiver<()>, sweep_every: Duration) {
     let (mut swept, mut ticked, mut asked) = (Instant::now(), Instant::now(), 0);
+    let mut usher = Usher::default();
     while stopped.recv_timeout(sweep_every.min(TICK)) == Err(RecvTimeoutError::Timeout) {
         let before = std::mem::replace(&mut asked, inner.asked.load(Ordering::Relaxed));
         let elapsed_ms = u64::try_from(ticked.elapsed().as_millis()).unwrap_or(u64::MAX);
         ticked += Duration::from_millis(elapsed_ms);
         engine::tick(inner, elapsed_ms, asked != before);
+        usher.look(inner);
         if swept.elapsed() >= sweep_every {
             swept = Instant::now();
             engine::sweep(inner, 4096);

@@ -45,10 +45,17 @@ pub(super) struct Seats {
 }
 
 impl Seats {
-    pub(super) fn new(slots: Vec<Slot>) -> Self {
-        let metadata = slots.iter().map(|_| Mutex::new(())).collect();
-        let seat = |slot| RwLock::new(Seat::of(slot, Epoch(0)));
-        Self { seats: slots.into_iter().map(seat).collect(), metadata }
+    /// So many seats, the first of them with what is in `slots`.
+    pub(super) fn new(slots: Vec<Slot>, count: usize) -> Self {
+        let taken = slots.into_iter().map(|slot| Seat::of(slot, Epoch(0)));
+        let seats = taken.chain(std::iter::repeat_with(|| None)).take(count).map(RwLock::new).collect();
+        Self { seats, metadata: (0..count).map(|_| Mutex::new(())).collect() }
+    }
+
+    /// True if anybody has the seat.
+    pub(super) fn is_taken(&self, seat: Member) -> bool {
+        let seat = self.seats.get(usize::from(seat.0));
+        seat.is_some_and(|seat| seat.read().unwrap_or_else(PoisonError::into_inner).is_some())
     }
 
     /// Whoever has the slot, if he was there when `seen` was the epoch.

@@ -31,7 +31,7 @@ pub struct Start {
     pub rows: Rows,
     /// Who is in sync, being rebuilt up to a mark, or missing.
     pub health: Health,
-    /// One for each slot.
+    /// One for each slot; behind them, if there are any, those of second seats, where copies in the making are.
     pub slots: Vec<Slot>,
     /// Rows under one bit of the region log: what the format's bitmap says, or all rows if it has one dirty flag.
     pub region_rows: u64,
@@ -61,7 +61,8 @@ pub enum Stopped {
 
 /// The format's side: writes durable metadata when the engine says so, decides nothing.
 ///
-/// Every call returns when the medium has it durably. Calls for one member never overlap; those for several may.
+/// Every call returns when the medium has it durably. Calls for one member never overlap; those for several may. Members are called by
+/// their seats ([`Health::seat`]), which are their slots as long as nobody was replaced while it served.
 pub trait Store: Send + Sync {
     /// Writes page `page` of the region log to `member`: `words` as the engine holds them, bit 0 of word 0 being the
     /// page's first region.
@@ -94,12 +95,47 @@ pub trait Store: Send + Sync {
         Err(io::Error::new(io::ErrorKind::Unsupported, "the format does not say what a member knew when it left"))
     }
 
-    /// Takes back what [`admit`](Self::admit) or [`readmit`](Self::readmit) gave: the member did not get the slot and will be told nothing.
+    /// Gives a new medium to the second seat of a slot whose member serves: it is to be filled with what that one holds. As for
+    /// [`admit`](Self::admit), nothing else is written to it before the next `write_health`.
+    ///
+    /// # Errors
+    /// The format cannot say it; what the medium is too small for, or its own errors.
+    fn replace(&self, seat: Member, media: SharedMediaMut) -> io::Result<Slot> {
+        let _ = (seat, media);
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "the format has no word for a member that is filled while another serves its slot",
+        ))
+    }
+
+    /// Keeps a medium as a spare: it belongs to the array and holds nothing, until it is [admitted](Self::admit) to a slot.
+    ///
+    /// # Errors
+    /// The format has no spares, or none are kept yet; what the medium is too small for, or its own errors.
+    fn keep(&self, media: SharedMediaMut) -> io::Result<()> {
+        let _ = media;
+        Err(io::Error::new(io::ErrorKind::Unsupported, "spares of this format are not kept yet"))
+    }
+
+    /// The spares, the first to be taken first.
+    fn spares(&self) -> Vec<SharedMediaMut> {
+        Vec::new()
+    }
+
+    /// Lets go of a spare. False if it is none.
+    fn dismiss(&self, spare: &SharedMediaMut) -> bool {
+        let _ = spare;
+        false
+    }
+
+    /// Takes back what [`admit`](Self::admit), [`replace`](Self::replace) or [`readmit`](Self::readmit) gave: the member did not get the
+    /// slot and will be told nothing.
     fn withdraw(&self, member: Member) {
         let _ = member;
     }
 
-    /// Media that are kept up to date without being members: they have parts of other volumes. Each may be [admitted](Self::admit).
+    /// Media that are kept up to date without being members: spares, or disks that have parts of other volumes. Each may be
+    /// [admitted](Self::admit).
     fn held(&self) -> Vec<SharedMediaMut> {
         Vec::new()
     }

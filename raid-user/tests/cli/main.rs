@@ -10,6 +10,7 @@ mod conflicts;
 mod create;
 mod explain;
 mod output;
+mod replace;
 mod running;
 mod transfer;
 mod volumes;

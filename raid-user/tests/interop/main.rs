@@ -11,6 +11,7 @@ mod container;
 mod load;
 mod log;
 mod lvm;
+mod replace;
 
 use std::path::{Path, PathBuf};
 
@@ -368,6 +369,7 @@ fn main() {
     let all = std::env::var_os("RAID_INTEROP").is_some_and(|which| which == "all");
     let mut trials = container::trials(all);
     trials.extend(lvm::trials(all));
+    trials.extend(replace::trials(all));
     trials.extend(log::trials(all));
     for (version_index, version) in ["0.90", "1.0", "1.1", "1.2"].into_iter().enumerate() {
         let levels = [("linear", 2), ("0", 3), ("1", 2), ("4", 3), ("5", 4), ("6", 5), ("10", 4)];

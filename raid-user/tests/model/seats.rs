@@ -23,7 +23,7 @@ fn slot(name: &str) -> Slot {
 #[test]
 fn an_action_reaches_whom_it_was_meant_for_or_nobody() {
     every_order(3, || {
-        let seats = Arc::new(Seats::new(vec![slot("old")]));
+        let seats = Arc::new(Seats::new(vec![slot("old")], 1));
         let act = |seen: u64| {
             let seats = Arc::clone(&seats);
             thread::spawn(move || seats.at(SEAT, Epoch(seen)).map(|seat| seat.media.describe()))
@@ -42,7 +42,7 @@ fn an_action_reaches_whom_it_was_meant_for_or_nobody() {
 #[test]
 fn metadata_of_one_member_are_written_by_one_at_a_time() {
     every_order(3, || {
-        let seats = Arc::new(Seats::new(vec![slot("one")]));
+        let seats = Arc::new(Seats::new(vec![slot("one")], 1));
         let busy = Arc::new(AtomicBool::new(false));
         let write = {
             let (seats, busy) = (Arc::clone(&seats), Arc::clone(&busy));

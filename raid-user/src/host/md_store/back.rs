@@ -13,6 +13,7 @@ use raid_formats::md::{self, Bitmap, RegionBits, Superblock, Version};
 use raid_formats::record::{Record, Role, WriteLog};
 
 use super::disk::{self, BitmapArea, Disk, First, HEADER_BYTES};
+use super::spares::Coming;
 use super::{MdStore, Shared, absent};
 use crate::discover::{Found, MediaSource};
 use crate::host::start::Slot;
@@ -37,8 +38,9 @@ impl MdStore {
     /// Gives a slot that is empty to who had it before.
     pub(super) fn take_back(&self, member: Member, media: SharedMediaMut) -> io::Result<(Slot, Away)> {
         let mut shared = self.shared();
+        let slot = shared.said.slot(member);
         if shared.said.lives(member) {
-            return refused(format!("slot {member} is not free"));
+            return refused(format!("slot {slot} is not free"));
         }
         check_block(&media).map_err(disk::other)?;
         let like = self.like(&shared).ok_or_else(|| absent(member))?;
@@ -48,7 +50,7 @@ impl MdStore {
         let Some(Ok(superblock)) = found.superblock() else { return refused("it has no MD superblock") };
         let lead = Superblock::parse(like.block.as_slice(), like.version, like.medium).map_err(disk::other)?;
         let record = *found.record();
-        check_claim(member, &superblock, &record, &lead.record())?;
+        check_claim(slot, &superblock, &record, &lead.record())?;
         if has_bad_blocks(&media, &superblock)? {
             return refused("its list of bad blocks has entries");
         }
@@ -60,8 +62,9 @@ impl MdStore {
             return refused("its bitmap has another shape than the array's");
         }
         let number = match shared.said.numbers.contains(&Some(record.number)) {
+            _ if shared.said.spares.contains(&record.number) => self.number_for(member, &lead, &shared),
             true if shared.said.numbers.get(usize::from(member.0)) != Some(&Some(record.number)) => {
-                self.free_number(member, &lead, &shared.said)
+                self.number_for(member, &lead, &shared)
             }
             _ => record.number,
         };
@@ -69,7 +72,7 @@ impl MdStore {
         let medium = Sectors::from_bytes_floor(media.size_bytes());
         md::rejoin(&mut block, &like.block, like.version, (medium, like.medium), number).map_err(disk::other)?;
         let missing = Columns::first(shared.said.health.members()).difference(record.table_in_sync);
-        let missing = missing.difference(Columns::one(member));
+        let missing = missing.difference(Columns::one(slot));
         let away = Away { knew: shared.knew(record.events), missing };
         let (seat, data_at) = (media.clone(), record.data.at);
         let back = Disk {
@@ -82,13 +85,13 @@ impl MdStore {
             bad_blocks: record.bad_blocks.is_some(),
             failed: false,
         };
-        self.seat(&mut shared, member, back, number);
+        self.seat(&mut shared, member, back, Coming { number, was: None });
         Ok((Slot { media: Some(seat), data_at }, away))
     }
 
     /// The first living member that can be asked.
     pub(super) fn like(&self, shared: &Shared) -> Option<Like> {
-        let mut living = (0..).take(self.disks.len()).map(Member).filter(|other| shared.said.lives(*other));
+        let mut living = self.seats().filter(|other| shared.said.lives(*other));
         living.find_map(|other| {
             let like = |disk: &mut Disk| {
                 let image = disk.bitmap.as_ref().map(|bitmap| bitmap.bytes.clone());

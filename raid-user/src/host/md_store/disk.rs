@@ -7,8 +7,9 @@ use std::ops::Range;
 
 use raid_core::health::Filling;
 use raid_core::{Extent, SECTOR_BYTES, Sector, Sectors};
-use raid_formats::md::{self, RunningState, Said, TableEntry, Version, raw1::Features, update};
+use raid_formats::md::{self, RunningState, Version, raw1::Features, update};
 
+use super::said::Said;
 use crate::media::SharedMediaMut;
 
 /// Bytes of MD's bitmap header, which the bits follow.
@@ -88,14 +89,14 @@ impl Disk {
     }
 
     fn tell_superblock(&mut self, said: &Said, filling: Option<Filling>, log: Option<Features>) -> io::Result<()> {
-        let table: Vec<TableEntry> = said.table().collect();
+        let table = said.table();
         let state = RunningState {
             events: said.events,
             updated_s: super::now_s(),
             sync: said.sync,
             sync_mark: filling.map(|filling| Sectors(filling.mark.0)),
             by_bitmap: self.bitmap.is_some() && filling.is_some_and(|filling| filling.by_log),
-            replacement: false,
+            replacement: filling.is_some_and(|filling| filling.copy),
             bad_blocks: self.bad_blocks,
             table: &table,
         };

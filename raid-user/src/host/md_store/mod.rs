@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a page of the log | bits of the bitmap; without one, "clean" or "dirty from the start" |
 //! | the members' states | roles, `recovery_offset` of who is being rebuilt, and one event more |
+//! | a copy in the making | the role of the member that it is to replace, the feature "replacement" (not in 0.90), `recovery_offset` |
 //! | stopped, clean | "clean", and no bit if nobody is missing |
 //! | stopped in the middle of a resync | "dirty from" where it was, or with a bitmap "dirty" and the bits |
 //!
@@ -13,6 +14,12 @@
 //! Bits that were set when a degraded array was started stay until it is whole, in the engine's log: they tell, Linux too, what a member
 //! that comes back has missed.
 //!
+//! What a power cut leaves of a change is its old state or its new one, whoever was told and whoever was not: who joins is told last, so
+//! that nobody but members that were here lead the array; a copy that takes over is told first, so that whoever throws the old member out
+//! does not leave the slot to a copy that still calls itself half filled.
+//!
+//! Spares ([`spares`]) are told too, in no hurry: one that lags by two events would not be a spare any more.
+//!
 //! A partial parity log or a journal is [laid down](log) while anything is in doubt.
 //!
 //! It refuses to run what it cannot keep right: see [`StartError`]. It decides nothing about data.
@@ -20,6 +27,8 @@
 mod back;
 mod disk;
 mod log;
+mod said;
+mod spares;
 mod start;
 
 use std::io;
@@ -30,16 +39,17 @@ use raid_core::health::{Epoch, Health};
 use raid_core::members::Away;
 use raid_core::rows::ROW_SECTORS;
 use raid_core::{Member, Sector, Sectors};
-use raid_formats::md::{self, RegionBits, Said, Superblock, Version};
+use raid_formats::md::{RegionBits, Superblock, Version};
 use raid_formats::record::{Role, Sync, Uuid};
 
-use disk::{BitmapArea, Disk, First, HEADER_BYTES};
+use disk::{Disk, HEADER_BYTES};
 use log::LaidDown;
+use said::Said;
+use spares::{Coming, Spare};
 pub use start::{md_start, md_start_on};
 
 use super::start::{Slot, Stopped, Store, absent};
 pub use super::start_error::StartError;
-use super::start_error::check_block;
 use crate::media::SharedMediaMut;
 
 /// Words of 64 regions that are written at once: with a bit for a region, 512 bytes.
@@ -50,6 +60,8 @@ pub struct MdStore {
     shared: Mutex<Shared>,
     /// Held while a superblock of several sectors is written, so that a power cut tears one of them at most.
     turn: Option<Mutex<()>>,
+    spares: Mutex<Vec<Spare>>,
+    /// One for each seat.
     disks: Vec<Mutex<Option<Disk>>>,
     /// How regions lie on the bitmap; `None` if there is no bitmap, but one dirty flag.
     regions: Option<RegionBits>,
@@ -61,8 +73,8 @@ struct Shared {
     said: Said,
     /// False until this run has said anything. A member that is not here must be written off before the first write.
     begun: bool,
-    /// Numbers of new members, which count once their slot lives.
-    coming: Vec<Option<u32>>,
+    /// Who was admitted to each seat, and counts once it lives.
+    coming: Vec<Option<Coming>>,
     /// From which event count on a member knew of which epoch, ascending: of this run's first epoch, and of each that changed who is a
     /// member. Whoever has fewer events than the first lacks what no bit tells.
     known: Vec<(u64, Epoch)>,
@@ -84,7 +96,12 @@ impl MdStore {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The slot's disk, with which `work` does something; an error if there is none.
+    /// All seats.
+    fn seats(&self) -> impl Iterator<Item = Member> + use<> {
+        (0..=u8::MAX).take(self.disks.len()).map(Member)
+    }
+
+    /// The seat's disk, with which `work` does something; an error if there is none.
     fn with_disk<T>(&self, member: Member, work: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
         let slot = self.disks.get(usize::from(member.0)).ok_or_else(|| absent(member))?;
         let mut disk = slot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,6 +114,16 @@ impl MdStore {
         self.with_disk(member, |disk| disk.tell(said, said.filling(member), log))
     }
 
+    /// Tells a member for whom nobody is waiting now: if it fails here, it is told so with its own next call.
+    fn tell_unasked(&self, seat: Member, said: &Said) {
+        if self.tell(seat, said).is_err() {
+            let _ = self.with_disk(seat, |disk| {
+                disk.failed = true;
+                Ok(())
+            });
+        }
+    }
+
     /// Lets what is said change. A change makes a new event count, after everybody has the one before.
     fn advance(&self, change: impl FnOnce(&mut Said)) -> Said {
         let mut shared = self.shared();
@@ -106,38 +133,46 @@ impl MdStore {
             return next;
         }
         next.events = next.events.saturating_add(1);
-        for (slot, number) in (0..=u8::MAX).zip(&mut next.numbers) {
-            let missing = |said: &Health| said.missing().contains(Member(slot));
-            let joins = missing(&shared.said.health) && !missing(&next.health);
-            let coming = shared.coming.get_mut(usize::from(slot)).filter(|_| joins);
-            if let Some(coming) = coming.and_then(Option::take) {
-                *number = Some(coming);
+        for seat in self.seats() {
+            let joins = next.lives(seat) && !shared.said.lives(seat);
+            let coming = shared.coming.get_mut(usize::from(seat.0)).filter(|_| joins);
+            if let (Some(coming), Some(number)) =
+                (coming.and_then(Option::take), next.numbers.get_mut(usize::from(seat.0)))
+            {
+                *number = Some(coming.number);
+                next.spares.retain(|spare| Some(*spare) != coming.was && *spare != coming.number);
+                next.gone.extend(coming.was.filter(|was| *was != coming.number));
             }
         }
-        for slot in (0..).take(self.disks.len()).map(Member).filter(|member| next.lives(*member)) {
-            // Whoever fails here is told so with its own next call; nobody is waiting for it now.
-            if shared.said.lives(slot) && self.tell(slot, &shared.said).is_err() {
-                let _ = self.with_disk(slot, |disk| {
-                    disk.failed = true;
-                    Ok(())
-                });
-            }
+        for seat in self.seats().filter(|seat| next.lives(*seat) && shared.said.lives(*seat)) {
+            self.tell_unasked(seat, &shared.said);
         }
+        self.tell_spares(&shared.said);
         if (next.health.in_sync(), next.health.missing())
             != (shared.said.health.in_sync(), shared.said.health.missing())
         {
             shared.known.push((next.events, next.health.epoch()));
+        }
+        // Whoever takes over, before anybody calls the one faulty that it replaces.
+        for seat in self.seats().filter(|seat| next.serves(*seat) && shared.said.lives(*seat)) {
+            if !shared.said.serves(seat) {
+                self.tell_unasked(seat, &next);
+            }
         }
         shared.begun = true;
         shared.said = next.clone();
         next
     }
 
+    /// True if who has the seat was never told anything.
+    fn is_new(&self, seat: Member) -> bool {
+        self.with_disk(seat, |disk| Ok(disk.first.is_some())).unwrap_or(false)
+    }
+
     /// Nothing is in doubt, and all members say so: what a replay ends with.
     fn settle(&self) -> io::Result<()> {
         let said = self.advance(|said| said.sync = Sync::Clean);
-        let mut living = (0..).take(self.disks.len()).map(Member).filter(|member| said.lives(*member));
-        living.try_for_each(|member| self.tell(member, &said))
+        self.seats().filter(|seat| said.lives(*seat)).try_for_each(|member| self.tell(member, &said))
     }
 
     /// Puts a page into the member's image, and says which bytes of the bitmap it has.
@@ -147,26 +182,31 @@ impl MdStore {
         regions.put(&mut bitmap.bytes, (first_word as u64).saturating_mul(64), words)
     }
 
-    /// Puts a disk into a slot that is empty, where it waits for its first word.
-    fn seat(&self, shared: &mut Shared, member: Member, disk: Disk, number: u32) {
-        let slot = usize::from(member.0);
-        if let (Some(place), Some(coming)) = (self.disks.get(slot), shared.coming.get_mut(slot)) {
-            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(disk);
-            *coming = Some(number);
+    /// Puts a disk into a seat that is empty, where it waits for its first word.
+    fn seat(&self, shared: &mut Shared, seat: Member, disk: Disk, coming: Coming) {
+        let place = usize::from(seat.0);
+        if let (Some(held), Some(next)) = (self.disks.get(place), shared.coming.get_mut(place)) {
+            *held.lock().unwrap_or_else(PoisonError::into_inner) = Some(disk);
+            *next = Some(coming);
         }
     }
 
-    /// A number that no member of the array has.
-    fn free_number(&self, member: Member, like: &Superblock<'_>, said: &Said) -> u32 {
-        let slots = u32::try_from(self.disks.len()).unwrap_or(u32::MAX);
+    /// A number that nobody in the array has.
+    fn free_number(&self, like: &Superblock<'_>, shared: &Shared) -> u32 {
+        let said = &shared.said;
+        let coming = |number| shared.coming.iter().flatten().any(|coming| coming.number == number);
+        let taken = |number| said.numbers.contains(&Some(number)) || said.spares.contains(&number) || coming(number);
+        let slots = u32::from(said.health.members());
+        let free = |number: &u32| like.role_of(*number) == Role::Spare && !taken(*number);
+        (slots..).find(free).unwrap_or(slots)
+    }
+
+    /// The number of who is to have a seat.
+    fn number_for(&self, seat: Member, like: &Superblock<'_>, shared: &Shared) -> u32 {
         match like {
             // In 0.90 who serves a slot has its number.
-            Superblock::V0Little(_) | Superblock::V0Big(_) => u32::from(member.0),
-            Superblock::V1(_) => {
-                let free =
-                    |number: &u32| like.role_of(*number) == Role::Spare && !said.numbers.contains(&Some(*number));
-                (slots..).find(free).unwrap_or(slots)
-            }
+            Superblock::V0Little(_) | Superblock::V0Big(_) => u32::from(seat.0),
+            Superblock::V1(_) => self.free_number(like, shared),
         }
     }
 }
@@ -199,36 +239,45 @@ impl Store for MdStore {
         let said = self.advance(|said| {
             said.health.learn(health);
         });
-        if said.lives(member) { self.tell(member, &said) } else { Err(absent(member)) }
+        if !said.lives(member) {
+            return Err(absent(member));
+        }
+        if self.is_new(member) {
+            for other in self.seats().filter(|other| said.lives(*other) && !self.is_new(*other)) {
+                self.tell_unasked(other, &said);
+            }
+        }
+        self.tell(member, &said)
     }
 
     fn admit(&self, member: Member, media: SharedMediaMut) -> io::Result<Slot> {
-        let mut shared = self.shared();
-        if shared.said.lives(member) {
-            return Err(io::Error::other(format!("slot {member} is not free")));
+        self.take_in(member, media)
+    }
+
+    fn replace(&self, seat: Member, media: SharedMediaMut) -> io::Result<Slot> {
+        let version = self.like(&self.shared()).map(|like| like.version);
+        if matches!(version, Some(Version::V0Little | Version::V0Big)) {
+            let why = "version 0.90 of the superblock has no word for a member that is filled while another serves \
+                       its slot; 1.0 and later have one";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
         }
-        check_block(&media).map_err(disk::other)?;
-        let like = self.like(&shared).ok_or_else(|| absent(member))?;
-        let (mut block, version, old_medium) = (like.block, like.version, like.medium);
-        if let Some(log) = &self.log {
-            // So that its place is kept free on the new member.
-            md::set_log(&mut block, version, log.features);
-        }
-        let medium = Sectors::from_bytes_floor(media.size_bytes());
-        let superblock = Superblock::parse(block.as_slice(), version, old_medium).map_err(disk::other)?;
-        let number = self.free_number(member, &superblock, &shared.said);
-        let area = disk::extent(Sector(0), like.image.as_ref().map_or(0, Vec::len) as u64).len;
-        let identity = if superblock.record().member.is_set() { new_uuid()? } else { Uuid::default() };
-        let joined =
-            md::join(&mut block, version, old_medium, medium, (identity, number), area).map_err(disk::other)?;
-        // Before any data are written to it: where its old superblock lies, data may come to lie.
-        crate::create::erase(&media)?;
-        let bitmap = joined.bitmap.zip(like.image).map(|(area, bytes)| BitmapArea { at: area.at, bytes, whole: false });
-        let data_at = joined.data.at;
-        let (seat, first) = (media.clone(), Some(First { bad_blocks: joined.bad_blocks }));
-        let disk = Disk { media, version, block, events: 0, bitmap, first, bad_blocks: false, failed: false };
-        self.seat(&mut shared, member, disk, number);
-        Ok(Slot { media: Some(seat), data_at })
+        self.take_in(seat, media)
+    }
+
+    fn keep(&self, media: SharedMediaMut) -> io::Result<()> {
+        self.keep_spare(media)
+    }
+
+    fn spares(&self) -> Vec<SharedMediaMut> {
+        self.spare_media()
+    }
+
+    fn dismiss(&self, spare: &SharedMediaMut) -> bool {
+        self.dismiss_spare(spare)
+    }
+
+    fn held(&self) -> Vec<SharedMediaMut> {
+        self.spare_media()
     }
 
     fn readmit(&self, member: Member, media: SharedMediaMut) -> io::Result<(Slot, Away)> {
@@ -272,7 +321,7 @@ impl Store for MdStore {
             };
         });
         let mut result = Ok(());
-        for member in (0..).take(self.disks.len()).map(Member).filter(|member| said.lives(*member)) {
+        for member in self.seats().filter(|seat| said.lives(*seat)) {
             if clean && !said.degraded() {
                 let _ = self.with_disk(member, |disk| {
                     disk.clear_bits();
@@ -281,6 +330,7 @@ impl Store for MdStore {
             }
             result = result.and(self.tell(member, &said));
         }
+        self.tell_spares(&said);
         result
     }
 }

@@ -5,22 +5,24 @@
 
 use std::sync::Mutex;
 
-use raid_core::Extent;
-use raid_core::health::Event;
+use raid_core::health::{Event, Health, SEATED_MAX};
 use raid_core::rows::{ROW_SECTORS, RowKind, RowNo};
+use raid_core::{Extent, Member, Sector, Sectors};
 use raid_formats::assemble::{Claimant as _, Verdict};
-use raid_formats::md::{self, Hindrance, Said, Superblock, Version};
-use raid_formats::record::{Sync, WriteLog};
+use raid_formats::md::{self, Hindrance, Superblock, Version};
+use raid_formats::record::{Role, Sync, WriteLog};
 
 use super::disk::{self, BitmapArea, Disk};
 use super::log::LaidDown;
+use super::said::Said;
+use super::spares::Spare;
 use super::{MdStore, PAGE_WORDS, Shared, tears};
 use crate::array::{Judged, OpenOptions, verdicts, with_superblock};
 use crate::discover::Found;
 use crate::host::assembled::{Assembled, Current, open};
 use crate::host::marks::{Gathered, Marks};
 use crate::host::replay::Replay;
-use crate::host::start::Start;
+use crate::host::start::{Slot, Start};
 use crate::host::start_error::{StartError, check_block, not_yet};
 use crate::media::SharedMediaMut;
 
@@ -36,7 +38,7 @@ pub fn md_start(found: Vec<Found>, options: &OpenOptions) -> Result<Start, Start
     let mut members = Vec::new();
     for (found, verdict) in found.into_iter().zip(verdicts) {
         match verdict {
-            Verdict::Current { .. } | Verdict::Replacement { .. } | Verdict::Journal { .. } => {
+            Verdict::Current { .. } | Verdict::Replacement { .. } | Verdict::Spare | Verdict::Journal { .. } => {
                 members.push(open(&found)?);
             }
             _ => {}
@@ -55,17 +57,25 @@ pub fn md_start_on(members: Vec<(Found, SharedMediaMut)>, options: &OpenOptions)
     check_supported(&judged, &media)?;
     let replay = Replay::new(&judged, &media, options)?;
     let log = LaidDown::new(&judged, &media);
-    let mut assembled = Assembled::new(&judged, media, options)?;
+    let mut assembled = Assembled::new(&judged, media.iter().cloned(), options)?;
     assembled.dirty &= !replay.as_ref().is_some_and(|replay| replay.closed);
     let (marks, cleared) = marks(&judged, &assembled)?;
-    let health = assembled.health(event)?;
-    let numbers = numbers(&judged, &assembled.slots);
-    let slots = assembled.slots(judged.lead().data.at, |media| media);
-    let Assembled { rows, slots: members, dirty } = assembled;
+    let mut health = assembled.health(event)?;
+    let mut slots = assembled.slots(judged.lead().data.at, |media| media);
+    let Assembled { rows, slots: mut members, dirty } = assembled;
     let (doubt, marked) = marks.judge(&rows, &health, dirty, options)?;
+    // Parity that is believed, or a log that was replayed, is no doubt to the engine; but below its mark too a copy may lack what a crash
+    // or the replay left with its member alone.
+    let believed = dirty && !health.is_whole() && rows.kind() == RowKind::Parity;
+    let made_anew = believed || replay.is_some();
+    seat_copies(&judged, &media, made_anew, (&mut health, &mut members, &mut slots));
+    let numbers = numbers(&judged, &members);
+    let spares = spares(&judged, &media, &numbers)?;
     let sync = if dirty { judged.lead().sync } else { Sync::Clean };
-    let said = Said { events: judged.lead().events, health, sync, numbers };
-    let disks = members.into_iter().map(|member| member.map(|member| disk(member, &marks)).transpose());
+    let spare_numbers = spares.iter().map(|spare| spare.number).collect();
+    let array = md::Said { events: judged.lead().events, health, sync, numbers };
+    let said = Said { array, spares: spare_numbers, gone: Vec::new() };
+    let disks = members.into_iter().map(|member| member.map(|member| disk(&member, &marks)).transpose());
     let disks = disks.collect::<Result<Vec<_>, _>>()?;
     // Without a bitmap nothing tells what somebody lacks.
     let known = cleared.map(|events| (events.min(said.events), health.epoch())).into_iter().collect();
@@ -73,6 +83,7 @@ pub fn md_start_on(members: Vec<(Found, SharedMediaMut)>, options: &OpenOptions)
     let store = MdStore {
         turn: disks.iter().flatten().any(torn).then(|| Mutex::new(())),
         shared: Mutex::new(Shared { coming: vec![None; disks.len()], known, said, begun: false }),
+        spares: Mutex::new(spares),
         disks: disks.into_iter().map(Mutex::new).collect(),
         regions: marks.regions,
         log,
@@ -98,13 +109,8 @@ fn check_supported(judged: &Judged, media: &[SharedMediaMut]) -> Result<(), Star
     }
     for ((found, verdict), media) in judged.both().zip(media) {
         let record = found.record();
-        match verdict {
-            Verdict::Replacement { .. } => return not_yet(format!("{}: a replacement under way", found.name())),
-            Verdict::Current { .. } if record.replacement => {
-                return not_yet(format!("{}: a replacement whose original is gone", found.name()));
-            }
-            Verdict::Current { .. } => {}
-            _ => continue,
+        if !matches!(verdict, Verdict::Current { .. } | Verdict::Replacement { .. }) {
+            continue;
         }
         check_block(media)?;
         let mut bad = vec![Extent::default(); md::bad_blocks::ENTRIES_MAX];
@@ -125,10 +131,59 @@ fn event(member: &Current<'_, SharedMediaMut>) -> Event {
     md::admission(superblock.as_ref(), member.mark)
 }
 
-/// The number of who is in each slot, or of whom the freshest table has there although nobody came.
-fn numbers(judged: &Judged, slots: &[Option<Current<'_, SharedMediaMut>>]) -> md::Numbers {
-    let present = |slot: u16| slots.get(usize::from(slot))?.as_ref().map(|member| member.found.record().number);
-    md::numbers(u16::try_from(slots.len()).unwrap_or(u16::MAX), judged.freshest(), present)
+/// Puts copies in the making into their seats. One whose member is being filled itself is none: it is left out, and written off. A copy
+/// goes on at its mark, or from the start if it is to be `made_anew`.
+fn seat_copies<'a>(
+    judged: &'a Judged,
+    media: &[SharedMediaMut],
+    made_anew: bool,
+    (health, members, slots): (&mut Health, &mut Vec<Option<Current<'a, SharedMediaMut>>>, &mut Vec<Slot>),
+) {
+    let count = usize::from(health.members());
+    if health.members() > SEATED_MAX {
+        return;
+    }
+    members.resize(count * 2, None);
+    slots.resize(count * 2, Slot { media: None, data_at: judged.lead().data.at });
+    for ((found, verdict), media) in judged.both().zip(media) {
+        let Verdict::Replacement { slot } = *verdict else { continue };
+        let (Ok(member), record) = (u8::try_from(slot).map(Member), found.record()) else { continue };
+        let mark = record.sync_mark.filter(|_| !made_anew).unwrap_or(Sectors::ZERO);
+        let fits = record.data.len >= judged.lead().used;
+        if !fits || health.apply(member, Event::Replace { mark: Sector(mark.0) }).is_err() {
+            continue;
+        }
+        let seat = usize::from(health.second_seat(member).0);
+        if let (Some(place), Some(slot)) = (members.get_mut(seat), slots.get_mut(seat)) {
+            *place = Some(Current { found, mark: Some(mark), with: media.clone() });
+            *slot = Slot { media: Some(media.clone()), data_at: record.data.at };
+        }
+    }
+}
+
+/// The number of who is in each seat, or of whom the freshest table has in its slot although he did not come.
+fn numbers(judged: &Judged, seats: &[Option<Current<'_, SharedMediaMut>>]) -> md::Numbers {
+    let present = |seat: u16| seats.get(usize::from(seat))?.as_ref().map(|member| member.found.record().number);
+    let count = u16::try_from(seats.len()).unwrap_or(u16::MAX);
+    md::numbers(judged.lead().shape.members, count, judged.freshest(), present)
+}
+
+/// Spares that are up to date, but for those whose number somebody has.
+fn spares(judged: &Judged, media: &[SharedMediaMut], numbers: &[Option<u32>]) -> Result<Vec<Spare>, StartError> {
+    let mut spares: Vec<Spare> = Vec::new();
+    for ((found, verdict), media) in judged.both().zip(media) {
+        let record = found.record();
+        let (number, lead) = (record.number, judged.freshest());
+        let own = *verdict == Verdict::Spare && record.role == Role::Spare && lead.role_of(number) == Role::Spare;
+        let current = record.events.saturating_add(1) >= judged.lead().events;
+        let in_range = usize::try_from(number).is_ok_and(|number| number < md::raw1::ROLES_MAX);
+        let taken = spares.iter().any(|spare| spare.number == number) || numbers.contains(&Some(number));
+        if own && current && in_range && !taken && media.block_bytes() == 512 {
+            let disk = Disk { bitmap: None, ..disk_of(found, media)? };
+            spares.push(Spare { number, identity: record.member, disk });
+        }
+    }
+    Ok(spares)
 }
 
 /// What the members' logs say together, and from which event count on a member lacks only what bits are set for (kernel
@@ -158,16 +213,12 @@ fn marks(judged: &Judged, assembled: &Assembled<'_, SharedMediaMut>) -> Result<(
 }
 
 /// The member's metadata. Its image of the bitmap has what all members' bits say together, as soon as it is written.
-fn disk(member: Current<'_, SharedMediaMut>, marks: &Marks) -> Result<Disk, StartError> {
+fn disk(member: &Current<'_, SharedMediaMut>, marks: &Marks) -> Result<Disk, StartError> {
     let Current { found, with: media, .. } = member;
-    let record = found.record();
     let named = |why: String| StartError::Contradiction(format!("{}: {why}", found.name()));
-    let superblock = found.superblock().ok_or_else(|| named("no MD superblock".into()))?;
-    let superblock: Superblock<'_> = superblock.map_err(|refusal| named(refusal.to_string()))?;
-    let version = Version::ALL.into_iter().find(|version| version.format() == record.format);
-    let bitmap = match (record.log, &marks.regions) {
+    let bitmap = match (found.record().log, &marks.regions) {
         (WriteLog::Bitmap(at), Some(regions)) => {
-            let len = disk::padded(regions.area_bytes(), &media).map_err(|error| named(error.to_string()))?;
+            let len = disk::padded(regions.area_bytes(), media).map_err(|error| named(error.to_string()))?;
             let mut bytes = vec![0; len];
             let start = disk::bytes(at).map_err(|error| named(error.to_string()))?;
             media.read_at(start, &mut bytes).map_err(|error| named(error.to_string()))?;
@@ -176,14 +227,24 @@ fn disk(member: Current<'_, SharedMediaMut>, marks: &Marks) -> Result<Disk, Star
         }
         _ => None,
     };
+    Ok(Disk { bitmap, ..disk_of(found, media)? })
+}
+
+/// The superblock that a medium has, and no bitmap.
+fn disk_of(found: &Found, media: &SharedMediaMut) -> Result<Disk, StartError> {
+    let record = found.record();
+    let named = |why: String| StartError::Contradiction(format!("{}: {why}", found.name()));
+    let superblock = found.superblock().ok_or_else(|| named("no MD superblock".into()))?;
+    let superblock: Superblock<'_> = superblock.map_err(|refusal| named(refusal.to_string()))?;
+    let version = Version::ALL.into_iter().find(|version| version.format() == record.format);
     Ok(Disk {
         version: version.ok_or_else(|| named("no MD version".into()))?,
         block: Box::new(*superblock.emit()),
         events: record.events,
-        bitmap,
+        bitmap: None,
         first: None,
         bad_blocks: record.bad_blocks.is_some(),
         failed: false,
-        media,
+        media: media.clone(),
     })
 }
