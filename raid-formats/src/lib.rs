@@ -10,6 +10,7 @@
 
 pub mod assemble;
 pub mod bios;
+pub mod claim;
 pub mod ddf;
 pub mod dm;
 pub mod dump;

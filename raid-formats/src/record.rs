@@ -5,7 +5,7 @@
 //! [`crate::assemble`].
 
 use core::fmt;
-use raid_core::{Columns, Extent, Level, Sector, Sectors};
+use raid_core::{ArrayConfig, Columns, Extent, Level, Sector, Sectors, Sizes};
 
 /// The format a record was found in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -165,6 +165,20 @@ pub struct Shape {
     pub chunk: Sectors,
     /// Array size, where the format states one.
     pub array_size: Option<Sectors>,
+}
+
+impl Shape {
+    /// What the core is told of an array of this shape. `used` is what each member gives; `each` says what the levels take that use every
+    /// member to its end.
+    #[must_use]
+    pub const fn config(self, used: Sectors, each: &[Sectors]) -> ArrayConfig<'_> {
+        let sizes = match self.level {
+            Level::Linear | Level::Raid0(_) => Sizes::Each(each),
+            _ => Sizes::Same(used),
+        };
+        let Self { level, members, chunk, array_size } = self;
+        ArrayConfig { level, members, chunk, sizes, array_size }
+    }
 }
 
 /// What is known of the redundancy when the array was last written to.

@@ -33,6 +33,12 @@ void raid_cpu_end(void)
 	kernel_fpu_end();
 }
 
+/* Since 1970. */
+u64 raid_now_s(void)
+{
+	return ktime_get_real_seconds();
+}
+
 u64 raid_now_ms(void)
 {
 	return ktime_get_ns() / NSEC_PER_MSEC;

@@ -19,6 +19,12 @@ struct dm_dev *raid_device_get(struct dm_target *target, const char *name)
 	return dm_get_device(target, name, dm_table_get_mode(target->table), &device) ? NULL : device;
 }
 
+/* False for a table that is loaded for reading only. */
+bool raid_target_writes(struct dm_target *target)
+{
+	return dm_table_get_mode(target->table) & BLK_OPEN_WRITE;
+}
+
 void raid_device_put(struct dm_target *target, struct dm_dev *device)
 {
 	dm_put_device(target, device);
@@ -168,14 +174,14 @@ static int raid_message(struct dm_target *target, unsigned int argc, char **argv
 static int raid_iterate_devices(struct dm_target *target, iterate_devices_callout_fn call, void *data)
 {
 	struct dm_dev *device;
-	u64 sectors;
+	u64 start, sectors;
 	int result = 0;
 	u16 number;
 
 	for (number = 0; !result && number < 256; number++) {
-		device = raid_rs_device(target->private, number, &sectors);
+		device = raid_rs_device(target->private, number, &start, &sectors);
 		if (device)
-			result = call(target, device, 0, sectors, data);
+			result = call(target, device, start, sectors, data);
 	}
 	return result;
 }

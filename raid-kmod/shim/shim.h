@@ -52,6 +52,7 @@ int raid_dm_register(void);
 void raid_dm_unregister(void);
 size_t raid_request_bytes(void);
 struct dm_dev *raid_device_get(struct dm_target *target, const char *name);
+bool raid_target_writes(struct dm_target *target);
 void raid_device_put(struct dm_target *target, struct dm_dev *device);
 u64 raid_device_sectors(struct dm_dev *device);
 const char *raid_device_name(struct dm_dev *device);
@@ -104,6 +105,7 @@ u32 raid_cpu_features(void);
 void raid_cpu_begin(void);
 void raid_cpu_end(void);
 u64 raid_now_ms(void);
+u64 raid_now_s(void);
 
 /* Rust: src/target.rs */
 int raid_rs_ctr(struct dm_target *target, u64 sectors, unsigned int argc, char **argv, void **array, char **error);
@@ -119,7 +121,7 @@ void raid_rs_resume(void *array);
 void raid_rs_postsuspend(void *array);
 void raid_rs_status(void *array, u8 form, char *result, unsigned int room);
 int raid_rs_message(void *array, unsigned int argc, char **argv);
-struct dm_dev *raid_rs_device(void *array, u16 number, u64 *sectors);
+struct dm_dev *raid_rs_device(void *array, u16 number, u64 *start, u64 *sectors);
 u32 raid_rs_hint(void *array, bool best);
 bool raid_rs_discards(void *array);
 

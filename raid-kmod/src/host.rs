@@ -28,7 +28,7 @@ use crate::ios::{Io, Ios, Lanes};
 use crate::memory::Kernel;
 use crate::metadata::Regions;
 use crate::parity::Parity;
-use crate::seats::Seats;
+use crate::seats::{Device, Seats};
 use crate::shim::{self, RawRequest, RawWhere};
 use crate::store::{Store, Task, PAGE_WORDS};
 
@@ -64,8 +64,12 @@ pub(crate) struct Start {
     pub(crate) limits: Limits,
     pub(crate) found: Regions,
     pub(crate) rates: Rates,
-    /// Who remembers; nobody without metadata devices.
+    /// Rows before this one are in order whatever their region is; counts with one region only.
+    pub(crate) doubt_from: RowNo,
+    /// Who remembers; nobody without metadata.
     pub(crate) store: Option<Store>,
+    /// False if nothing is written to any member.
+    pub(crate) writes: bool,
 }
 
 /// Room for all that can be under way: made when a table is loaded, since nothing may be when it is used.
@@ -143,6 +147,7 @@ pub(crate) struct Array {
     rates: Rates,
     parity: Parity,
     seats: Arc<Seats>,
+    writes: bool,
 }
 
 fn out_of_memory(_: raid_core::memory::OutOfMemory) -> Error {
@@ -158,7 +163,7 @@ impl Array {
     /// Makes the machines.
     #[inline(never)]
     pub(crate) fn new(start: Start, seats: Arc<Seats>, rooms: Rooms) -> Result<Self> {
-        let Start { rows, health, limits, found, rates, store } = start;
+        let Start { rows, health, limits, found, rates, doubt_from, store, writes } = start;
         let members = Members::new(health, limits.read_errors_max).map_err(out_of_memory)?;
         let (view, count) = (members.view(), rows.count());
         let found = |region| found.found(region);
@@ -172,7 +177,7 @@ impl Array {
         let is_set = |region| found(region) != Found::Clean;
         let log = || RegionLog::new(regions, page, view, epoch, is_set).map_err(out_of_memory);
         let doubted = (0..regions).find(|region| found(RegionNo(*region)) == Found::InDoubt);
-        let doubt = doubted.map(|region| RowNo(region * limits.region_rows.max(1)));
+        let doubt = doubted.map(|region| RowNo(region * limits.region_rows.max(1)).max(doubt_from));
         Ok(Self {
             shards,
             log: locked!(log(), "raid_log")?,
@@ -181,10 +186,11 @@ impl Array {
             recovery: locked!(Ok(Recovery::new(view, &limits, count, doubt)), "raid_recovery")?,
             check: locked!(Ok(Checking::new(limits.heal_window)), "raid_check")?,
             gate: locked!(Ok(Gate::New), "raid_gate")?,
-            clock: locked!(Ok(Clock { swept_ms: 0, ticked_ms: 0, asked: 0, held: false, mends: false }), "raid_clock")?,
+            clock: locked!(Ok(Clock { swept_ms: 0, ticked_ms: 0, asked: 0, held: !writes, mends: false }), "raid_clock")?,
             rates,
             parity: Parity::choose(),
             seats,
+            writes,
             rooms,
             store,
             layouts: layouts(&rows)?,
@@ -221,8 +227,9 @@ impl Array {
             let Ok(step) = plan::read(&self.layouts, &health, at, len) else { return shim::REFUSED };
             match step.how {
                 How::Direct { place } => {
-                    let Some(device) = self.seats.data(health.seat(place.member)) else { return shim::REFUSED };
-                    *to = RawWhere { device, at: place.at.0, sectors: step.len.0.min(len.0) as u32 };
+                    let seat = self.seats.place(health.seat(place.member), place.at);
+                    let Some((device, at)) = seat else { return shim::REFUSED };
+                    *to = RawWhere { device, at, sectors: step.len.0.min(len.0) as u32 };
                     return shim::PASSED_ON;
                 }
                 _ if plain => return shim::REFUSED,
@@ -339,26 +346,30 @@ impl Array {
         };
         let bytes = len.0.saturating_mul(512) as u32;
         let lanes = self.rooms.lanes.raw();
-        let Some(device) = self.seats.data(member) else {
+        let Some((device, place)) = self.seats.place(member, at) else {
             return self.done(io, lane, false);
         };
+        if write && !self.writes {
+            // What a read found bad would be rewritten; it stays bad.
+            return self.done(io, lane, true);
+        }
         match buf {
             Buf::Slot { slot, column } => {
                 let Some(row) = self.rooms.slot_ios.at(self.slot_number(slot, column)) else { return };
                 // A band lies in the row's buffer where it lies in the row.
                 let skip = (at.0 % ROW_SECTORS) as u32 * 512;
                 // SAFETY: As above; the row is the slot's, and a band lies inside of it.
-                unsafe { shim::raid_io_page(io.0, row.0, lanes, lane, device, at.0, skip, bytes, write, fua) };
+                unsafe { shim::raid_io_page(io.0, row.0, lanes, lane, device, place, skip, bytes, write, fua) };
             }
             Buf::Request(id) => {
-                let Some(place) = self.rooms.calls.place(id) else { return };
-                let (request, skip) = (place.request, place.skip_bytes);
+                let Some(bytes_at) = self.rooms.calls.place(id) else { return };
+                let (request, skip) = (bytes_at.request, bytes_at.skip_bytes);
                 // SAFETY: As above; a request is valid while a piece of it is under way.
-                unsafe { shim::raid_io_request(io.0, lanes, lane, device, at.0, request, skip, bytes, write, fua) };
+                unsafe { shim::raid_io_request(io.0, lanes, lane, device, place, request, skip, bytes, write, fua) };
             }
             Buf::Zeroes { free } => {
                 // SAFETY: As above.
-                unsafe { shim::raid_io_zeroes(io.0, lanes, lane, device, at.0, bytes, free, fua) };
+                unsafe { shim::raid_io_zeroes(io.0, lanes, lane, device, place, bytes, free, fua) };
             }
         }
     }
@@ -383,7 +394,7 @@ impl Array {
 
     fn flush(&self, token: Token, member: Member) {
         let Some((io, lane)) = self.io_of(&token) else { return };
-        match self.seats.data(member) {
+        match self.seats.data_device(member).map(Device::raw) {
             // SAFETY: The I/O is this action's until its receipt comes back.
             Some(device) => unsafe { shim::raid_io_flush(io.0, self.rooms.lanes.raw(), lane, device) },
             None => self.done(io, lane, false),

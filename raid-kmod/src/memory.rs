@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! The engine's memory: kernel vectors, made while a table is loaded and never grown.
 
+use kernel::alloc::AllocError;
 use kernel::prelude::*;
+use pin_init::Zeroable;
 use raid_core::memory::{Memory, OutOfMemory};
+
+/// Room that is never on a stack: a kernel's is short.
+pub(crate) fn zeroed<T: Zeroable>() -> Result<KBox<T>, AllocError> {
+    KBox::init(pin_init::init_zeroed::<T>(), GFP_KERNEL).map_err(|_| AllocError)
+}
 
 /// Vectors that may be scattered pages.
 pub(crate) struct Kernel;

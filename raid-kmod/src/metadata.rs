@@ -9,7 +9,7 @@ use raid_core::region::{Found, RegionNo};
 use raid_core::rows::{RowKind, Rows, ROW_SECTORS};
 use raid_core::{Columns, Member, Sector, Sectors};
 use raid_formats::dm::{self, Block, CreateParams, Set, SetError, BITMAP_AT, BITMAP_BYTES};
-use raid_formats::md::{self, Bitmap, Refusal, RegionBits};
+use raid_formats::md::{self, Bitmap, Doubt, Refusal, RegionBits};
 use raid_formats::record::Sync;
 use raid_formats::table::Table;
 
@@ -51,23 +51,37 @@ impl From<Refusal> for Fault<'_> {
 pub(crate) struct Regions {
     /// A bit for each; empty if all are alike.
     words: KVVec<u64>,
-    all: Found,
-    set: Option<KBox<Set>>,
+    by: By,
     sectors: u64,
+}
+
+/// Who says what a region is.
+enum By {
+    Alike(Found),
+    Set(KBox<Set>),
+    Doubt(Doubt),
 }
 
 impl Regions {
     /// Without metadata all are alike.
     pub(crate) fn alike(all: Found, region_rows: u64) -> Self {
-        Self { words: KVVec::new(), all, set: None, sectors: region_rows * ROW_SECTORS }
+        Self { words: KVVec::new(), by: By::Alike(all), sectors: region_rows * ROW_SECTORS }
+    }
+
+    /// Regions of an MD array, with a bit for each that is marked.
+    pub(crate) fn marked(words: KVVec<u64>, doubt: Doubt, region_rows: u64) -> Self {
+        Self { words, by: By::Doubt(doubt), sectors: region_rows * ROW_SECTORS }
     }
 
     /// How a region was found.
     pub(crate) fn found(&self, region: RegionNo) -> Found {
-        let Some(set) = &self.set else { return self.all };
         let word = usize::try_from(region.0 / 64).ok().and_then(|index| self.words.get(index));
         let marked = word.is_some_and(|word| word >> (region.0 % 64) & 1 == 1);
-        set.found(marked, Sector((region.0 + 1).saturating_mul(self.sectors)))
+        match &self.by {
+            By::Alike(all) => *all,
+            By::Set(set) => set.found(marked, Sector((region.0 + 1).saturating_mul(self.sectors))),
+            By::Doubt(doubt) => doubt.found(marked),
+        }
     }
 }
 
@@ -178,8 +192,7 @@ pub(crate) fn load<'a>(shape: &Shape<'_, '_, '_>, seats: &'a Seats, clerks: &Cle
     }
     bits.put(&mut image, 0, &words);
     check_room(seats, image.len())?;
-    let (all, sectors) = (Found::Clean, bits.rows() * ROW_SECTORS);
-    let found = Regions { words, all, set: Some(KBox::new(*set, GFP_KERNEL)?), sectors };
+    let found = Regions { words, by: By::Set(KBox::new(*set, GFP_KERNEL)?), sectors: bits.rows() * ROW_SECTORS };
     let doubted = (0..regions).filter(|region| found.found(RegionNo(*region)) == Found::InDoubt).count();
     set.check_doubt(doubted as u64).map_err(Fault::Set)?;
     Ok(Loaded { set, found, region_rows: bits.rows(), bits: Some(bits), image, records })

@@ -3,6 +3,7 @@
 //!
 //! It decides nothing about RAID. `shim/` holds the C that the kernel's headers need, and decides nothing at all.
 
+mod auto;
 mod calls;
 mod clerks;
 mod compute;

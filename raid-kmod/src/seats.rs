@@ -4,7 +4,7 @@
 use core::ffi::CStr;
 
 use kernel::prelude::*;
-use raid_core::{Columns, Member, Sectors};
+use raid_core::{Columns, Member, Sector, Sectors};
 
 use crate::shim::{self, DmDev, DmTarget};
 
@@ -74,9 +74,12 @@ impl Drop for Device {
 }
 
 /// The devices of a slot.
+#[derive(Default)]
 pub(crate) struct Seat {
     pub(crate) metadata: Option<Device>,
     pub(crate) data: Option<Device>,
+    /// Where the member's data begin on its device.
+    pub(crate) data_at: Sector,
 }
 
 /// All slots.
@@ -93,9 +96,10 @@ impl Seats {
         self.seats.get(usize::from(member.0))
     }
 
-    /// The data device in a slot.
-    pub(crate) fn data(&self, member: Member) -> Option<*mut DmDev> {
-        self.data_device(member).map(Device::raw)
+    /// The data device in a slot, and where on it a sector of the member's data is.
+    pub(crate) fn place(&self, member: Member, at: Sector) -> Option<(*mut DmDev, u64)> {
+        let seat = self.at(member)?;
+        Some((seat.data.as_ref()?.raw(), seat.data_at.0 + at.0))
     }
 
     /// The data device in a slot.
@@ -116,6 +120,16 @@ impl Seats {
     /// True if all can free what becomes zeros.
     pub(crate) fn free_zeroes(&self) -> bool {
         self.seats.iter().filter_map(|seat| seat.data.as_ref()).all(Device::zeroes)
+    }
+
+    /// How many there are.
+    pub(crate) fn slots(&self) -> u16 {
+        self.seats.len() as u16
+    }
+
+    /// The slot that a device is in.
+    pub(crate) fn slot_of(&self, name: &str) -> Option<Member> {
+        self.present().iter().find(|member| self.data_device(*member).is_some_and(|device| device.name() == name))
     }
 
     /// Slots that have a device.

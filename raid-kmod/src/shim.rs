@@ -162,12 +162,20 @@ extern "C" {
     pub(crate) fn raid_cpu_begin();
     pub(crate) fn raid_cpu_end();
     fn raid_now_ms() -> u64;
+    fn raid_now_s() -> u64;
+    pub(crate) fn raid_target_writes(target: *mut DmTarget) -> bool;
 }
 
 /// The time, in milliseconds since the machine started.
 pub(crate) fn now_ms() -> u64 {
     // SAFETY: Only asks.
     unsafe { raid_now_ms() }
+}
+
+/// The time, in seconds since 1970.
+pub(crate) fn now_s() -> u64 {
+    // SAFETY: Only asks.
+    unsafe { raid_now_s() }
 }
 
 /// Calls `work` so that what it allocates starts no I/O.

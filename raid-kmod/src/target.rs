@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! What device-mapper asks of the target, forwarded by `shim/dm.c`.
 
+mod found;
+
 use core::ffi::{c_char, c_void, CStr};
 use core::fmt::{self, Write as _};
 
@@ -8,18 +10,20 @@ use kernel::alloc::AllocError;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, Arc, Mutex, SetOnce};
 use raid_core::geometry::Geometry;
+use raid_core::health::Health;
 use raid_core::region::Found;
-use raid_core::rows::{RowKind, Rows, ROW_SECTORS};
+use raid_core::rows::{RowKind, RowNo, Rows, ROW_SECTORS};
 use raid_core::stripe::Limits;
-use raid_core::{ArrayConfig, Columns, Member, Sectors};
-use raid_formats::table::{Activity, Info, Message, Table};
+use raid_core::{ArrayConfig, Columns, Member, Sector, Sectors};
+use raid_formats::record;
+use raid_formats::table::{self, Activity, Info, Message, Table};
 
 use crate::clerks::Clerks;
 use crate::host::{Array, Rooms, Start};
 use crate::metadata::{self, Fault, Regions, Shape};
 use crate::seats::{Device, Seat, Seats};
 use crate::shim::{self, DmDev, DmTarget, RawLanes, RawRequest, RawWhere};
-use crate::store::{Store, PAGE_WORDS};
+use crate::store::{Dm, Form, Store, PAGE_WORDS};
 use crate::words::Words;
 
 /// The target's name, as `shim/dm.c` has it. `raid` is the name of dm-raid.
@@ -34,9 +38,12 @@ struct Target {
     array: SetOnce<KBox<Array>>,
     waiting: Pin<KBox<Mutex<Option<Waiting>>>>,
     words: Words,
+    /// What the array is, if its members' metadata say it and the words name devices only.
+    found: Option<record::Shape>,
     share: Sectors,
     hints: (u32, u32),
     seats: Arc<Seats>,
+    writes: bool,
 }
 
 /// What is made beforehand for an array that was not resumed yet.
@@ -44,7 +51,7 @@ struct Waiting {
     rows: KBox<Rows>,
     limits: Limits,
     rooms: Rooms,
-    /// None without metadata devices.
+    /// None without metadata.
     clerks: Option<Clerks>,
 }
 
@@ -114,17 +121,25 @@ fn rows(geometry: KBox<Geometry>) -> core::result::Result<KBox<Rows>, Refusal> {
 fn limits(table: &Table<'_, '_>, rows: &Rows, len: Sectors) -> core::result::Result<Limits, Refusal> {
     let region = table.region(len).map_err(|error| refuse(c"no such region size", error))?;
     let region_rows = if rows.kind() == RowKind::Plain { 1 } else { region.0 / ROW_SECTORS };
-    let limits = Limits {
-        shards: 4,
-        slots: 128,
-        requests: 1024,
-        region_rows,
-        log_page_words: PAGE_WORDS,
-        read_errors_max: 20,
-        heal_window: 32,
-        checkpoint_rows: 16 * 1024,
-    };
-    Ok(limits)
+    Ok(Limits { region_rows, ..LIMITS })
+}
+
+const LIMITS: Limits = Limits {
+    shards: 4,
+    slots: 128,
+    requests: 1024,
+    region_rows: 1,
+    log_page_words: PAGE_WORDS,
+    read_errors_max: 20,
+    heal_window: 32,
+    checkpoint_rows: 16 * 1024,
+};
+
+/// The least and the best length of I/O, in bytes.
+fn hints(geometry: &Geometry) -> (u32, u32) {
+    let (chunk, stripe) = (geometry.chunk(), geometry.stripe(raid_core::StripeNo(0)));
+    let columns = stripe.map_or(u64::from(geometry.members()), |stripe| stripe.data_count().into());
+    ((chunk.0 * 512) as u32, (chunk.0 * 512 * columns) as u32)
 }
 
 /// The devices in their slots.
@@ -150,7 +165,7 @@ unsafe fn seats(
     };
     let mut names = words.strings().skip(skip);
     for _ in 0..members {
-        let seat = Seat { metadata: get(names.next())?, data: get(names.next())? };
+        let seat = Seat { metadata: get(names.next())?, data: get(names.next())?, ..Seat::default() };
         if let Some(data) = seat.data.as_ref().filter(|data| data.sectors() < share) {
             return Err(refuse(c"a device is too small", format_args!("{} is too small", data.name())));
         }
@@ -204,10 +219,7 @@ impl Target {
             Ok::<_, Refusal>((rows, limits, has_metadata(&table)?, table.members()))
         })??;
         let geometry = rows.geometry();
-        let (share, chunk) = (geometry.member_size(Member(0)), geometry.chunk());
-        let stripe = geometry.stripe(raid_core::StripeNo(0));
-        let columns = stripe.map_or(u64::from(members), |stripe| stripe.data_count().into());
-        let hints = ((chunk.0 * 512) as u32, (chunk.0 * 512 * columns) as u32);
+        let (share, hints) = (geometry.member_size(Member(0)), hints(geometry));
         // SAFETY: The caller's promise.
         let seats = unsafe { seats(target, &words, members, share)? };
         let mut made = KBox::<Self>::new_uninit(GFP_KERNEL)?;
@@ -222,10 +234,9 @@ impl Target {
             })??;
         }
         let rooms = Rooms::new(pointer, &limits, members)?;
-        let waiting = Some(Waiting { rows, limits, rooms, clerks });
-        let waiting = KBox::pin_init(new_mutex!(waiting, "raid_waiting"), GFP_KERNEL)?;
+        let waiting = waiting(Waiting { rows, limits, rooms, clerks })?;
         let seats = Arc::new(seats, GFP_KERNEL)?;
-        Ok(made.write(Self { array: SetOnce::new(), waiting, words, share, hints, seats }))
+        Ok(made.write(Self { array: SetOnce::new(), waiting, words, found: None, share, hints, seats, writes: true }))
     }
 
     /// Makes the array, the first time that the table is resumed.
@@ -235,6 +246,16 @@ impl Target {
             return Ok(());
         }
         let waiting = self.waiting.lock().take().ok_or(Refusal(c"it did not start before", EIO))?;
+        let (start, rooms) = match self.found {
+            Some(shape) => self.find_again(waiting, shape)?,
+            None => self.read_table(waiting)?,
+        };
+        self.array.populate(KBox::new(Array::new(start, self.seats.clone(), rooms)?, GFP_KERNEL)?);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn read_table(&self, waiting: Waiting) -> core::result::Result<(Start, Rooms), Refusal> {
         let Waiting { rows, mut limits, rooms, clerks } = waiting;
         let (found, health, rates, store) = self.words.with_table(|table| {
             let table = table.map_err(|error| refuse(c"the table line is wrong", error))?;
@@ -249,11 +270,10 @@ impl Target {
             limits.region_rows = loaded.region_rows;
             let found = core::mem::replace(&mut loaded.found, Regions::alike(Found::Clean, 1));
             let health = loaded.set.health;
-            Ok((found, health, rates, Some(Store::new(clerks, loaded)?)))
+            Ok((found, health, rates, Some(Store::new(clerks, table.members(), Form::Dm(Dm::new(loaded)?))?)))
         })??;
-        let start = Start { rows, health, limits, found, rates, store };
-        self.array.populate(KBox::new(Array::new(start, self.seats.clone(), rooms)?, GFP_KERNEL)?);
-        Ok(())
+        let (doubt_from, writes) = (RowNo(0), true);
+        Ok((Start { rows, health, limits, found, rates, doubt_from, store, writes }, rooms))
     }
 
     /// The array; none before the first resume.
@@ -261,10 +281,10 @@ impl Target {
         self.array.as_ref().map(|array| &**array)
     }
 
-    fn info(&self, table: &Table<'_, '_>) -> Option<Info> {
+    fn info(&self, before: impl FnOnce() -> Option<Health>) -> Option<Info> {
         let present = self.seats.present();
         let Some(array) = self.array() else {
-            let (health, whole) = (table.health().ok()?, self.share);
+            let (health, whole) = (before()?, self.share);
             let progress = Sectors(0);
             return Some(Info { health, present, activity: Activity::Frozen, progress, whole, mismatches: 0 });
         };
@@ -274,6 +294,10 @@ impl Target {
         let progress = if array.redoes() { progress } else { whole };
         Some(Info { health, present, activity, progress, whole, mismatches })
     }
+}
+
+fn waiting(waiting: Waiting) -> Result<Pin<KBox<Mutex<Option<Waiting>>>>> {
+    KBox::pin_init(new_mutex!(Some(waiting), "raid_waiting"), GFP_KERNEL)
 }
 
 /// Text for a buffer of C, which ends with a zero.
@@ -296,6 +320,22 @@ impl fmt::Write for Output {
     }
 }
 
+/// Makes what a line asks for.
+///
+/// # Safety
+/// `target` is the one that the table is loaded for.
+unsafe fn make(target: *mut DmTarget, words: Words, len: Sectors) -> core::result::Result<KBox<Target>, Refusal> {
+    // SAFETY: The caller's promise.
+    let writes = unsafe { shim::raid_target_writes(target) };
+    match words.with(|words| table::auto(words).is_some())? {
+        // SAFETY: The caller's promise.
+        true => unsafe { Target::find(target, words, len, writes) },
+        false if !writes => Err(Refusal(c"a table of dm-raid's for reading only", EROFS)),
+        // SAFETY: The caller's promise.
+        false => unsafe { Target::new(target, words, len) },
+    }
+}
+
 #[no_mangle]
 unsafe extern "C" fn raid_rs_ctr(
     target: *mut DmTarget,
@@ -308,7 +348,7 @@ unsafe extern "C" fn raid_rs_ctr(
     // SAFETY: Device-mapper hands over `argc` strings.
     let words = unsafe { Words::copy(argc as usize, argv) };
     // SAFETY: This is the call that loads the table of `target`.
-    let made = words.map_err(Refusal::from).and_then(|words| unsafe { Target::new(target, words, Sectors(sectors)) });
+    let made = words.map_err(Refusal::from).and_then(|words| unsafe { make(target, words, Sectors(sectors)) });
     match made {
         Ok(made) => {
             // SAFETY: `array` is the target's own field.
@@ -424,9 +464,13 @@ unsafe extern "C" fn raid_rs_status(array: *mut c_void, form: u8, result: *mut u
     let target = unsafe { target(array) };
     let mut output = Output { at: result, left: room as usize };
     // A line that does not fit is cut, which device-mapper notices by its length; without memory there is no line.
+    if let Some(shape) = target.found {
+        let _ = target.say_found(shape.level, form, &mut output);
+        return;
+    }
     let _ = target.words.with_table(|table| match (table, form) {
         (Ok(table), 1) => write!(output, "{}", table.line(|member| target.seats.names(member))),
-        (Ok(table), form) => match (target.info(&table), form) {
+        (Ok(table), form) => match (target.info(|| table.health().ok()), form) {
             (Some(info), 0) => write!(output, "{}", table.info(info)),
             (Some(info), _) => write!(output, "{}", table.measured(NAME, VERSION, info)),
             (None, _) => Ok(()),
@@ -447,13 +491,19 @@ unsafe extern "C" fn raid_rs_message(target: *mut c_void, argc: u32, argv: *cons
 }
 
 #[no_mangle]
-unsafe extern "C" fn raid_rs_device(array: *mut c_void, number: u16, sectors: *mut u64) -> *mut DmDev {
+unsafe extern "C" fn raid_rs_device(
+    array: *mut c_void,
+    number: u16,
+    start: *mut u64,
+    sectors: *mut u64,
+) -> *mut DmDev {
     // SAFETY: Device-mapper calls between ctr and dtr.
     let target = unsafe { target(array) };
-    // SAFETY: A variable of the caller's.
-    unsafe { *sectors = target.share.0 };
-    let member = u8::try_from(number).ok().map(Member);
-    member.and_then(|member| target.seats.data(member)).unwrap_or(core::ptr::null_mut())
+    let place = u8::try_from(number).ok().and_then(|number| target.seats.place(Member(number), Sector(0)));
+    let (device, at) = place.unwrap_or((core::ptr::null_mut(), 0));
+    // SAFETY: Variables of the caller's.
+    unsafe { (*start, *sectors) = (at, target.share.0) };
+    device
 }
 
 #[no_mangle]

@@ -1,10 +1,13 @@
 //! The real host: threads, media in memory, a store that only remembers. What is read back is what was written, whatever fails meanwhile.
 #![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use raid_core::check::Order;
 use raid_core::geometry::Geometry;
 use raid_core::health::{Event, Health, State};
 use raid_core::recovery::Rates;
@@ -300,5 +303,156 @@ impl MediaMut for Slow {
     }
     fn discard(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<()> {
         self.0.discard(offset_bytes, len_bytes)
+    }
+}
+
+/// A medium that says of itself whether it is memory, counts calls, and has a sector that cannot be read, or takes no writes any more.
+struct Watched {
+    inner: SharedMediaMut,
+    memory: bool,
+    reads: AtomicUsize,
+    writes: AtomicUsize,
+    /// Whether [`BAD_BYTES`] cannot be read; until they are written.
+    bad: AtomicBool,
+    dead: AtomicBool,
+}
+
+const BAD_BYTES: Range<u64> = 4096 + 100 * 4096..4096 + 100 * 4096 + 512;
+
+fn meets_bad(offset_bytes: u64, len: usize) -> bool {
+    offset_bytes < BAD_BYTES.end && BAD_BYTES.start < offset_bytes + len as u64
+}
+
+impl Watched {
+    fn members(count: usize, memory: bool) -> (Vec<Arc<Self>>, Vec<SharedMediaMut>) {
+        let one = |_| {
+            let (reads, writes, bad, dead) = Default::default();
+            Arc::new(Self { inner: medium("watched"), memory, reads, writes, bad, dead })
+        };
+        let watched: Vec<_> = (0..count).map(one).collect();
+        let media = watched.iter().map(|medium| Arc::clone(medium) as SharedMediaMut).collect();
+        (watched, media)
+    }
+
+    fn touch(count: &AtomicUsize, bad: bool) -> io::Result<()> {
+        count.fetch_add(1, Ordering::Relaxed);
+        if bad { Err(io::Error::other("a fault")) } else { Ok(()) }
+    }
+
+    fn touch_read(&self, offset_bytes: u64, len: usize) -> io::Result<()> {
+        Self::touch(&self.reads, self.bad.load(Ordering::Relaxed) && meets_bad(offset_bytes, len))
+    }
+
+    fn touch_write(&self, offset_bytes: u64, len: usize) -> io::Result<()> {
+        Self::touch(&self.writes, self.dead.load(Ordering::Relaxed))?;
+        if meets_bad(offset_bytes, len) {
+            self.bad.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+impl Media for Watched {
+    fn size_bytes(&self) -> u64 {
+        self.inner.size_bytes()
+    }
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.touch_read(offset_bytes, buf.len()).and_then(|()| self.inner.read_at(offset_bytes, buf))
+    }
+    fn read_parts_at(&self, offset_bytes: u64, parts: &mut [IoSliceMut<'_>]) -> io::Result<()> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        self.touch_read(offset_bytes, len).and_then(|()| self.inner.read_parts_at(offset_bytes, parts))
+    }
+    fn describe(&self) -> String {
+        "watched".to_owned()
+    }
+    fn is_memory(&self) -> bool {
+        self.memory
+    }
+}
+
+impl MediaMut for Watched {
+    fn write_at(&self, offset_bytes: u64, buf: &[u8]) -> io::Result<()> {
+        self.touch_write(offset_bytes, buf.len()).and_then(|()| self.inner.write_at(offset_bytes, buf))
+    }
+    fn write_parts_at(&self, offset_bytes: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        self.touch_write(offset_bytes, len).and_then(|()| self.inner.write_parts_at(offset_bytes, parts))
+    }
+    fn flush(&self) -> io::Result<()> {
+        self.inner.flush()
+    }
+    fn write_zeroes(&self, offset_bytes: u64, len_bytes: u64, may_free: bool) -> io::Result<()> {
+        let len = usize::try_from(len_bytes).unwrap();
+        self.touch_write(offset_bytes, len).and_then(|()| self.inner.write_zeroes(offset_bytes, len_bytes, may_free))
+    }
+    fn discard(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<()> {
+        self.inner.discard(offset_bytes, len_bytes)
+    }
+}
+
+const SIX: Level = Level::Raid6(Raid6Layout::LeftSymmetric);
+
+/// A long write went to the engine in the order of its addresses, a column of a stripe after the other: with chunks larger than what is
+/// sent at a time no row had all its columns, and each was read before it was written, as often as it has columns.
+#[test]
+fn a_long_write_reads_nothing_and_goes_to_members_in_memory_by_few_calls() {
+    let (watched, media) = Watched::members(5, true);
+    let notes = Remembers::default();
+    // One region, so that its shard's rows are one thread's.
+    let start = Start { region_rows: 256, ..start_of(SIX, &media, Columns::EMPTY, &notes) };
+    let running = Running::start(start, &Tuning::default()).unwrap();
+    let size = usize::try_from(running.size_bytes()).unwrap();
+    let expected: Vec<u8> = (0..251).flat_map(|sector| [sector; 512]).cycle().take(size).collect();
+    running.write_at(0, &expected).unwrap();
+    let count = |calls: fn(&Watched) -> &AtomicUsize| -> usize {
+        watched.iter().map(|medium| calls(medium).load(Ordering::Relaxed)).sum()
+    };
+    let rows = usize::try_from(MEMBER_SECTORS / 8).unwrap();
+    assert_eq!(count(|medium| &medium.reads), 0);
+    let writes = count(|medium| &medium.writes);
+    assert!(writes < 5 * rows / 2, "{writes} calls for {rows} rows of five members");
+    let found = content(&running);
+    assert!(found == expected);
+    running.stop().unwrap();
+    let running = started(SIX, &media, [Member(0), Member(3)].into_iter().collect(), &notes);
+    assert!(content(&running) == expected, "without two");
+}
+
+#[test]
+fn a_sector_that_cannot_be_read_costs_its_row_and_not_the_neighbours_that_were_asked_for_with_it() {
+    for memory in [true, false] {
+        let (watched, media) = Watched::members(5, memory);
+        let notes = Remembers::default();
+        let running = started(SIX, &media, Columns::EMPTY, &notes);
+        let expected = write_a_lot(&running, 11);
+        watched[1].bad.store(true, Ordering::Relaxed);
+        running.check(Order { from: RowNo(0), to: RowNo(running.rows().count()), repair: None }).unwrap();
+        let found = running.wait_for_check();
+        assert_eq!((found.tally.compared, found.tally.wrong_sectors), (running.rows().count(), 0), "{memory}");
+        assert!(running.health().is_whole(), "a read error that redundancy mends throws nobody out");
+        running.fail(Member(0));
+        running.wait_until_quiet();
+        running.add(Member(0), medium("spare")).unwrap();
+        running.wait_until_quiet();
+        assert_eq!(running.health().state(Member(0)), Some(State::InSync), "{memory}");
+        assert!(content(&running) == expected, "{memory}");
+    }
+}
+
+#[test]
+fn a_member_that_takes_no_writes_any_more_is_out_and_nothing_is_lost() {
+    for ((level, members, _), memory) in LEVELS.into_iter().flat_map(|level| [(level, true), (level, false)]) {
+        let (watched, media) = Watched::members(members, memory);
+        let notes = Remembers::default();
+        let running = started(level, &media, Columns::EMPTY, &notes);
+        write_a_lot(&running, 12);
+        watched[2].dead.store(true, Ordering::Relaxed);
+        let expected = write_a_lot(&running, 13);
+        assert_eq!(running.health().state(Member(2)), Some(State::Missing), "{level:?}");
+        assert!(content(&running) == expected, "{level:?}");
+        running.stop().unwrap();
+        let running = started(level, &media, Columns::one(Member(2)), &notes);
+        assert!(content(&running) == expected, "{level:?} after a restart");
     }
 }

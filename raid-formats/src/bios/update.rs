@@ -18,7 +18,7 @@
 use super::claim::{Claim, Refusal};
 use super::vendor::Told;
 use super::{Kind, Member};
-use crate::record::Record;
+use crate::record::{Record, Role};
 use raid_core::health::Health;
 use raid_core::{Sector, Sectors};
 
@@ -55,6 +55,17 @@ impl Running<'_> {
     }
 }
 
+/// A record that must be that of the disk in `slot`, trusted as far as was told and no further. An odd table can have no entry for a slot.
+fn sworn(record: Record, slot: u16, told: &Told) -> Result<Record, Refusal> {
+    let good = match (record.role, told.mark) {
+        (Role::Slot(found), None) => found == slot && record.sync_mark.is_none(),
+        (Role::Slot(found), Some(mark)) => found == slot && record.sync_mark.is_some_and(|held| held <= mark),
+        (_, mark) => mark.is_some(),
+    };
+    let why = "the record's table has no place for a disk in this slot";
+    if good { Ok(record) } else { Err(Refusal::Field { name: "slot", offset: 0, found: slot.into(), why }) }
+}
+
 impl Kind {
     /// Why no array of this format is written to, if none is.
     #[must_use]
@@ -86,8 +97,9 @@ impl Kind {
     /// [`Refusal`] if it was no sound record or what came of it is none; `bytes` are of no use then.
     pub fn update(self, bytes: &mut [u8], slot: u16, medium: Sectors, state: &Running<'_>) -> Result<Record, Refusal> {
         let claim = (self.0.parse)(bytes, medium)?;
-        (self.0.tell)(bytes, &state.told(&claim, slot));
-        self.parse(bytes, medium)
+        let told = state.told(&claim, slot);
+        (self.0.tell)(bytes, &told);
+        self.parse(bytes, medium).and_then(|record| sworn(record, slot, &told))
     }
 
     /// Makes a copy of another disk's record, whose medium is as large as `like`, one for a new disk in `slot`, on a medium of that size.
@@ -112,7 +124,7 @@ impl Kind {
         let told = state.told(&claim, slot);
         (self.0.seat)(bytes, told.index, medium);
         (self.0.tell)(bytes, &told);
-        self.parse(bytes, medium)
+        self.parse(bytes, medium).and_then(|record| sworn(record, slot, &told))
     }
 
     /// Where a medium has its record if another disk of the array has its own at `at`.

@@ -88,9 +88,11 @@ fn parse(record: &[u8], _: Sectors) -> Result<Claim, Refusal> {
     let chunk = if arrangement == Arrangement::Mirror { 0 } else { 8 << (layout >> 4) };
     let index = u16::try_from(index).unwrap_or(u16::MAX);
     let spare = arrangement == Arrangement::Mirror && info & 3 == 1;
-    let id = |disk: u32| counted(DISK.at(disk * 4).get(record)).1;
+    // Of all of them: when the count of one is used up, the identity must change.
+    let id = |disk: u16| counted(DISK.at(u32::from(disk) * 4).get(record)).1;
+    let array = (0..DISKS_MAX).fold(0, |sum: u64, disk| sum.rotate_left(7) ^ id(disk));
     Ok(Claim {
-        array: identity(&[id(0) << 32 | id(1), id(2) << 3 | flags >> 7 & 7]),
+        array: identity(&[array, flags >> 7 & 7]),
         events: (0..DISKS_MAX).map(|disk| counted(DISK.at(u32::from(disk) * 4).get(record)).0).sum(),
         index: (!spare && index < members).then_some(index),
         failed: flags & BROKEN != 0,

@@ -45,6 +45,7 @@ impl<E> Probe<E> {
 ///
 /// # Errors
 /// [`Fault`] if there is no anchor: of the place that looked most like one.
+#[inline(never)]
 pub fn probe<S: Source>(source: &S) -> Result<Probe<S::Error>, Fault<S::Error>> {
     let anchor = find_anchor(source)?;
     let primary = place(source, &anchor, Set::Primary);
@@ -56,6 +57,7 @@ pub fn probe<S: Source>(source: &S) -> Result<Probe<S::Error>, Fault<S::Error>> 
 ///
 /// # Errors
 /// There is none, the medium fails, or it is refused.
+#[inline(never)]
 pub fn place<S: Source>(source: &S, anchor: &Anchor, set: Set) -> Result<Place, Fault<S::Error>> {
     let lba = anchor.lba(set).ok_or(Fault::Refused(Refusal::NoEntry { what: set.name() }))?;
     with_block(source, anchor.sector(lba), anchor.block_bytes, |bytes| anchor.place(set, bytes))
@@ -102,6 +104,7 @@ fn twin<S: Source>(source: &S, anchor: &Anchor, mine: &Place, buf: &mut [u8]) ->
 }
 
 /// `None` if a read fails.
+#[inline(never)]
 fn same_set<S: Source>(source: &S, mine: &Place, theirs: &Place, buf: &mut [u8]) -> Option<bool> {
     let bytes = buf.get_mut(..mine.len_bytes())?;
     fault::read::<_, Refusal>(source, mine.at(), bytes).ok()?;
@@ -132,6 +135,7 @@ fn same_header(mine: &[u8], theirs: &[u8], order: Order) -> Option<bool> {
     Some(neutral(mine)? == neutral(theirs)? && mine.get(RECORD_BYTES..) == theirs.get(RECORD_BYTES..))
 }
 
+#[inline(never)]
 fn find_anchor<S: Source>(source: &S) -> Result<Anchor, Fault<S::Error>> {
     let medium = Sectors::from_bytes_floor(source.size_bytes());
     let mut worst: Option<Fault<S::Error>> = None;

@@ -63,6 +63,22 @@ pub(super) fn format_name(format: Format) -> &'static str {
     FORMATS.iter().find(|(_, known)| *known == format).map_or("near", |(name, _)| name)
 }
 
+/// The name of a level for the status line; where dm-raid has none, that of its family.
+pub(super) fn name_of(level: Level) -> &'static str {
+    let known = |kind| KINDS.iter().find(|(_, known)| *known == kind).map(|(name, _)| *name);
+    match level {
+        Level::Linear => "linear",
+        Level::Raid0(_) => "raid0",
+        Level::Raid1 => "raid1",
+        Level::Raid4 => "raid4",
+        Level::Raid5(layout) => known(Kind::Raid5(layout)).unwrap_or("raid5"),
+        Level::Raid6(layout) => known(Kind::Raid6(layout)).unwrap_or("raid6"),
+        Level::Raid10(layout) if layout.far < 2 => "raid10",
+        Level::Raid10(layout) if layout.offset => "raid10_offset",
+        Level::Raid10(_) => "raid10_far",
+    }
+}
+
 impl Kind {
     /// Devices that hold no data.
     pub(super) const fn parity_devices(self) -> u16 {

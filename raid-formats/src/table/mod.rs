@@ -204,5 +204,11 @@ impl<'w, 'a> Table<'w, 'a> {
     }
 }
 
+/// The devices of the line `auto DEVICE...`, which asks for the array that their own metadata describe; `None` for any other line.
+#[must_use]
+pub fn auto<'w, 'a>(words: &'w [&'a str]) -> Option<&'w [&'a str]> {
+    words.split_first().filter(|(name, devices)| **name == "auto" && !devices.is_empty()).map(|(_, devices)| devices)
+}
+
 #[cfg(test)]
 mod tests;

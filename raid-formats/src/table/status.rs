@@ -3,9 +3,9 @@
 use core::fmt;
 
 use raid_core::health::{Health, State};
-use raid_core::{Columns, Member, Sectors};
+use raid_core::{Columns, Level, Member, Sectors};
 
-use super::Table;
+use super::{Table, kind};
 
 /// What goes on besides requests, `sync_action`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,18 +78,50 @@ impl<F: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for Line<F> {
     }
 }
 
+impl Info {
+    /// The line for an array of this type, as [`Table::info`].
+    fn line(self, name: &'static str) -> impl fmt::Display {
+        Line(move |f: &mut fmt::Formatter<'_>| {
+            write!(f, "{name} {} ", self.health.members())?;
+            for member in Columns::first(self.health.members()).iter() {
+                write!(f, "{}", self.letter(member))?;
+            }
+            let Self { progress, whole, mismatches, .. } = self;
+            write!(f, " {progress}/{whole} {} {mismatches} 0 -", self.activity.name())
+        })
+    }
+
+    /// `STATUSTYPE_INFO` of an array that no table line describes, by its level: the same fields.
+    pub fn of_level(self, level: Level) -> impl fmt::Display {
+        self.line(kind::name_of(level))
+    }
+
+    /// `STATUSTYPE_IMA` of such an array.
+    pub fn measured(self, level: Level, target: &str, version: [u32; 3]) -> impl fmt::Display {
+        self.fields(kind::name_of(level), target, version)
+    }
+
+    fn fields(self, name: &'static str, target: &str, version: [u32; 3]) -> impl fmt::Display {
+        let [major, minor, patch] = version;
+        Line(move |f: &mut fmt::Formatter<'_>| {
+            write!(f, "target_name={target},target_version={major}.{minor}.{patch}")?;
+            let members = self.health.members();
+            write!(f, ",raid_type={name},raid_disks={members},raid_state={}", self.activity.name())?;
+            for member in Columns::first(members).iter() {
+                write!(f, ",raid_device_{member}_status={}", self.letter(member))?;
+            }
+            if name.starts_with("raid4") || name.starts_with("raid5") || name.starts_with("raid6") {
+                f.write_str(",journal_dev_mode=invalid")?;
+            }
+            f.write_str(";")
+        })
+    }
+}
+
 impl Table<'_, '_> {
     /// `STATUSTYPE_INFO`: `<type> <#devices> <letters> <progress>/<whole> <activity> <mismatches> <data offset> <journal>`.
     pub fn info(&self, info: Info) -> impl fmt::Display {
-        let (name, members) = (self.kind.status_name(self.options.format), self.members());
-        Line(move |f: &mut fmt::Formatter<'_>| {
-            write!(f, "{name} {members} ")?;
-            for member in Columns::first(members).iter() {
-                write!(f, "{}", info.letter(member))?;
-            }
-            let Info { progress, whole, mismatches, .. } = info;
-            write!(f, " {progress}/{whole} {} {mismatches} 0 -", info.activity.name())
-        })
+        info.line(self.kind.status_name(self.options.format))
     }
 
     /// `STATUSTYPE_TABLE`: the line that would make this array again. `devices` are the names as the kernel has them.
@@ -110,18 +142,6 @@ impl Table<'_, '_> {
 
     /// `STATUSTYPE_IMA`: fields by name, for integrity measurements.
     pub fn measured(&self, target: &str, version: [u32; 3], info: Info) -> impl fmt::Display {
-        let (name, members) = (self.kind.status_name(self.options.format), self.members());
-        let (parity, [major, minor, patch]) = (self.kind.parity_devices() > 0, version);
-        Line(move |f: &mut fmt::Formatter<'_>| {
-            write!(f, "target_name={target},target_version={major}.{minor}.{patch}")?;
-            write!(f, ",raid_type={name},raid_disks={members},raid_state={}", info.activity.name())?;
-            for member in Columns::first(members).iter() {
-                write!(f, ",raid_device_{member}_status={}", info.letter(member))?;
-            }
-            if parity {
-                f.write_str(",journal_dev_mode=invalid")?;
-            }
-            f.write_str(";")
-        })
+        info.fields(self.kind.status_name(self.options.format), target, version)
     }
 }

@@ -19,6 +19,9 @@ impl Array {
         if *self.gate.lock() != Gate::Open {
             return Err(EBUSY);
         }
+        if !self.writes {
+            return Err(EROFS);
+        }
         let repair = match message {
             Message::Frozen => {
                 self.clock.lock().held = true;
@@ -76,11 +79,15 @@ impl Array {
         drop(clock);
         if was == Gate::New {
             engine::set_rates(self, self.rates);
+            if !self.writes {
+                // Who only reads heals nobody.
+                engine::pause(self);
+            }
             engine::start(self);
         } else {
             if let Some(store) = &self.store {
                 let set = self.has_bits();
-                store.go_on(&self.seats, set).for_each(|member| engine::fail(self, member));
+                store.go_on(&self.seats, set).iter().for_each(|member| engine::fail(self, member));
             }
             if !held {
                 engine::resume(self);
@@ -109,7 +116,7 @@ impl Array {
             *self.gate.lock() = Gate::Shut;
         }
         self.rooms.lanes.wait();
-        if let Some(store) = self.store.as_ref().filter(|_| running) {
+        if let Some(store) = self.store.as_ref().filter(|_| running && self.writes) {
             store.stop(&self.seats, &self.health(), self.at_rest());
         }
     }

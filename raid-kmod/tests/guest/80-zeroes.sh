@@ -5,7 +5,7 @@ over_files() {
 	local number=0
 	while [ $number -lt $1 ]; do
 		[ -b /dev/loop$number ] || mknod /dev/loop$number b 7 $number
-		dd if=/dev/zero of=/tmp/loop$number bs=1M count=0 seek=16 2>/dev/null
+		dd if=/dev/zero of=/tmp/loop$number bs=1M count=0 seek=${file_mib:-16} 2>/dev/null
 		losetup /dev/loop$number /tmp/loop$number || fail "no loop$number"
 		number=$((number + 1))
 	done

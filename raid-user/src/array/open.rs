@@ -4,7 +4,7 @@ use std::sync::RwLock;
 
 use raid_core::geometry::Geometry;
 use raid_core::reshape::{Layouts, Side};
-use raid_core::{ArrayConfig, Columns, Extent, Level, MEMBERS_MAX, Member, Raid0Layout, Sector, Sectors, Sizes};
+use raid_core::{Columns, Extent, Level, MEMBERS_MAX, Member, Raid0Layout, Sector, Sectors};
 use raid_formats::assemble::{Assembly, Claimant, Force, Verdict, judge};
 use raid_formats::md;
 use raid_formats::record::{Record, Shape, Sync, WriteLog};
@@ -206,13 +206,7 @@ impl Judged {
         let each: Vec<Sectors> = (0..usize::from(shape.members))
             .map(|slot| slots.get(slot).and_then(Option::as_ref).map_or(lead.data.len, |slot| slot.data_len))
             .collect();
-        let sizes = match shape.level {
-            Level::Linear | Level::Raid0(_) => Sizes::Each(&each),
-            _ => Sizes::Same(lead.used),
-        };
-        let (level, members, chunk, array_size) = (shape.level, shape.members, shape.chunk, shape.array_size);
-        Geometry::new(&ArrayConfig { level, members, chunk, sizes, array_size })
-            .map_err(|error| self.impossible(&error))
+        Geometry::new(&shape.config(lead.used, &each)).map_err(|error| self.impossible(&error))
     }
 
     fn impossible(&self, error: &dyn std::error::Error) -> OpenError {

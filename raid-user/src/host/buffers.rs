@@ -40,9 +40,13 @@ impl Buffers {
     }
 
     /// A member's row of a slot; `None` if there is no such slot.
-    pub(super) fn row(&self, slot: SlotId, member: Member) -> Option<MutexGuard<'_, Row>> {
+    pub(super) fn cell(&self, slot: SlotId, member: Member) -> Option<&Mutex<Row>> {
         let number = usize::from(slot.shard) * self.slots + usize::from(slot.slot);
-        let row = self.rows.get(number * self.members + usize::from(member.0))?;
-        Some(row.lock().unwrap_or_else(PoisonError::into_inner))
+        self.rows.get(number * self.members + usize::from(member.0))
+    }
+
+    /// The same, held.
+    pub(super) fn row(&self, slot: SlotId, member: Member) -> Option<MutexGuard<'_, Row>> {
+        Some(self.cell(slot, member)?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

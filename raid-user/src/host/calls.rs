@@ -77,8 +77,13 @@ impl Calls {
     }
 
     /// The bytes of a piece, from its first on.
+    pub(super) fn cell(&self, id: RequestId) -> Option<&Mutex<Row>> {
+        self.entry(id).map(|entry| &entry.row)
+    }
+
+    /// The same, held.
     pub(super) fn row(&self, id: RequestId) -> Option<MutexGuard<'_, Row>> {
-        self.entry(id).map(|entry| entry.row.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(self.cell(id)?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A piece is done.

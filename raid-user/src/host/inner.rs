@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -20,7 +21,7 @@ use raid_core::rows::{ROW_LEN, Rows};
 use raid_core::stripe::{Limits, Shard};
 use raid_core::{Member, Sector, Sectors};
 
-use super::buffers::{Buffers, ROW_BYTES};
+use super::buffers::{Buffers, ROW_BYTES, Row};
 use super::calls::Calls;
 use super::checks::Findings;
 use super::compute::{Band, Desk};
@@ -28,9 +29,7 @@ use super::jobs::{Job, Jobs};
 use super::memory::Heap;
 use super::seats::{Seat, Seats};
 use super::start::{Start, Store};
-
-/// Critical sections of a shard that one turn of a worker runs: then others get theirs.
-const BUDGET: u32 = 64;
+use super::turn::Room;
 
 /// Everything that workers and callers share.
 pub(super) struct Inner {
@@ -51,6 +50,7 @@ pub(super) struct Inner {
     pub(super) seats: Seats,
     pub(super) calls: Calls,
     pub(super) jobs: Jobs,
+    pub(super) room: Room,
     pub(super) store: Box<dyn Store>,
     /// Requests of callers, so that recovery can tell whether there are any.
     pub(super) asked: AtomicU64,
@@ -61,7 +61,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inner {
-    pub(super) fn new(start: Start, limits: Limits, calls: u32) -> Result<Self, OutOfMemory> {
+    /// `turns`: how many threads take a turn at a time, as far as that is known.
+    pub(super) fn new(start: Start, limits: Limits, calls: u32, turns: usize) -> Result<Self, OutOfMemory> {
         let Start { rows, health, slots, store, doubt, marked, doubt_from, .. } = start;
         let members = Members::new(health, limits.read_errors_max)?;
         let (view, count, width) = (members.view(), rows.count(), health.members());
@@ -93,6 +94,7 @@ impl Inner {
             seats: Seats::new(slots),
             calls: Calls::new(calls)?,
             jobs: Jobs::new(limits.shards, capacity),
+            room: Room::new(turns),
             layouts: Layouts::one(rows.geometry().clone()),
             rows,
             limits,
@@ -108,17 +110,13 @@ impl Inner {
 
     pub(super) fn perform_job(&self, job: Job) {
         match job {
-            Job::Run(shard) => {
-                if engine::run(self, shard, BUDGET) {
-                    self.jobs.wake(shard);
-                }
-            }
-            Job::Do(action) => self.act(action),
+            Job::Run(shard) => self.run(shard),
+            Job::Do(action) => self.act(self, action),
         }
     }
 
-    /// Does what a member takes time for, and says how it went.
-    fn act(&self, action: Action) {
+    /// Does what a member takes time for, and tells the engine how it went.
+    pub(super) fn act<H: Host>(&self, host: &H, action: Action) {
         let (token, done) = match action {
             Action::Io { token, way, member, at, len, buf } => {
                 (token, self.seat(member, &token).and_then(|seat| self.io(&seat, way, at, len, buf)))
@@ -133,10 +131,32 @@ impl Inner {
             // These two take no time, and are done where they are asked for.
             Action::Compute { .. } | Action::Found(_) | Action::Complete { .. } => return,
         };
-        engine::complete(self, token, done.is_ok());
+        engine::complete(host, token, done.is_ok());
     }
 
-    fn seat(&self, member: Member, token: &Token) -> io::Result<Seat> {
+    /// True for what makes nobody wait, since the member is memory: to hand it to another thread would cost more than to do it.
+    pub(super) fn is_done_at_once(&self, action: &Action) -> bool {
+        let Action::Io { member, way: Way::Read | Way::Write { fua: false }, .. } = action else { return false };
+        self.seats.in_memory(*member)
+    }
+
+    /// Does what takes no time, and leaves the rest to the workers.
+    pub(super) fn hand_over<H: Host>(&self, host: &H, action: Action) {
+        match action {
+            Action::Complete { request, result } => self.calls.done(request, result),
+            Action::Found(finding) => self.findings.note(finding),
+            Action::Compute { token, slot, stripe, first, len, work } => {
+                let desk = Desk { ops: self.ops, buffers: &self.buffers, calls: &self.calls };
+                let stripe = self.rows.geometry().stripe(stripe);
+                let done = desk.work(slot, stripe.as_ref(), Band::new(first, len), work);
+                debug_assert!(done != Answer::Failed, "arithmetic on what there is not: {work:?}");
+                engine::complete(host, token, done);
+            }
+            action => self.jobs.push(action),
+        }
+    }
+
+    pub(super) fn seat(&self, member: Member, token: &Token) -> io::Result<Seat> {
         let seat = self.seats.at(member, token.seen().unwrap_or(Epoch(0)));
         seat.ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the member for which this was meant is gone"))
     }
@@ -152,31 +172,43 @@ impl Inner {
         self.seats.metadata(member, || self.store.write_log(member, page, &words))
     }
 
-    fn io(&self, seat: &Seat, way: Way, at: Sector, len: Sectors, buf: Buf) -> io::Result<()> {
-        let offset = seat.offset_bytes(at).ok_or_else(gone)?;
-        let len = usize::try_from(len.0).map_or(ROW_BYTES, |len| len.saturating_mul(512));
-        if let Buf::Zeroes { free } = buf {
-            seat.media.write_zeroes(offset, len as u64, free)?;
-            return if way == (Way::Write { fua: true }) { seat.media.flush() } else { Ok(()) };
-        }
-        let (mut row, from) = match buf {
+    /// Where the bytes of an action are, and where they go; none if there is no such place.
+    pub(super) fn place(&self, seat: &Seat, at: Sector, len: Sectors, buf: Buf) -> Option<Place<'_>> {
+        let offset_bytes = seat.offset_bytes(at)?;
+        let (row, from) = match buf {
             // A band lies in the row's buffer where it lies in the row.
             Buf::Slot { slot, column } => {
-                let first = usize::try_from(at.0 % ROW_LEN as u64).unwrap_or(0);
-                (self.buffers.row(slot, column).ok_or_else(gone)?, first * 512)
+                let first = usize::try_from(at.0 % ROW_LEN as u64).ok()?;
+                (self.buffers.cell(slot, column)?, first * 512)
             }
-            Buf::Request(request) => (self.calls.row(request).ok_or_else(gone)?, 0),
-            Buf::Zeroes { .. } => return Err(gone()),
+            Buf::Request(request) => (self.calls.cell(request)?, 0),
+            Buf::Zeroes { .. } => return None,
         };
-        let bytes = row.0.get_mut(from..from + len).ok_or_else(gone)?;
-        match way {
-            Way::Read => seat.media.read_at(offset, bytes),
-            Way::Write { fua } => {
-                seat.media.write_at(offset, bytes)?;
-                if fua { seat.media.flush() } else { Ok(()) }
+        let to = from.checked_add(usize::try_from(len.bytes()?).ok()?).filter(|to| *to <= ROW_BYTES)?;
+        Some(Place { offset_bytes, row, bytes: from..to })
+    }
+
+    fn io(&self, seat: &Seat, way: Way, at: Sector, len: Sectors, buf: Buf) -> io::Result<()> {
+        if let Buf::Zeroes { free } = buf {
+            let (offset_bytes, len_bytes) = seat.offset_bytes(at).zip(len.bytes()).ok_or_else(gone)?;
+            seat.media.write_zeroes(offset_bytes, len_bytes, free)?;
+        } else {
+            let Place { offset_bytes, row, bytes } = self.place(seat, at, len, buf).ok_or_else(gone)?;
+            let bytes = &mut lock(row).0[bytes];
+            match way {
+                Way::Read => seat.media.read_at(offset_bytes, bytes)?,
+                Way::Write { .. } => seat.media.write_at(offset_bytes, bytes)?,
             }
         }
+        if way == (Way::Write { fua: true }) { seat.media.flush() } else { Ok(()) }
     }
+}
+
+/// The part of a row that an action is about, and its place on the medium.
+pub(super) struct Place<'a> {
+    pub(super) offset_bytes: u64,
+    pub(super) row: &'a Mutex<Row>,
+    pub(super) bytes: Range<usize>,
 }
 
 fn gone() -> io::Error {
@@ -227,22 +259,7 @@ impl Host for Inner {
     }
 
     fn perform(&self, action: Action) {
-        match action {
-            Action::Complete { request, result } => self.calls.done(request, result),
-            Action::Found(finding) => self.findings.note(finding),
-            Action::Compute { token, slot, stripe, first, len, work } => {
-                let desk = Desk { ops: self.ops, buffers: &self.buffers, calls: &self.calls };
-                let stripe = self.rows.geometry().stripe(stripe);
-                let done = desk.work(slot, stripe.as_ref(), Band::new(first, len), work);
-                debug_assert!(done != Answer::Failed, "arithmetic on what there is not: {work:?}");
-                engine::complete(self, token, done);
-            }
-            // Memory makes nobody wait: to hand it to another thread would cost more than to do it.
-            Action::Io { member, way: Way::Read | Way::Write { fua: false }, .. } if self.seats.in_memory(member) => {
-                self.act(action);
-            }
-            action => self.jobs.push(action),
-        }
+        if self.is_done_at_once(&action) { self.act(self, action) } else { self.hand_over(self, action) }
     }
 
     fn wake(&self, shard: u16) {

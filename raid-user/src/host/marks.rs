@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use raid_core::health::Health;
-use raid_core::region::RegionNo;
+use raid_core::region::{Found, RegionNo};
 use raid_core::rows::{ROW_SECTORS, RowKind, Rows};
 use raid_core::{Extent, Sector, Sectors};
-use raid_formats::md::{Bitmap, RegionBits, bitmap::HEADER_BYTES};
+use raid_formats::md::{Bitmap, Doubt, RegionBits, bitmap::HEADER_BYTES};
 
 use super::start_error::{StartError, not_yet};
 use crate::array::{OpenOptions, with_run};
@@ -59,13 +59,14 @@ impl Marks {
         dirty: bool,
         options: &OpenOptions,
     ) -> Result<(Vec<RegionNo>, Vec<RegionNo>), StartError> {
-        let guess = !health.is_whole() && rows.kind() == RowKind::Parity;
-        if dirty && guess && !options.trust_dirty_parity && !self.marked.is_empty() {
+        let (degraded, parity) = (!health.is_whole(), rows.kind() == RowKind::Parity);
+        let doubt = Doubt { dirty, degraded, parity, bitmap: self.regions.is_some() };
+        if doubt.is_refused(self.marked.len() as u64) && !options.trust_dirty_parity {
             return Err(StartError::DirtyDegraded(self.runs(rows)));
         }
-        let regions = |there: bool| self.marked.iter().filter(|_| there).map(|region| RegionNo(*region)).collect();
-        // Of a degraded array's parity nothing can be made anew: it was believed, or it is refused.
-        Ok((regions(dirty && !guess), regions(!health.is_whole() && self.regions.is_some())))
+        let all = || self.marked.iter().map(|region| RegionNo(*region));
+        let doubted = all().filter(|_| doubt.found(true) == Found::InDoubt).collect();
+        Ok((doubted, all().filter(|_| degraded && doubt.bitmap).collect()))
     }
 
     /// The marked regions as words of bits.

@@ -20,11 +20,13 @@ pub mod md_store;
 pub(crate) mod memory;
 mod observe;
 mod one_flag;
+mod pieces;
 mod replay;
 mod running;
 mod seats;
 pub mod start;
 mod start_error;
+mod turn;
 
 /// What threads meet at. `tests/model` has another one, which tries every order.
 mod sync {

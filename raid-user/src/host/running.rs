@@ -19,6 +19,7 @@ use raid_core::stripe::Limits;
 use raid_core::{Member, SECTOR_BYTES, Sector, Sectors};
 
 use super::inner::Inner;
+use super::pieces::Pieces;
 use super::start::{Start, Stopped};
 use crate::media::{Media, MediaMut, SharedMediaMut};
 
@@ -27,6 +28,9 @@ const BATCH: usize = 256;
 
 /// Bytes that become zeros in one go.
 const ZEROES_AT_ONCE: u64 = 1 << 30;
+
+/// Callers that run shards at a time, and gather what those ask for; more do without.
+const CALLERS: usize = 16;
 
 /// How often recovery is told what time it is.
 const TICK: Duration = Duration::from_millis(100);
@@ -105,7 +109,8 @@ impl Running {
         };
         let sectors = start.rows.geometry().array_size();
         let out_of_memory = |OutOfMemory| io::Error::from(io::ErrorKind::OutOfMemory);
-        let inner = Arc::new(Inner::new(start, limits, tuning.pieces.max(1)).map_err(out_of_memory)?);
+        let turns = tuning.threads.max(1) + CALLERS;
+        let inner = Arc::new(Inner::new(start, limits, tuning.pieces.max(1), turns).map_err(out_of_memory)?);
         let mut running =
             Self { inner, workers: Vec::new(), clock: None, edges: Mutex::default(), begun: Once::new(), sectors };
         let (to_start, started) = channel::<()>();
@@ -306,34 +311,41 @@ impl Running {
     }
 
     /// Sends pieces of whole sectors through the engine, as many at a time as there is room for.
-    fn by_the_engine(&self, kind: Kind, mut at: Sector, mut bytes: Bytes<'_>) -> io::Result<()> {
+    fn by_the_engine(&self, kind: Kind, at: Sector, mut bytes: Bytes<'_>) -> io::Result<()> {
         self.inner.asked.fetch_add(1, Ordering::Relaxed);
         self.begin();
+        let len = Sectors((bytes.len() / 512) as u64);
+        if self.sectors.0.checked_sub(at.0).is_none_or(|left| left < len.0) {
+            return Err(past_the_end());
+        }
+        let pieces = Pieces::new(self.inner.rows(), at, len);
+        let (most, mut pieces) = (pieces.at_a_time(BATCH), pieces.peekable());
         let mut ids = [RequestId(0); BATCH];
-        while bytes.len() > 0 {
+        while pieces.peek().is_some() {
             // A range that begins inside of a row has one piece more than it fills rows.
-            let wanted = (bytes.len().div_ceil(512).div_ceil(ROW_LEN) + 1).min(BATCH);
+            let wanted = (bytes.len().div_ceil(512).div_ceil(ROW_LEN) + 1).min(most);
             let taken = self.inner.calls.take(&mut ids[..wanted]);
-            let done = self.batch(kind, &mut at, &mut bytes, &ids[..taken]);
+            let done = self.batch(kind, at, &mut bytes, (&mut pieces, &ids[..taken]));
             self.inner.calls.give(&ids[..taken]);
             done?;
         }
         Ok(())
     }
 
-    fn batch(&self, kind: Kind, at: &mut Sector, bytes: &mut Bytes<'_>, ids: &[RequestId]) -> io::Result<()> {
-        let none = Request { id: RequestId(0), kind, at: *at, len: Sectors(0) };
+    /// Sends the next pieces, one for each of `ids`. The range begins at `at`.
+    fn batch(
+        &self,
+        kind: Kind,
+        at: Sector,
+        bytes: &mut Bytes<'_>,
+        (pieces, ids): (&mut impl Iterator<Item = (Sector, Sectors)>, &[RequestId]),
+    ) -> io::Result<()> {
+        let none = Request { id: RequestId(0), kind, at, len: Sectors(0) };
         let mut requests = [none; BATCH];
-        let (mut count, mut from) = (0, *at);
-        for (id, request) in ids.iter().zip(&mut requests) {
-            let left = Sectors((bytes.len() / 512) as u64 - (from.0 - at.0));
-            if left.is_zero() {
-                break;
-            }
-            let Some((_, len)) = self.inner.rows().piece(from, left) else { return Err(past_the_end()) };
+        let mut count = 0;
+        for ((id, request), (from, len)) in ids.iter().zip(&mut requests).zip(pieces) {
             *request = Request { id: *id, kind, at: from, len };
             bytes.copy_to(from.0 - at.0, len, self.inner.calls.row(*id).as_deref_mut().map(|row| &mut row.0[..]));
-            from = Sector(from.0 + len.0);
             count += 1;
         }
         let requests = &requests[..count];
@@ -351,8 +363,6 @@ impl Running {
             let row = self.inner.calls.row(request.id);
             bytes.copy_from(request.at.0 - at.0, request.len, row.as_deref().map(|row| &row.0[..]));
         }
-        bytes.skip(from.0 - at.0);
-        *at = from;
         Ok(())
     }
 
@@ -462,15 +472,6 @@ impl Bytes<'_> {
             let range = range(skip_sectors, len);
             let len = range.len();
             bytes[range].copy_from_slice(&row[..len]);
-        }
-    }
-
-    fn skip(&mut self, sectors: u64) {
-        let len = range(0, Sectors(sectors)).len();
-        match self {
-            Self::From(bytes) => *bytes = &bytes[len..],
-            Self::Into(bytes) => *bytes = &mut std::mem::take(bytes)[len..],
-            Self::Zeroes(left) => *left -= len,
         }
     }
 }

@@ -32,6 +32,11 @@ impl Seat {
     }
 }
 
+/// Who has it, looked at while nobody changes that.
+fn look<R>(seat: &RwLock<Option<Seat>>, look: impl FnOnce(Option<&Seat>) -> R) -> R {
+    look(seat.read().unwrap_or_else(PoisonError::into_inner).as_ref())
+}
+
 /// All slots.
 pub(super) struct Seats {
     seats: Box<[RwLock<Option<Seat>>]>,
@@ -48,44 +53,38 @@ impl Seats {
 
     /// Whoever has the slot, if he was there when `seen` was the epoch.
     pub(super) fn at(&self, member: Member, seen: Epoch) -> Option<Seat> {
-        let seat = self.seats.get(usize::from(member.0))?.read().unwrap_or_else(PoisonError::into_inner);
-        seat.as_ref().filter(|seat| seen >= seat.since).cloned()
+        look(self.seats.get(usize::from(member.0))?, |seat| seat.filter(|seat| seen >= seat.since).cloned())
     }
 
     /// True if a slot's medium is memory.
     pub(super) fn in_memory(&self, member: Member) -> bool {
         let seat = self.seats.get(usize::from(member.0));
-        let seat = seat.map(|seat| seat.read().unwrap_or_else(PoisonError::into_inner));
-        seat.is_some_and(|seat| seat.as_ref().is_some_and(|seat| seat.in_memory))
+        seat.is_some_and(|seat| look(seat, |seat| seat.is_some_and(|seat| seat.in_memory)))
     }
 
     /// True if those of all slots that have one are.
     pub(super) fn all_in_memory(&self) -> bool {
-        self.seats
-            .iter()
-            .all(|seat| seat.read().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(|seat| seat.in_memory))
-    }
-
-    /// Gives a slot to another medium. `since`: the members' epoch, in which the slot is empty.
-    pub(super) fn give(&self, member: Member, slot: Slot, since: Epoch) {
-        let Some(seat) = self.seats.get(usize::from(member.0)) else { return };
-        let mut seat = seat.write().unwrap_or_else(PoisonError::into_inner);
-        *seat = Seat::of(slot, since);
+        self.seats.iter().all(|seat| look(seat, |seat| seat.is_none_or(|seat| seat.in_memory)))
     }
 
     /// True if every medium frees what becomes zeros.
     pub(super) fn free_zeroes(&self) -> bool {
-        let frees = |seat: &RwLock<Option<Seat>>| {
-            let seat = seat.read().unwrap_or_else(PoisonError::into_inner);
-            seat.as_ref().is_none_or(|seat| seat.media.frees_zeroes())
-        };
-        self.seats.iter().all(frees)
+        self.seats.iter().all(|seat| look(seat, |seat| seat.is_none_or(|seat| seat.media.frees_zeroes())))
+    }
+
+    /// Gives a slot to another medium. `since`: the members' epoch, in which the slot is empty.
+    pub(super) fn give(&self, member: Member, slot: Slot, since: Epoch) {
+        self.set(member, Seat::of(slot, since));
     }
 
     /// Empties a slot.
     pub(super) fn leave(&self, member: Member) {
-        if let Some(seat) = self.seats.get(usize::from(member.0)) {
-            *seat.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.set(member, None);
+    }
+
+    fn set(&self, member: Member, seat: Option<Seat>) {
+        if let Some(place) = self.seats.get(usize::from(member.0)) {
+            *place.write().unwrap_or_else(PoisonError::into_inner) = seat;
         }
     }
 

@@ -37,7 +37,7 @@ mod runs;
 mod snapshot;
 mod spec;
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::sync::Arc;
 
 pub use error::OpenError;
@@ -68,6 +68,19 @@ pub trait Media: Send + Sync {
     /// # Errors
     /// The medium's error; [`io::ErrorKind::UnexpectedEof`] past the end.
     fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> io::Result<()>;
+
+    /// Fills several buffers, one behind the other, from `offset_bytes` on.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at); some buffers may have been filled.
+    fn read_parts_at(&self, offset_bytes: u64, parts: &mut [IoSliceMut<'_>]) -> io::Result<()> {
+        let mut here_bytes = offset_bytes;
+        for part in parts {
+            self.read_at(here_bytes, part)?;
+            here_bytes = here_bytes.saturating_add(len_of(part));
+        }
+        Ok(())
+    }
 
     /// Tells which parts of the range are known to read as zeros without being stored (holes), as runs from
     /// `offset_bytes` on. The default knows of none.
@@ -100,6 +113,19 @@ pub trait MediaMut: Media {
     /// # Errors
     /// The medium's error.
     fn write_at(&self, offset_bytes: u64, buf: &[u8]) -> io::Result<()>;
+
+    /// Writes several buffers, one behind the other, from `offset_bytes` on.
+    ///
+    /// # Errors
+    /// The medium's error; some may have been written.
+    fn write_parts_at(&self, offset_bytes: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let mut here_bytes = offset_bytes;
+        for part in parts {
+            self.write_at(here_bytes, part)?;
+            here_bytes = here_bytes.saturating_add(len_of(part));
+        }
+        Ok(())
+    }
 
     /// Makes all earlier completed writes durable.
     ///
@@ -151,6 +177,9 @@ impl<M: Media + ?Sized> Media for Arc<M> {
     fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> io::Result<()> {
         (**self).read_at(offset_bytes, buf)
     }
+    fn read_parts_at(&self, offset_bytes: u64, parts: &mut [IoSliceMut<'_>]) -> io::Result<()> {
+        (**self).read_parts_at(offset_bytes, parts)
+    }
     fn allocation(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<Vec<Run>> {
         (**self).allocation(offset_bytes, len_bytes)
     }
@@ -168,6 +197,9 @@ impl<M: Media + ?Sized> Media for Arc<M> {
 impl<M: MediaMut + ?Sized> MediaMut for Arc<M> {
     fn write_at(&self, offset_bytes: u64, buf: &[u8]) -> io::Result<()> {
         (**self).write_at(offset_bytes, buf)
+    }
+    fn write_parts_at(&self, offset_bytes: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        (**self).write_parts_at(offset_bytes, parts)
     }
     fn flush(&self) -> io::Result<()> {
         (**self).flush()

@@ -1,7 +1,7 @@
 //! A raw file or a block device. Refuses what has no bytes of its own: directories, pipes, empty files.
 
 use std::fs::{File, FileType, Metadata, TryLockError};
-use std::io::{self, Seek as _, SeekFrom};
+use std::io::{self, IoSlice, IoSliceMut, Seek as _, SeekFrom};
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
@@ -138,6 +138,21 @@ impl<Access: Send + Sync> Media for RawFile<Access> {
             .map_err(|error| at(&error, &self.describe(), "reading", offset_bytes, len_bytes))
     }
 
+    fn read_parts_at(&self, offset_bytes: u64, parts: &mut [IoSliceMut<'_>]) -> io::Result<()> {
+        let len_bytes = parts.iter().map(|part| len_of(part)).sum();
+        check_range(self.size_bytes, offset_bytes, len_bytes)?;
+        match rustix::io::preadv(&self.file, parts, offset_bytes) {
+            Ok(read) if read as u64 == len_bytes => Ok(()),
+            // Less than all, or an error: part by part it is found out where and why.
+            _ => parts
+                .iter_mut()
+                .try_fold(offset_bytes, |here_bytes, part| {
+                    self.read_at(here_bytes, part).map(|()| here_bytes.saturating_add(len_of(part)))
+                })
+                .map(drop),
+        }
+    }
+
     /// Holes as the file system tells them (`lseek(2)`, `SEEK_DATA`). One that cannot tell calls everything data.
     fn allocation(&self, offset_bytes: u64, len_bytes: u64) -> io::Result<Vec<Run>> {
         check_range(self.size_bytes, offset_bytes, len_bytes)?;
@@ -187,6 +202,20 @@ impl MediaMut for RawFile<Writable> {
         check_range(self.size_bytes, offset_bytes, len_bytes)
             .and_then(|()| self.file.write_all_at(buf, offset_bytes))
             .map_err(|error| at(&error, &self.describe(), "writing", offset_bytes, len_bytes))
+    }
+
+    fn write_parts_at(&self, offset_bytes: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let len_bytes = parts.iter().map(|part| len_of(part)).sum();
+        check_range(self.size_bytes, offset_bytes, len_bytes)?;
+        match rustix::io::pwritev(&self.file, parts, offset_bytes) {
+            Ok(written) if written as u64 == len_bytes => Ok(()),
+            _ => parts
+                .iter()
+                .try_fold(offset_bytes, |here_bytes, part| {
+                    self.write_at(here_bytes, part).map(|()| here_bytes.saturating_add(len_of(part)))
+                })
+                .map(drop),
+        }
     }
 
     fn flush(&self) -> io::Result<()> {

@@ -7,9 +7,8 @@ use std::ops::Range;
 
 use raid_core::health::Filling;
 use raid_core::{Extent, SECTOR_BYTES, Sector, Sectors};
-use raid_formats::md::{self, RunningState, Version, raw1::Features, update};
+use raid_formats::md::{self, RunningState, Said, TableEntry, Version, raw1::Features, update};
 
-use super::said::Said;
 use crate::media::SharedMediaMut;
 
 /// Bytes of MD's bitmap header, which the bits follow.
@@ -89,7 +88,7 @@ impl Disk {
     }
 
     fn tell_superblock(&mut self, said: &Said, filling: Option<Filling>, log: Option<Features>) -> io::Result<()> {
-        let table = said.table();
+        let table: Vec<TableEntry> = said.table().collect();
         let state = RunningState {
             events: said.events,
             updated_s: super::now_s(),

@@ -10,11 +10,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use raid_formats::assemble::{Claimant as _, Verdict};
-use raid_formats::md::{Version, raw1::Features};
+use raid_formats::md::{Said, Version, raw1::Features};
 use raid_formats::record::{Record, Sync, WriteLog};
 
 use super::disk::Disk;
-use super::said::Said;
 use crate::array::Judged;
 use crate::discover::Found;
 use crate::media::SharedMediaMut;

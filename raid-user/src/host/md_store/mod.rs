@@ -20,7 +20,6 @@
 mod back;
 mod disk;
 mod log;
-mod said;
 mod start;
 
 use std::io;
@@ -31,12 +30,11 @@ use raid_core::health::{Epoch, Health};
 use raid_core::members::Away;
 use raid_core::rows::ROW_SECTORS;
 use raid_core::{Member, Sector, Sectors};
-use raid_formats::md::{self, RegionBits, Superblock, Version};
+use raid_formats::md::{self, RegionBits, Said, Superblock, Version};
 use raid_formats::record::{Role, Sync, Uuid};
 
 use disk::{BitmapArea, Disk, First, HEADER_BYTES};
 use log::LaidDown;
-use said::Said;
 pub use start::{md_start, md_start_on};
 
 use super::start::{Slot, Stopped, Store, absent};

@@ -5,16 +5,15 @@
 
 use std::sync::Mutex;
 
+use raid_core::Extent;
 use raid_core::health::Event;
 use raid_core::rows::{ROW_SECTORS, RowKind, RowNo};
-use raid_core::{Extent, Sector};
-use raid_formats::assemble::{Claimant, Verdict};
-use raid_formats::md::{self, Superblock, Version};
-use raid_formats::record::{Format, Role, Sync, WriteLog};
+use raid_formats::assemble::{Claimant as _, Verdict};
+use raid_formats::md::{self, Hindrance, Said, Superblock, Version};
+use raid_formats::record::{Sync, WriteLog};
 
 use super::disk::{self, BitmapArea, Disk};
 use super::log::LaidDown;
-use super::said::Said;
 use super::{MdStore, PAGE_WORDS, Shared, tears};
 use crate::array::{Judged, OpenOptions, verdicts, with_superblock};
 use crate::discover::Found;
@@ -94,11 +93,8 @@ pub fn md_start_on(members: Vec<(Found, SharedMediaMut)>, options: &OpenOptions)
 
 fn check_supported(judged: &Judged, media: &[SharedMediaMut]) -> Result<(), StartError> {
     let lead = judged.lead();
-    if !lead.format.is_kin(Format::Md12) {
-        return not_yet(format!("writing to {} arrays", lead.format.name()));
-    }
-    if lead.reshape.is_some() {
-        return not_yet("writing in the middle of a reshape");
+    if let Some(hindrance) = Hindrance::of(lead) {
+        return not_yet(hindrance);
     }
     for ((found, verdict), media) in judged.both().zip(media) {
         let record = found.record();
@@ -126,23 +122,13 @@ fn check_supported(judged: &Judged, media: &[SharedMediaMut]) -> Result<(), Star
 
 fn event(member: &Current<'_, SharedMediaMut>) -> Event {
     let superblock = member.found.superblock().and_then(Result::ok);
-    match member.mark {
-        Some(mark) if superblock.is_some_and(|superblock| superblock.recovers_by_bitmap()) => {
-            Event::CatchUp { mark: Sector(mark.0) }
-        }
-        _ => member.event(),
-    }
+    md::admission(superblock.as_ref(), member.mark)
 }
 
 /// The number of who is in each slot, or of whom the freshest table has there although nobody came.
-fn numbers(judged: &Judged, slots: &[Option<Current<'_, SharedMediaMut>>]) -> Vec<Option<u32>> {
-    let numbers = 0..u32::try_from(md::raw1::ROLES_MAX).unwrap_or(0);
-    let of_slot = |slot: u16| numbers.clone().find(|number| judged.freshest().role_of(*number) == Role::Slot(slot));
-    let number = |(slot, member): (u16, &Option<Current<'_, SharedMediaMut>>)| match member {
-        Some(member) => Some(member.found.record().number),
-        None => of_slot(slot),
-    };
-    (0..).zip(slots).map(number).collect()
+fn numbers(judged: &Judged, slots: &[Option<Current<'_, SharedMediaMut>>]) -> md::Numbers {
+    let present = |slot: u16| slots.get(usize::from(slot))?.as_ref().map(|member| member.found.record().number);
+    md::numbers(u16::try_from(slots.len()).unwrap_or(u16::MAX), judged.freshest(), present)
 }
 
 /// What the members' logs say together, and from which event count on a member lacks only what bits are set for (kernel

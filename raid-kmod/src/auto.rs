@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! `raid-kmod auto DEVICE...`: the array that the devices' own metadata describe. What they are is the formats' to say, and what they are
+//! together [`assemble`]'s.
+
+use core::fmt;
+
+use kernel::prelude::*;
+use raid_core::health::{Health, HealthError};
+use raid_core::rows::{RowKind, RowNo, Rows, ROW_SECTORS};
+use raid_core::{Columns, Extent, Member, Sector, Sectors};
+use raid_formats::assemble::{self, Claimant, Force, Verdict};
+use raid_formats::claim::{self, Claim, Unclaimed};
+use raid_formats::md::{self, Bitmap, Doubt, Hindrance, ProbeBuffer, RegionBits, Said};
+use raid_formats::record::{Record, Shape, Sync, WriteLog};
+use raid_formats::{bios, md::bitmap::HEADER_BYTES};
+
+use crate::clerks::{Clerks, Shelf, PAGE};
+use crate::memory::zeroed;
+use crate::metadata::Regions;
+use crate::seats::Device;
+use crate::store::Place;
+
+/// Why the devices are no array that can be started here.
+pub(crate) enum Fault<'a> {
+    Unclaimed(&'a str, Unclaimed),
+    Stranger(&'a str),
+    Refusal(assemble::Refusal),
+    Health(HealthError),
+    /// It can be read only.
+    Hindrance(Hindrance),
+    /// A member is in a state in which it is not written to.
+    Member(&'a str, &'static str),
+    /// The members' bitmaps.
+    Bitmap(&'a str, &'static str),
+    Doubted(u64),
+    Changed,
+    Memory,
+}
+
+impl fmt::Display for Fault<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unclaimed(name, why) => write!(f, "{name}: {why}"),
+            Self::Stranger(name) => write!(f, "{name}: another array's"),
+            Self::Refusal(refusal) => refusal.fmt(f),
+            Self::Health(error) => error.fmt(f),
+            Self::Hindrance(why) => write!(f, "not yet: {why}; a read-only table can be loaded"),
+            Self::Member(name, why) => write!(f, "not yet: {name}: {why}"),
+            Self::Bitmap(name, why) => write!(f, "{name}: its bitmap {why}"),
+            Self::Doubted(regions) => {
+                write!(f, "not stopped in order, and a member is missing: parity is in doubt in {regions} regions")
+            }
+            Self::Changed => f.write_str("the array has another shape than when the table was loaded"),
+            Self::Memory => f.write_str("no memory"),
+        }
+    }
+}
+
+impl From<kernel::alloc::AllocError> for Fault<'_> {
+    fn from(_: kernel::alloc::AllocError) -> Self {
+        Self::Memory
+    }
+}
+
+/// Room for what stands on a device.
+struct Room {
+    probe: KBox<ProbeBuffer>,
+    tables: KVVec<u8>,
+}
+
+/// What the devices are together.
+pub(crate) struct Auto {
+    pub(crate) health: Health,
+    /// For each device its slot, if it counts, and where its data begin.
+    pub(crate) slots: KVVec<Option<(Member, Sector)>>,
+    pub(crate) found: Regions,
+    pub(crate) region_rows: u64,
+    pub(crate) doubt_from: RowNo,
+    pub(crate) said: KBox<Said>,
+    pub(crate) bits: Option<RegionBits>,
+    pub(crate) image: KVVec<u8>,
+    /// For each slot; all none if the array is only read.
+    pub(crate) places: KVVec<Option<Place>>,
+}
+
+/// The devices, with who reads them: device `n` is the `n`th clerk's.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    pub(crate) devices: &'a [&'a Device],
+    pub(crate) clerks: &'a Clerks,
+    /// The table is one to write through.
+    pub(crate) writes: bool,
+}
+
+impl<'a> Given<'a> {
+    fn shelf(&self, number: usize) -> Option<Shelf<'a>> {
+        let device = self.devices.get(number)?;
+        Some(Shelf { clerks: self.clerks, member: Member(u8::try_from(number).ok()?), device })
+    }
+
+    fn name(&self, number: usize) -> &'a str {
+        self.devices.get(number).map_or("?", |device| device.name())
+    }
+}
+
+/// The array's shape, for whoever makes its geometry: which is kilobytes, and so not made in the depths of this.
+pub(crate) struct Outline {
+    pub(crate) shape: Shape,
+    pub(crate) used: Sectors,
+    /// What each member gives.
+    pub(crate) each: KVVec<Sectors>,
+    pub(crate) missing: Columns,
+}
+
+/// Looks at all devices, and says what they are members of.
+#[inline(never)]
+pub(crate) fn outline<'a>(given: Given<'a>) -> Result<Outline, Fault<'a>> {
+    with_claims(&given, |claims, verdicts, lead| {
+        let lead = lead.record();
+        let mut each = KVVec::from_elem(lead.data.len, lead.shape.members.into(), GFP_KERNEL)?;
+        let mut missing = Columns::first(lead.shape.members);
+        for (_, slot, _, claim) in members(claims, verdicts) {
+            missing.remove(slot);
+            if let Some(len) = each.get_mut(usize::from(slot.0)) {
+                *len = claim.record().data.len;
+            }
+        }
+        Ok(Outline { shape: lead.shape, used: lead.used, each, missing })
+    })
+}
+
+/// Looks at all devices, and says how the array starts that has this shape and these rows.
+#[inline(never)]
+pub(crate) fn judge<'a>(given: Given<'a>, shape: Shape, rows: &Rows) -> Result<Auto, Fault<'a>> {
+    with_claims(&given, |claims, verdicts, lead| {
+        if lead.record().shape == shape { assembled(&given, claims, verdicts, lead, rows) } else { Err(Fault::Changed) }
+    })
+}
+
+fn with_claims<'a, R>(
+    given: &Given<'a>,
+    work: impl FnOnce(&[Claim<'_>], &[Verdict], &Claim<'_>) -> Result<R, Fault<'a>>,
+) -> Result<R, Fault<'a>> {
+    let count = given.devices.len();
+    let mut rooms = KVVec::with_capacity(count, GFP_KERNEL)?;
+    for _ in 0..count {
+        rooms.push(Room { probe: zeroed()?, tables: KVVec::new() }, GFP_KERNEL)?;
+    }
+    let mut claims = KVVec::with_capacity(count, GFP_KERNEL)?;
+    for (number, room) in rooms.iter_mut().enumerate() {
+        claims.push(look(given, number, room)?, GFP_KERNEL)?;
+    }
+    let Some(first) = claims.first() else { return Err(Fault::Memory) };
+    let strange = |claim: &Claim<'_>| !assemble::same_array(first.record(), claim.record());
+    if let Some(number) = claims.iter().position(strange) {
+        return Err(Fault::Stranger(given.name(number)));
+    }
+    let mut verdicts = KVVec::from_elem(Verdict::Spare, count, GFP_KERNEL)?;
+    let assembly = assemble::judge(&claims, &Force::default(), &mut verdicts).map_err(Fault::Refusal)?;
+    work(&claims, &verdicts, claims.get(assembly.freshest).ok_or(Fault::Memory)?)
+}
+
+#[inline(never)]
+fn look<'a, 'b>(given: &Given<'a>, number: usize, room: &'b mut Room) -> Result<Claim<'b>, Fault<'a>> {
+    let shelf = given.shelf(number).ok_or(Fault::Memory)?;
+    let mut working = zeroed::<[u8; bios::BUFFER_BYTES]>()?;
+    let Room { probe, tables } = room;
+    claim::identify(&shelf, probe, move |len| grown(tables, len), &mut working).map_err(|why| Fault::Unclaimed(given.name(number), why))
+}
+
+fn grown(tables: &mut KVVec<u8>, len: usize) -> Option<&mut [u8]> {
+    tables.resize(len, 0, GFP_KERNEL).ok()?;
+    Some(tables)
+}
+
+/// The current members in their slots.
+fn members<'c, 'b>(
+    claims: &'c [Claim<'b>],
+    verdicts: &'c [Verdict],
+) -> impl Iterator<Item = (usize, Member, Option<Sectors>, &'c Claim<'b>)> {
+    let current = |(number, (claim, verdict)): (usize, (&'c Claim<'b>, &Verdict))| match *verdict {
+        Verdict::Current { slot, mark, .. } => Some((number, Member(u8::try_from(slot).ok()?), mark, claim)),
+        _ => None,
+    };
+    claims.iter().zip(verdicts).enumerate().filter_map(current)
+}
+
+/// What is refused because a write, or a read, would not be right.
+fn check<'a>(given: &Given<'a>, claims: &[Claim<'_>], verdicts: &[Verdict], lead: &Record) -> Result<(), Fault<'a>> {
+    let hindrance = Hindrance::of(lead).filter(|why| given.writes || !matches!(why, Hindrance::Format(_)));
+    if let Some(why) = hindrance.or_else(|| Hindrance::of_log(lead)) {
+        return Err(Fault::Hindrance(why));
+    }
+    for (number, (claim, verdict)) in claims.iter().zip(verdicts).enumerate() {
+        let (name, record) = (given.name(number), claim.record());
+        if matches!(verdict, Verdict::Replacement { .. }) && given.writes {
+            return Err(Fault::Member(name, "a replacement under way"));
+        }
+        let Verdict::Current { .. } = verdict else { continue };
+        if record.replacement {
+            return Err(Fault::Member(name, "a replacement whose original is gone"));
+        }
+        if given.devices.get(number).is_some_and(|device| device.block_bytes() != 512) {
+            return Err(Fault::Member(name, "blocks of another size than 512 bytes"));
+        }
+        let (Claim::Md(superblock, ..), Some(shelf)) = (claim, given.shelf(number)) else { continue };
+        let mut bad = KVVec::from_elem(Extent::default(), md::bad_blocks::ENTRIES_MAX, GFP_KERNEL)?;
+        if md::read_bad_blocks(&shelf, superblock, &mut bad).map_or(true, |count| count > 0) {
+            return Err(Fault::Member(name, "a list of bad blocks with entries, or one that cannot be read"));
+        }
+        if matches!(record.log, WriteLog::Bitmap(_)) != matches!(lead.log, WriteLog::Bitmap(_)) {
+            return Err(Fault::Bitmap(name, "is there, or not, unlike the freshest member's"));
+        }
+    }
+    Ok(())
+}
+
+fn health<'a>(claims: &[Claim<'_>], verdicts: &[Verdict], slots: u16) -> Result<Health, Fault<'a>> {
+    let mut health = Health::new(slots).map_err(Fault::Health)?;
+    for (_, slot, mark, claim) in members(claims, verdicts) {
+        let superblock = match claim {
+            Claim::Md(superblock, ..) => Some(superblock),
+            Claim::Ddf(_) | Claim::Bios(_) => None,
+        };
+        health.apply(slot, md::admission(superblock, mark)).map_err(Fault::Health)?;
+        health.set_write_mostly(slot, claim.record().write_mostly).map_err(Fault::Health)?;
+    }
+    Ok(health)
+}
+
+#[inline(never)]
+fn assembled<'a>(
+    given: &Given<'a>,
+    claims: &[Claim<'_>],
+    verdicts: &[Verdict],
+    freshest: &Claim<'_>,
+    rows: &Rows,
+) -> Result<Auto, Fault<'a>> {
+    let lead = freshest.record();
+    check(given, claims, verdicts, lead)?;
+    let health = health(claims, verdicts, lead.shape.members)?;
+    let mut slots = KVVec::from_elem(None, claims.len(), GFP_KERNEL)?;
+    for (number, slot, _, claim) in members(claims, verdicts) {
+        if let Some(place) = slots.get_mut(number) {
+            *place = Some((slot, claim.record().data.at));
+        }
+    }
+    let (plain, parity) = (rows.kind() == RowKind::Plain, rows.kind() == RowKind::Parity);
+    let Marks { bits, image, words, region_rows } = marks(given, claims, verdicts, lead, rows)?;
+    let doubt = Doubt::new(lead.sync, plain, !health.is_whole(), parity, bits.is_some());
+    let marked: u64 = words.iter().map(|word| u64::from(word.count_ones())).sum();
+    if doubt.is_refused(marked) {
+        return Err(Fault::Doubted(marked));
+    }
+    let doubt_from = match lead.sync {
+        Sync::DirtyFrom(from) if bits.is_none() => RowNo(from.0 / ROW_SECTORS),
+        Sync::DirtyFrom(_) | Sync::Clean => RowNo(0),
+    };
+    let sync = if doubt.dirty { lead.sync } else { Sync::Clean };
+    let (said, places) = (said(claims, verdicts, freshest, health, sync)?, places(given, claims, verdicts, lead)?);
+    let found = Regions::marked(words, doubt, region_rows);
+    Ok(Auto { health, slots, found, region_rows, doubt_from, said, bits, image, places })
+}
+
+#[inline(never)]
+fn said<'a>(
+    claims: &[Claim<'_>],
+    verdicts: &[Verdict],
+    freshest: &Claim<'_>,
+    health: Health,
+    sync: Sync,
+) -> Result<KBox<Said>, Fault<'a>> {
+    let present = |slot: u16| {
+        let mut all = members(claims, verdicts);
+        all.find(|(_, own, ..)| u16::from(own.0) == slot).map(|(.., claim)| claim.record().number)
+    };
+    let numbers = md::numbers(health.members(), freshest, present);
+    Ok(KBox::new(Said { events: freshest.record().events, health, sync, numbers }, GFP_KERNEL)?)
+}
+
+fn places<'a>(
+    given: &Given<'a>,
+    claims: &[Claim<'_>],
+    verdicts: &[Verdict],
+    lead: &Record,
+) -> Result<KVVec<Option<Place>>, Fault<'a>> {
+    let mut places = KVVec::with_capacity(lead.shape.members.into(), GFP_KERNEL)?;
+    for _ in 0..lead.shape.members {
+        places.push(None, GFP_KERNEL)?;
+    }
+    for (_, slot, _, claim) in members(claims, verdicts).filter(|_| given.writes) {
+        let (Claim::Md(superblock, version, record), Some(place)) = (claim, places.get_mut(usize::from(slot.0))) else {
+            continue;
+        };
+        let bitmap_at = match record.log {
+            WriteLog::Bitmap(at) => at,
+            _ => Sector(0),
+        };
+        let mut block = zeroed::<[u8; PAGE]>()?;
+        block.copy_from_slice(superblock.emit());
+        let (events, bad_blocks) = (record.events, record.bad_blocks.is_some());
+        *place = Some(Place { version: *version, block, bitmap_at, bad_blocks, events });
+    }
+    Ok(places)
+}
+
+/// What the members' logs say together.
+struct Marks {
+    bits: Option<RegionBits>,
+    image: KVVec<u8>,
+    words: KVVec<u64>,
+    region_rows: u64,
+}
+
+#[inline(never)]
+fn marks<'a>(
+    given: &Given<'a>,
+    claims: &[Claim<'_>],
+    verdicts: &[Verdict],
+    lead: &Record,
+    rows: &Rows,
+) -> Result<Marks, Fault<'a>> {
+    let mut marks = Marks { bits: None, image: KVVec::new(), words: KVVec::new(), region_rows: rows.count().max(1) };
+    if !matches!(lead.log, WriteLog::Bitmap(_)) || rows.kind() == RowKind::Plain {
+        marks.words.push(u64::from(lead.sync != Sync::Clean && rows.kind() != RowKind::Plain), GFP_KERNEL)?;
+        return Ok(marks);
+    }
+    let (mut believed, mut room) = (false, KVVec::from_elem(0_u8, PAGE, GFP_KERNEL)?);
+    for (number, _, mark, claim) in members(claims, verdicts) {
+        let (Claim::Md(superblock, _, record), Some(shelf)) = (claim, given.shelf(number)) else { continue };
+        let name = given.name(number);
+        let bits = header(&shelf, record, name)?;
+        if *marks.bits.get_or_insert(bits) != bits {
+            return Err(Fault::Bitmap(name, "has another shape than the others'"));
+        }
+        if bits.rows_covered() < rows.count() {
+            return Err(Fault::Bitmap(name, "does not cover the array"));
+        }
+        if marks.words.is_empty() {
+            marks.region_rows = bits.rows();
+            let regions = rows.count().div_ceil(bits.rows().max(1));
+            marks.words.resize(regions.div_ceil(64) as usize, 0, GFP_KERNEL)?;
+        }
+        let words = &mut marks.words;
+        let read = md::read_bitmap(&shelf, superblock, &mut room, |chunk| {
+            let region = bits.region_of(chunk);
+            if let Some(word) = usize::try_from(region / 64).ok().and_then(|index| words.get_mut(index)) {
+                *word |= 1 << (region % 64);
+            }
+        });
+        let Ok(Some(summary)) = read else { return Err(Fault::Bitmap(name, "cannot be read")) };
+        // A member that lags may lack bits, and one that is being filled too; what they have still counts.
+        believed |= !summary.stale && mark.is_none() && record.events == lead.events;
+    }
+    if !believed {
+        marks.all(rows);
+    }
+    marks.image(given, claims, verdicts)?;
+    Ok(marks)
+}
+
+impl Marks {
+    /// Nothing is known of any region.
+    fn all(&mut self, rows: &Rows) {
+        let regions = rows.count().div_ceil(self.region_rows.max(1));
+        for (index, word) in (0..).zip(self.words.iter_mut()) {
+            let count = regions.saturating_sub(index * 64).min(64);
+            *word = if count == 64 { u64::MAX } else { (1 << count) - 1 };
+        }
+    }
+
+    /// The area of the bitmap as the first member has it, with all bits.
+    fn image<'a>(&mut self, given: &Given<'a>, claims: &[Claim<'_>], verdicts: &[Verdict]) -> Result<(), Fault<'a>> {
+        let Some(bits) = self.bits else { return Ok(()) };
+        let first = members(claims, verdicts).next();
+        let (number, record) = first.map(|(number, .., claim)| (number, claim.record())).ok_or(Fault::Memory)?;
+        let (WriteLog::Bitmap(at), Some(shelf)) = (record.log, given.shelf(number)) else { return Err(Fault::Memory) };
+        self.image.resize((bits.area_bytes() as usize).next_multiple_of(512), 0, GFP_KERNEL)?;
+        use raid_formats::source::Source as _;
+        shelf
+            .read_at(at.bytes().unwrap_or(u64::MAX), &mut self.image)
+            .map_err(|_| Fault::Bitmap(given.name(number), "cannot be read"))?;
+        bits.put(&mut self.image, 0, &self.words);
+        Ok(())
+    }
+}
+
+fn header<'a>(shelf: &Shelf<'_>, record: &Record, name: &'a str) -> Result<RegionBits, Fault<'a>> {
+    use raid_formats::source::Source as _;
+    let mut header = [0; HEADER_BYTES];
+    let WriteLog::Bitmap(at) = record.log else { return Err(Fault::Bitmap(name, "is not there")) };
+    let unread = Fault::Bitmap(name, "cannot be read");
+    shelf.read_at(at.bytes().unwrap_or(u64::MAX), &mut header).map_err(|_| unread)?;
+    let bits = Bitmap::parse(&header).and_then(|bitmap| RegionBits::new(&bitmap));
+    bits.map_err(|_| Fault::Bitmap(name, "is damaged, or of a kind that is not kept"))
+}
+

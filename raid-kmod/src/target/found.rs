@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only
+//! A target whose line names devices only: see [`crate::auto`].
+
+use core::fmt::{self, Write as _};
+
+use kernel::prelude::*;
+use kernel::sync::{Arc, SetOnce};
+use raid_core::geometry::Geometry;
+use raid_core::health::{Event, Health};
+use raid_core::recovery::Rates;
+use raid_core::rows::Rows;
+use raid_core::{Columns, Level, Sectors, MEMBERS_MAX};
+use raid_formats::record;
+
+use super::{geometry, hints, refuse, rows, waiting, Output, Refusal, Target, Waiting, LIMITS, NAME, VERSION};
+use crate::auto::{self, Auto, Given, Outline};
+use crate::clerks::Clerks;
+use crate::host::{Rooms, Start};
+use crate::seats::{Device, Seat, Seats};
+use crate::shim::DmTarget;
+use crate::store::{Form, Md, Store};
+use crate::words::Words;
+
+/// The devices of a line that names nothing else.
+///
+/// # Safety
+/// `target` is the one that the table is loaded for.
+#[inline(never)]
+unsafe fn devices(target: *mut DmTarget, words: &Words) -> core::result::Result<KVVec<Device>, Refusal> {
+    let mut devices = KVVec::new();
+    for name in words.strings().skip(1) {
+        // SAFETY: The caller's promise.
+        let device = unsafe { Device::get(target, name) };
+        devices.push(device.ok_or(Refusal(c"a device cannot be had", ENXIO))?, GFP_KERNEL)?;
+    }
+    Ok(devices)
+}
+
+fn borrowed(devices: &[Device]) -> core::result::Result<KVVec<&Device>, Refusal> {
+    let mut borrowed = KVVec::with_capacity(devices.len(), GFP_KERNEL)?;
+    for device in devices {
+        borrowed.push(device, GFP_KERNEL)?;
+    }
+    Ok(borrowed)
+}
+
+#[inline(never)]
+fn outline(devices: &[Device], clerks: &Clerks, writes: bool) -> core::result::Result<Outline, Refusal> {
+    auto::outline(Given { devices: &borrowed(devices)?, clerks, writes }).map_err(not_found)
+}
+
+/// What is wrong now is told now; it is looked at once more when nobody writes to it any more.
+#[inline(never)]
+fn found_seats(
+    devices: KVVec<Device>,
+    clerks: &Clerks,
+    writes: bool,
+    shape: record::Shape,
+    rows: &Rows,
+) -> core::result::Result<Seats, Refusal> {
+    let slots = {
+        let devices = borrowed(&devices)?;
+        auto::judge(Given { devices: &devices, clerks, writes }, shape, rows).map_err(not_found)?.slots
+    };
+    let mut seats = KVVec::with_capacity(shape.members.into(), GFP_KERNEL)?;
+    for _ in 0..shape.members {
+        seats.push(Seat::default(), GFP_KERNEL)?;
+    }
+    for (device, slot) in devices.into_iter().zip(&slots) {
+        let seat = slot.and_then(|(slot, data_at)| Some((seats.get_mut(usize::from(slot.0))?, data_at)));
+        if let Some((seat, data_at)) = seat {
+            *seat = Seat { metadata: None, data: Some(device), data_at };
+        }
+    }
+    Ok(Seats::new(seats))
+}
+
+/// What every member has room for.
+fn least_share(geometry: &Geometry) -> Sectors {
+    let sizes = Columns::first(geometry.members()).iter().map(|member| geometry.member_size(member));
+    sizes.min().unwrap_or(Sectors(0))
+}
+
+impl Target {
+    /// The same for a line that names devices only.
+    ///
+    /// # Safety
+    /// As for [`new`](Self::new).
+    #[inline(never)]
+    pub(super) unsafe fn find(
+        target: *mut DmTarget,
+        words: Words,
+        len: Sectors,
+        writes: bool,
+    ) -> core::result::Result<KBox<Self>, Refusal> {
+        // SAFETY: The caller's promise.
+        let devices = unsafe { devices(target, &words)? };
+        let mut made = KBox::<Self>::new_uninit(GFP_KERNEL)?;
+        let pointer = made.as_mut_ptr().cast();
+        let given = u16::try_from(devices.len()).ok().filter(|count| usize::from(*count) <= MEMBERS_MAX);
+        let clerks = Clerks::new(pointer, given.ok_or(Refusal(c"too many devices", EINVAL))?)?;
+        let outline = outline(&devices, &clerks, writes)?;
+        let geometry = geometry(&outline.shape.config(outline.used, &outline.each))?;
+        if !geometry.survives(outline.missing) {
+            return Err(refuse(c"too many members are missing", "more are missing than the level survives"));
+        }
+        if geometry.array_size() != len {
+            let size = geometry.array_size();
+            return Err(refuse(c"the length is not the array's", format_args!("the array has {size} sectors, not {len}")));
+        }
+        let (rows, shape, members) = (rows(geometry)?, outline.shape, outline.shape.members);
+        let (share, hints) = (least_share(rows.geometry()), hints(rows.geometry()));
+        let seats = Arc::new(found_seats(devices, &clerks, writes, shape, &rows)?, GFP_KERNEL)?;
+        let (rooms, clerks) = (Rooms::new(pointer, &LIMITS, members)?, Some(Clerks::new(pointer, members)?));
+        let waiting = waiting(Waiting { rows, limits: LIMITS, rooms, clerks })?;
+        Ok(made.write(Self { array: SetOnce::new(), waiting, words, found: Some(shape), share, hints, seats, writes }))
+    }
+
+    /// What the members say, now that nobody else writes to them.
+    #[inline(never)]
+    pub(super) fn find_again(&self, waiting: Waiting, shape: record::Shape) -> core::result::Result<(Start, Rooms), Refusal> {
+        let Waiting { rows, mut limits, rooms, clerks } = waiting;
+        let clerks = clerks.ok_or(Refusal(c"no memory", ENOMEM))?;
+        let mut devices = KVVec::new();
+        for member in self.seats.present().iter() {
+            if let Some(device) = self.seats.data_device(member) {
+                devices.push(device, GFP_KERNEL)?;
+            }
+        }
+        let writes = self.writes;
+        let given = Given { devices: &devices, clerks: &clerks, writes };
+        let found = auto::judge(given, shape, &rows).map_err(not_found)?;
+        for (device, slot) in devices.iter().zip(&found.slots) {
+            if slot.is_some_and(|(slot, _)| self.seats.slot_of(device.name()) != Some(slot)) {
+                return Err(refuse(c"a member has another slot now", device.name()));
+            }
+        }
+        drop(devices);
+        let Auto { health, found, region_rows, doubt_from, said, bits, image, places, .. } = found;
+        limits.region_rows = region_rows;
+        let form = Form::Md(Md::new(said, bits, image, places)?);
+        let store = if writes { Some(Store::new(clerks, health.members(), form)?) } else { None };
+        let start = Start { rows, health, limits, found, rates: Rates::FREE, doubt_from, store, writes };
+        Ok((start, rooms))
+    }
+
+    /// The status of an array that was found, in each of the three forms.
+    pub(super) fn say_found(&self, level: Level, form: u8, output: &mut Output) -> fmt::Result {
+        if form == 1 {
+            let mut space = "";
+            for word in self.words.strings() {
+                write!(output, "{space}{}", word.to_str().unwrap_or("?"))?;
+                space = " ";
+            }
+            return Ok(());
+        }
+        let all_in_sync = || {
+            let mut health = Health::new(self.seats.slots()).ok()?;
+            let _ = self.seats.present().iter().try_for_each(|member| health.apply(member, Event::Admit).map(drop));
+            Some(health)
+        };
+        match (self.info(all_in_sync), form) {
+            (Some(info), 0) => write!(output, "{}", info.of_level(level)),
+            (Some(info), _) => write!(output, "{}", info.measured(level, NAME, VERSION)),
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+fn not_found(fault: auto::Fault<'_>) -> Refusal {
+    match fault {
+        auto::Fault::Memory => Refusal(c"no memory", ENOMEM),
+        fault => refuse(c"no array is found that can be run", fault),
+    }
+}
