@@ -2,7 +2,7 @@
 
 use libtest_mimic::Trial;
 use raid_testkit::pattern;
-use raid_user::media::{Media as _, MediaMut as _};
+use raid_user::media::MediaMut as _;
 
 use crate::check::{Compared, check_redundancy};
 use crate::load::{client, serve};

@@ -18,9 +18,9 @@
 //! that nobody but members that were here lead the array; a copy that takes over is told first, so that whoever throws the old member out
 //! does not leave the slot to a copy that still calls itself half filled.
 //!
-//! Spares ([`spares`]) are told too, in no hurry: one that lags by two events would not be a spare any more.
+//! Spares are told too, in no hurry: one that lags by two events would not be a spare any more.
 //!
-//! A partial parity log or a journal is [laid down](log) while anything is in doubt.
+//! A partial parity log or a journal is laid down while anything is in doubt.
 //!
 //! It refuses to run what it cannot keep right: see [`StartError`]. It decides nothing about data.
 
