@@ -27,7 +27,7 @@ use crate::request::{Error, Kind, Refused, Request};
 use crate::reshape::Layouts;
 use crate::rows::{Piece, RowKind, RowNo, Rows};
 use crate::stripe::{Limits, Shard, Step, Steps, Task, What};
-use crate::units::Member;
+use crate::units::{Member, Sector};
 
 /// What a host gives the engine: places for the machines, and hands.
 pub trait Host {
@@ -244,10 +244,12 @@ fn outcome<H: Host>(host: &H, member: Member, way: Way, seen: Epoch, well: bool)
     if well {
         return Outcome::Done;
     }
-    let geometry = host.rows().geometry();
+    let rows = host.rows();
+    let doubt = host.with_recovery(|recovery| recovery.unsettled());
+    let doubt = doubt.map(|from| rows.mark_below(from).unwrap_or(Sector(0)));
     let verdict = host.with_members(|members| match way {
-        Way::Read => members.read_error(geometry, member, seen),
-        Way::Write { .. } => members.fail(geometry, member, seen),
+        Way::Read => members.read_error(rows.geometry(), member, seen, doubt),
+        Way::Write { .. } => members.fail(rows.geometry(), member, seen, doubt),
     });
     drive_members(host);
     Outcome::Failed(verdict)

@@ -423,6 +423,18 @@ impl Health {
         Ok(self.epoch)
     }
 
+    /// The member failed, while redundancy may be in doubt from `doubt` on. Its copy, if there is one, has the slot then; but what a crash
+    /// left with the member, and not with the copy, was healed before that only: it is good no further.
+    ///
+    /// # Errors
+    /// [`HealthError::NoSuchMember`].
+    pub fn fail(&mut self, member: Member, doubt: Option<Sector>) -> Result<Epoch, HealthError> {
+        if let (Some(copy), Some(doubt)) = (self.copy_mut(member), doubt) {
+            copy.mark = copy.mark.min(doubt);
+        }
+        self.apply(member, Event::Fail)
+    }
+
     /// The member failed, and its copy has the slot: good below its mark.
     fn promote(&mut self, member: Member) -> Result<Epoch, HealthError> {
         if let Some(copy) = self.copy_mut(member) {

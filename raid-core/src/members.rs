@@ -139,8 +139,8 @@ impl<M: Memory> Members<M> {
         self.writing.map_or(self.view.health, |(health, _)| health)
     }
 
-    /// Who has this seat failed at something that was decided in epoch `seen`.
-    pub fn fail(&mut self, geometry: &Geometry, seat: Member, seen: Epoch) -> Verdict {
+    /// Who has this seat failed at something that was decided in epoch `seen`. Redundancy may be in doubt from `doubt` on.
+    pub fn fail(&mut self, geometry: &Geometry, seat: Member, seen: Epoch, doubt: Option<Sector>) -> Verdict {
         let joined = self.joined.get(usize::from(seat.0)).copied().unwrap_or_default();
         let member = self.view.health.seats().slot(seat);
         let state = self.view.health.state(member);
@@ -162,21 +162,21 @@ impl<M: Memory> Members<M> {
             self.view.broken = true;
             return Verdict::Broken;
         }
-        if let Ok(epoch) = self.view.health.apply(member, Event::Fail) {
+        if let Ok(epoch) = self.view.health.fail(member, doubt) {
             self.view.fence = epoch;
             self.changed = true;
         }
         Verdict::Out(self.view.fence)
     }
 
-    /// Who has this seat failed a read, which the caller gets elsewhere. It fails altogether if that was one too many.
-    pub fn read_error(&mut self, geometry: &Geometry, seat: Member, seen: Epoch) -> Verdict {
+    /// Who has this seat failed a read, which the caller gets elsewhere. It [fails](Self::fail) altogether if that was one too many.
+    pub fn read_error(&mut self, geometry: &Geometry, seat: Member, seen: Epoch, doubt: Option<Sector>) -> Verdict {
         let place = usize::from(seat.0);
         // What was asked of the one before is not held against the one that has its seat now.
         let own = self.joined.get(place).is_some_and(|joined| seen >= *joined);
         let Some(count) = self.read_errors.get_mut(place).filter(|_| own) else { return Verdict::Out(Epoch(0)) };
         *count = count.saturating_add(1);
-        if *count > self.read_errors_max { self.fail(geometry, seat, seen) } else { Verdict::Out(Epoch(0)) }
+        if *count > self.read_errors_max { self.fail(geometry, seat, seen, doubt) } else { Verdict::Out(Epoch(0)) }
     }
 
     /// A new member takes the slot of a missing one: nothing on it is trusted yet.

@@ -215,12 +215,12 @@ fn how_far_a_member_was_says_nothing_of_who_has_its_slot_now() {
     let mut members: Members<Heap> = Members::new(whole(&geometry), 10).unwrap();
     let since = |members: &Members<Heap>| members.view().health.filling().next().unwrap().since;
     let now = Epoch(u64::MAX);
-    members.fail(&geometry, Member(1), now);
+    members.fail(&geometry, Member(1), now, None);
     members.add(Member(1)).unwrap();
     let first = since(&members);
     members.trust(Member(1), Some(Sector(64)), first).unwrap();
     assert_eq!(members.view().health.state(Member(1)), Some(State::Rebuilding { mark: Sector(64) }));
-    members.fail(&geometry, Member(1), now);
+    members.fail(&geometry, Member(1), now, None);
     members.add(Member(1)).unwrap();
     for word in [Some(Sector(128)), None] {
         members.trust(Member(1), word, first).unwrap();
@@ -313,15 +313,17 @@ fn a_read_that_the_member_before_failed_does_not_count_against_the_one_that_took
     }
     let mut members: Members<Heap> = Members::new(health, 2).unwrap();
     let before = members.view().health.epoch();
-    let Verdict::Out(left) = members.fail(&geometry, Member(2), before) else { panic!("the array survives that") };
+    let Verdict::Out(left) = members.fail(&geometry, Member(2), before, None) else {
+        panic!("the array survives that")
+    };
     members.add(Member(2)).unwrap();
-    assert_eq!(members.read_error(&geometry, Member(2), before), Verdict::Out(Epoch(0)));
-    assert_eq!(members.read_error(&geometry, Member(2), left), Verdict::Out(Epoch(0)));
+    assert_eq!(members.read_error(&geometry, Member(2), before, None), Verdict::Out(Epoch(0)));
+    assert_eq!(members.read_error(&geometry, Member(2), left, None), Verdict::Out(Epoch(0)));
     let now = members.view().health.epoch();
     for _ in 0..2 {
-        members.read_error(&geometry, Member(2), now);
+        members.read_error(&geometry, Member(2), now, None);
         assert_ne!(members.view().health.state(Member(2)), Some(State::Missing), "two are forgiven");
     }
-    members.read_error(&geometry, Member(2), now);
+    members.read_error(&geometry, Member(2), now, None);
     assert_eq!(members.view().health.state(Member(2)), Some(State::Missing), "the third is not");
 }

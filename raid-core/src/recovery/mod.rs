@@ -144,6 +144,8 @@ pub struct Recovery {
     failed: Option<(u64, u64)>,
     /// The first row in doubt that failed.
     doubt_failed: Option<u64>,
+    /// The first row in doubt at the start, until all that was healed there is durable.
+    unsettled: Option<u64>,
     failures: u64,
 }
 
@@ -171,6 +173,7 @@ impl Recovery {
             logged: Epoch(0),
             failed: None,
             doubt_failed: None,
+            unsettled: doubt.map(|from| from.0),
             failures: 0,
         }
     }
@@ -206,6 +209,13 @@ impl Recovery {
     pub fn doubt_from(&self) -> Option<RowNo> {
         let low = self.doubt.map(|lap| lap.low());
         low.into_iter().chain(self.doubt_failed).min().map(RowNo)
+    }
+
+    /// The first row that a copy may not have as its member has it, because redundancy was in doubt there at the start: until all was
+    /// healed and a flush made it durable. `None` from then on.
+    #[must_use]
+    pub fn unsettled(&self) -> Option<RowNo> {
+        self.unsettled.map(RowNo)
     }
 
     /// Rows that the pass has still to see for members being filled; `None` if there are none.
@@ -314,6 +324,8 @@ impl Recovery {
         self.go(Event::Flushed);
         if !well {
             self.failed = Some((0, u64::MAX));
+        } else if self.doubt.is_none() && self.doubt_failed.is_none() {
+            self.unsettled = None;
         }
         for target in self.targets.iter_mut().flatten() {
             target.moved = !target.is_active();
@@ -393,19 +405,23 @@ impl Recovery {
                 return Some(RecoveryStep::End { region: region.number, healed: !region.failed });
             }
         }
-        let (logged, doubt) = (self.logged, self.doubt.is_some());
+        let (logged, unsettled) = (self.logged, self.unsettled.is_some());
         if self.doubt_failed.is_some() {
             // In a row in doubt that cannot be healed, a copy may hold something else than its member.
             let copies = self.targets.iter_mut().flatten().filter(|target| target.filling.copy);
             copies.filter(|copy| copy.stage != Stage::Told).for_each(|copy| copy.stage = Stage::GivenUp);
         }
         let has_all = |target: &&mut Target| {
-            target.stage == Stage::Filled && target.filling.since <= logged && !(doubt && target.filling.copy)
+            target.stage == Stage::Filled && target.filling.since <= logged && !(unsettled && target.filling.copy)
         };
         if let Some(target) = self.targets.iter_mut().flatten().find(has_all) {
             target.stage = Stage::Told;
             let Filling { member, since, .. } = target.filling;
             return Some(RecoveryStep::Move { member, mark: None, since });
+        }
+        if self.is_to_settle() {
+            self.asked = false;
+            return self.going(Event::Save);
         }
         let next = self.next_row();
         let stops = self.held || next.is_none() || self.failed.is_some();
@@ -417,6 +433,15 @@ impl Recovery {
             return self.going(Event::Hold);
         }
         self.begin(next)
+    }
+
+    /// True if a copy has all, and what was healed for it is not durable yet.
+    fn is_to_settle(&self) -> bool {
+        let waits = |target: &Target| target.filling.copy && target.stage == Stage::Filled;
+        self.doubt.is_none()
+            && self.unsettled.is_some()
+            && self.failed.is_none()
+            && self.targets.iter().flatten().any(waits)
     }
 
     /// Goes on with this row; without one, from the start if anybody wants that.

@@ -59,6 +59,7 @@ pub fn md_start_on(members: Vec<(Found, SharedMediaMut)>, options: &OpenOptions)
     let log = LaidDown::new(&judged, &media);
     let mut assembled = Assembled::new(&judged, media.iter().cloned(), options)?;
     assembled.dirty &= !replay.as_ref().is_some_and(|replay| replay.closed);
+    distrust_lone_copies(&mut assembled);
     let (marks, cleared) = marks(&judged, &assembled)?;
     let mut health = assembled.health(event)?;
     let mut slots = assembled.slots(judged.lead().data.at, |media| media);
@@ -129,6 +130,22 @@ fn check_supported(judged: &Judged, media: &[SharedMediaMut]) -> Result<(), Star
 fn event(member: &Current<'_, SharedMediaMut>) -> Event {
     let superblock = member.found.superblock().and_then(Result::ok);
     md::admission(superblock.as_ref(), member.mark)
+}
+
+/// Where redundancy is in doubt, the crash may have left a copy without what its member got, and the member, which is gone, may have
+/// been read since: the copy counts for nothing, as [`Health::fail`] has it, unless the array needs it.
+fn distrust_lone_copies(assembled: &mut Assembled<'_, SharedMediaMut>) {
+    if !assembled.dirty {
+        return;
+    }
+    let lacks = |current: &Option<Current<'_, SharedMediaMut>>| {
+        current.as_ref().is_none_or(|one| one.mark.is_some() || one.found.record().replacement)
+    };
+    let out = (0..=u8::MAX).map(Member).zip(&assembled.slots).filter(|(_, current)| lacks(current));
+    if assembled.rows.geometry().survives(out.map(|(member, _)| member).collect()) {
+        let copies = assembled.slots.iter_mut().flatten().filter(|current| current.found.record().replacement);
+        copies.for_each(|copy| copy.mark = Some(Sectors::ZERO));
+    }
 }
 
 /// Puts copies in the making into their seats. One whose member is being filled itself is none: it is left out, and written off. A copy
