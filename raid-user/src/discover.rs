@@ -7,6 +7,7 @@ mod beside;
 mod conflict;
 mod dm;
 mod identity;
+mod table;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -31,6 +32,8 @@ pub use conflict::{Conflict, Only, settle};
 use identity::Imsm;
 pub(crate) use identity::serial_of;
 pub use identity::{Ambiguous, Identity, Serials};
+pub(crate) use table::{DeviceMut, folded};
+pub use table::{DmTable, NoTable};
 
 /// How deep directories are followed.
 const DEPTH_MAX: usize = 8;
@@ -471,22 +474,22 @@ fn open_path(name: &str, path: &OsStr, how: &Search) -> (Outcome, Option<SharedM
         Ok(opened) => opened,
         Err(error) => return unopened(error),
     };
-    let physical = match how.only {
-        Some(only) if !only.takes(Format::Lvm2) => Ok(None),
-        _ => Physical::inspect(name, opened.media.clone()),
-    };
-    let outcome = match (Found::inspect_as(name, opened.media.clone(), how.only), physical) {
-        (Ok(found), physical) => {
+    let labels = how.only.is_none_or(|only| only.takes(Format::Lvm2));
+    let physical = || if labels { Physical::inspect(name, opened.media.clone()) } else { Ok(None) };
+    let outcome = match Found::inspect_as(name, opened.media.clone(), how.only) {
+        Ok(found) => {
             let mut found = Found { notes: opened.notes, ..found };
             found.identify_by_place(path);
             // Data from the start of the medium on hold the label themselves: what stands in the array, not beside it.
-            let beside = found.record.data.at.0 != 0;
-            found.label = physical.ok().flatten().filter(|_| beside).map(|physical| physical.id());
+            let beside = labels && found.record.data.at.0 != 0;
+            found.label = beside.then(|| Physical::labelled(&opened.media)).flatten();
             Outcome::Member(Box::new(found))
         }
-        (Err(_), Ok(Some(physical))) => Outcome::Physical(Box::new(physical)),
-        (Err(reason), Ok(None)) => Outcome::NotAMember(reason),
-        (Err(reason), Err(damage)) => Outcome::NotAMember(reason.also(Format::Lvm2.name(), damage)),
+        Err(reason) => match physical() {
+            Ok(Some(physical)) => Outcome::Physical(Box::new(physical)),
+            Ok(None) => Outcome::NotAMember(reason),
+            Err(damage) => Outcome::NotAMember(reason.also(Format::Lvm2.name(), damage)),
+        },
     };
     (outcome, Some(opened.media))
 }
@@ -515,8 +518,10 @@ fn search_one(name: &str, path: &OsStr, how: &Search, outcomes: &mut Vec<Outcome
     let table = || media.and_then(|media| media::partitions(media.as_ref()).ok().flatten());
     let inside: Vec<u32> = match &outcome {
         Outcome::NotAMember(_) => table().iter().flat_map(|table| &table.partitions).map(|part| part.index).collect(),
-        Outcome::Member(found) => table().and_then(|table| found.partition_around(&table)).into_iter().collect(),
-        Outcome::Physical(_) | Outcome::Unopened { .. } => Vec::new(),
+        Outcome::Member(found) if found.may_be_a_partitions() => {
+            table().and_then(|table| found.partition_around(&table)).into_iter().collect()
+        }
+        Outcome::Member(_) | Outcome::Physical(_) | Outcome::Unopened { .. } => Vec::new(),
     };
     if inside.is_empty() {
         return outcomes.push(outcome);

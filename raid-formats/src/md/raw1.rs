@@ -39,8 +39,6 @@ bitflags::bitflags! {
         const MULTIPLE_PPLS = 0x800;
         /// `layout` means something in RAID 0.
         const RAID0_LAYOUT = 0x1000;
-        /// Those that name a log which closes the write hole.
-        const LOGS = Self::JOURNAL.bits() | Self::PPL.bits() | Self::MULTIPLE_PPLS.bits();
     }
 
     /// `devflags` of 1.x.

@@ -136,15 +136,18 @@ pub fn changed<'a>(write: &Write<'a>, old: &[u8; 4096], block_bytes: u32) -> Opt
     Some(Write { at, bytes })
 }
 
+/// Features that name a log which closes the write hole.
+pub const LOGS: Features = Features::JOURNAL.union(Features::PPL).union(Features::MULTIPLE_PPLS);
+
 /// Says in the superblock in `block`, which must hold a sound one of that version, which log closes the array's write hole: those of
-/// [`Features::LOGS`] that are in `log`. Where the log lies stays said, whether it counts or not. 0.90 has none, and stays as it is.
+/// [`LOGS`] that are in `log`. Where the log lies stays said, whether it counts or not. 0.90 has none, and stays as it is.
 pub fn set_log(block: &mut [u8; 4096], version: Version, log: Features) {
     if matches!(version, Version::V0Little | Version::V0Big) {
         return;
     }
     let raw: &mut Raw1 = zerocopy::transmute_mut!(block);
-    let features = Features::from_bits_retain(raw.head.feature_map.get()).difference(Features::LOGS);
-    raw.head.feature_map.set(features.union(log.intersection(Features::LOGS)).bits());
+    let features = Features::from_bits_retain(raw.head.feature_map.get()).difference(LOGS);
+    raw.head.feature_map.set(features.union(log.intersection(LOGS)).bits());
     Superblock::seal(block, version);
 }
 

@@ -11,7 +11,7 @@ use raid_formats::record::Uuid;
 use super::exit::{Exit, Failure};
 use super::output::Output;
 use crate::array::{Array, OpenError, OpenOptions};
-use crate::discover::{Found, Only, Outcome, Search, Serials, group, search, settle};
+use crate::discover::{DmTable, Found, NoTable, Only, Outcome, Search, Serials, group, search, settle};
 use crate::layers::{Layers, NoVolume};
 use crate::lvm::{Physical, VolumeGroup};
 use crate::media::{Media, MediaId, OpenError as MediaError, Options, SharedMedia};
@@ -24,8 +24,11 @@ pub(super) const IGNORE_JOURNAL: &str = "--ignore-journal";
 #[derive(Args, Clone, Debug)]
 pub(super) struct OpenArgs {
     /// Members: files, devices, qcow2 or VMDK images, partitions (disk.img#2), nbd:// URIs; or directories of them
-    #[arg(required = true, value_name = "MEMBER")]
+    #[arg(required_unless_present = "table", value_name = "MEMBER")]
     pub(super) members: Vec<String>,
+    /// An array of dm-raid instead: a line as dmsetup prints it, or a file with one; its devices have the names that stand there
+    #[arg(long, value_name = "LINE|FILE", conflicts_with_all = ["array", "volume"])]
+    pub(super) table: Option<String>,
     /// Which array, by name or UUID, where members of several are given
     #[arg(long, value_name = "NAME|UUID")]
     pub(super) array: Option<String>,
@@ -106,7 +109,14 @@ impl OpenArgs {
         let array = self.array.iter().flat_map(|array| ["--array".to_owned(), array.clone()]);
         let serials = self.serial.iter().flat_map(|serial| ["--serial".to_owned(), serial.clone()]);
         let only = self.only.iter().flat_map(|only| ["--as".to_owned(), only.to_string()]);
-        flags(options, self.follow_references).into_iter().chain(array).chain(serials).chain(only).collect()
+        let table = self.table.iter().flat_map(|table| ["--table".to_owned(), table.clone()]);
+        flags(options, self.follow_references)
+            .into_iter()
+            .chain(table)
+            .chain(array)
+            .chain(serials)
+            .chain(only)
+            .collect()
     }
 
     /// These members, with no risk taken.
@@ -114,6 +124,7 @@ impl OpenArgs {
     pub(super) fn plain(members: &[String], follow_references: bool) -> Self {
         Self {
             members: members.to_vec(),
+            table: None,
             array: None,
             volume: None,
             serial: Vec::new(),
@@ -137,9 +148,42 @@ impl OpenArgs {
     /// # Errors
     /// A name that is neither, a medium given twice.
     pub(super) fn given(&self, output: &Output) -> Result<Given, Failure> {
+        if let Some(table) = self.tabled()? {
+            return self.given_by(&table, output);
+        }
         let mut given = given(&self.members, &search_options(self.follow_references, self.only), output)?;
         let serials = Serials::parse(&self.serial).and_then(|serials| serials.tell(&mut given.found));
         serials.map_err(|error| Failure::new(Exit::Usage, error))?;
+        Ok(given)
+    }
+
+    /// The line of a table, if that names the array.
+    fn tabled(&self) -> Result<Option<DmTable>, Failure> {
+        let Some(table) = &self.table else { return Ok(None) };
+        if let Some(member) = self.members.first() {
+            let why = format!("{member}: the devices of an array of dm-raid stand in its --table");
+            return Err(Failure::new(Exit::Usage, why));
+        }
+        let line = match Path::new(table).is_file() {
+            true => {
+                std::fs::read_to_string(table).map_err(|error| Failure::new(Exit::Io, format!("{table}: {error}")))?
+            }
+            false => table.clone(),
+        };
+        DmTable::parse(&line).map(Some).map_err(no_table)
+    }
+
+    fn given_by(&self, table: &DmTable, output: &Output) -> Result<Given, Failure> {
+        let (found, notes) = table.found(&media_options(self.follow_references)).map_err(no_table)?;
+        notes.iter().for_each(|note| output.warn(note));
+        let mut given = Given::default();
+        for member in found {
+            given.check_twin(member.name(), member.media())?;
+            given.found.push(member);
+        }
+        if given.found.is_empty() {
+            return Err(Failure::new(Exit::Refused, "table: none of its devices can be used"));
+        }
         Ok(given)
     }
 
@@ -149,7 +193,7 @@ impl OpenArgs {
     /// Several arrays and none chosen; none at all; something that stands on layers is meant.
     pub(super) fn group(&self, output: &Output) -> Result<Vec<Found>, Failure> {
         match self.meant(output)? {
-            Meant::Array { found, .. } => Ok(found),
+            Meant::Array { found, .. } | Meant::Table { found, .. } => Ok(found),
             Meant::Volume { .. } => {
                 Err(Failure::new(Exit::Refused, "a volume of LVM: this verb knows arrays of members alone"))
             }
@@ -161,6 +205,10 @@ impl OpenArgs {
     /// # Errors
     /// Several could be meant and none is named; none at all.
     pub(super) fn meant(&self, output: &Output) -> Result<Meant, Failure> {
+        if let Some(table) = self.tabled()? {
+            let found = self.given_by(&table, output)?.found;
+            return Ok(Meant::Table { table: Box::new(table), found });
+        }
         let given = self.given(output)?;
         if !self.is_layered(&given) {
             let groups = group(given.found);
@@ -252,6 +300,13 @@ pub(super) enum Meant {
         /// The members of all arrays that were given: those of one container know of each other.
         all: Vec<Found>,
     },
+    /// An array of dm-raid, by the line of its table.
+    Table {
+        /// The line.
+        table: Box<DmTable>,
+        /// Its members that can be used.
+        found: Vec<Found>,
+    },
     /// A volume of LVM.
     Volume {
         /// Its group.
@@ -266,6 +321,7 @@ impl Meant {
     pub(super) fn uuid(&self) -> Option<Uuid> {
         match self {
             Self::Array { found, .. } => found.first().map(|found| found.record().array),
+            Self::Table { table, .. } => Some(table.identity()),
             Self::Volume { group, name } => group.uuid(name),
         }
     }
@@ -380,6 +436,15 @@ pub(super) fn refused(error: OpenError) -> Failure {
         _ => Exit::Refused,
     };
     Failure::new(exit, error)
+}
+
+/// The failure for an array that a table names.
+fn no_table(error: NoTable) -> Failure {
+    match error {
+        NoTable::Line(_) => Failure::new(Exit::Usage, error),
+        NoTable::Media(error) => unopened(error),
+        NoTable::Device { .. } => Failure::new(Exit::BadInput, error),
+    }
 }
 
 /// The failure for a medium that cannot be opened: the name, the file, or the system's word.

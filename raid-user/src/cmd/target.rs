@@ -26,11 +26,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 #[derive(Args, Clone, Debug)]
 pub(super) struct TargetArgs {
     /// The array: its members, or directories of them, or the UUID of a running one
-    #[arg(value_name = "ARRAY", required_unless_present = "control")]
+    #[arg(value_name = "ARRAY", required_unless_present_any = ["control", "table"])]
     target: Vec<String>,
     /// The control socket of a running array
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
+    /// An array of dm-raid instead: a line as dmsetup prints it, or a file with one; its devices have the names that stand there
+    #[arg(long, value_name = "LINE|FILE", conflicts_with_all = ["array", "volume"])]
+    table: Option<String>,
     /// Which array, by name or UUID, where members of several are given
     #[arg(long, value_name = "NAME|UUID")]
     array: Option<String>,
@@ -68,7 +71,8 @@ impl TargetArgs {
         let plain = OpenArgs::plain(&self.target, false);
         let (array, volume, serial) = (self.array.clone(), self.volume.clone(), self.serial.clone());
         let (trust_dirty_parity, without_log) = (self.trust_dirty_parity, self.without_log);
-        OpenArgs { array, volume, serial, trust_dirty_parity, without_log, ..plain }
+        let table = self.table.clone();
+        OpenArgs { table, array, volume, serial, trust_dirty_parity, without_log, ..plain }
     }
 
     /// The array that somebody runs; nothing if nobody does.

@@ -143,12 +143,17 @@ impl Found {
         records.chain(label).collect()
     }
 
+    /// True if its superblock, being of MD 0.90, can be a partition's.
+    pub(super) const fn may_be_a_partitions(&self) -> bool {
+        matches!(self.record.format, Format::Md090Little | Format::Md090Big)
+    }
+
     /// The partition whose end holds this disk's superblock, if it has one of MD 0.90: that has no word for where it lies, and stands at
     /// the same sector of the disk and of a last partition that ends with it. Of an array made of whole disks, a partition table inside
     /// ends before the superblock.
     pub(super) fn partition_around(&self, table: &Table) -> Option<u32> {
         let Meta::Md { version, .. } = &self.meta else { return None };
-        if !matches!(self.record.format, Format::Md090Little | Format::Md090Big) {
+        if !self.may_be_a_partitions() {
             return None;
         }
         let medium = Sectors::from_bytes_floor(self.media.size_bytes());

@@ -10,6 +10,7 @@ mod writable;
 
 pub use group::VolumeGroup;
 pub use physical::Physical;
+pub(crate) use volume::record as told;
 pub use volume::{Opened, Stop};
 
 /// A name of LVM's for people. Texts hold ASCII; anything else is damage, and shown as such.

@@ -37,6 +37,12 @@ impl Text {
 }
 
 impl Physical {
+    /// The identity that a label gives the medium, and no look at the group's text; `None` without a sound label.
+    #[must_use]
+    pub fn labelled(media: &SharedMedia) -> Option<Id> {
+        lvm::find(&MediaSource(media.as_ref()), &mut [0; lvm::SCAN_BYTES]).ok().map(|label| label.id())
+    }
+
     /// Looks for a label; `None` if there is none.
     ///
     /// # Errors

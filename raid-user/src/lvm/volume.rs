@@ -478,7 +478,7 @@ impl<'a> Builder<'a> {
 }
 
 /// What a member that keeps no record would say.
-fn record(slot: u16, shape: Shape, each: Sectors) -> Record {
+pub(crate) fn record(slot: u16, shape: Shape, each: Sectors) -> Record {
     let striped = matches!(shape.level, Level::Raid0(_));
     Record {
         format: Format::Lvm2,

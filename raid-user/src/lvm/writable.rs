@@ -79,11 +79,8 @@ impl VolumeGroup {
     pub fn uuid(&self, name: &str) -> Option<Uuid> {
         let view = self.view().ok()?;
         let volume = view.volumes().find(|volume| volume.name == name.as_bytes())?;
-        // 32 letters and digits, folded by the product and sum of FNV-1a in 128 bits.
-        let fold =
-            |sum: u128, byte: &u8| (sum ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013B);
-        let id = volume.id()?;
-        Some(Uuid(id.0.iter().fold(0x6C62_272E_07BB_0142_62B8_2175_6295_C58D_u128, fold).to_be_bytes()))
+        // 32 letters and digits.
+        volume.id().map(|id| crate::discover::folded(&id.0))
     }
 
     fn plans(&self, name: &str) -> Result<Vec<Plan>, Stop> {

@@ -138,3 +138,32 @@ fn errors_are_json_documents_too() {
     let cat = folder.raid(&["cat", "--json", "d0.img"]);
     assert_eq!((cat.code, cat.stdout.as_str()), (3, ""));
 }
+
+/// A line of a table names all devices; what is wrong with it, or on them, is said with the word or the name at fault.
+#[test]
+fn a_table_is_refused_with_the_word_at_fault() {
+    let folder = Folder::new().with(CASE, "", &[0, 1, 2]);
+    let cat = |table: &str| folder.raid(&["cat", "--length", "512", "--table", table]);
+    let cases = [
+        ("0 8 linear d0.img 0", 2, "linear"),
+        ("0 8192 raid raid5_ls 1 128 3 - d0.img - d1.img - gone.img", 5, "gone.img"),
+        ("0 8192 raid raid5_ls 1 128 3 d0.img d0.img d1.img d1.img - -", 3, "has to be filled"),
+        ("0 8192 raid raid5_ls 1 100 3 - d0.img - d1.img - d2.img", 2, "100"),
+    ];
+    for (table, code, word) in cases {
+        let ran = cat(table);
+        assert!(ran.code == code && ran.stderr.contains(word), "{table}: {} {}", ran.code, ran.stderr);
+    }
+    let both = folder.raid(&["cat", "--table", "0 8 linear d0.img 0", "d0.img"]);
+    assert!(both.code == 2 && both.stderr.contains("stand in its --table"), "{}", both.stderr);
+    // Without metadata the line alone counts; from a file it is the same.
+    let line = "x: 0 8192 raid raid5_ls 1 128 3 - d0.img - d1.img - d2.img";
+    fs::write(folder.path().join("table"), format!("{line}\n")).unwrap();
+    let degraded = line.replace("d1.img", "-");
+    for table in [line, "table", &degraded] {
+        let ran = cat(table);
+        assert!(ran.code == 0 && ran.stdout == cat(line).stdout, "{table}: {}", ran.stderr);
+    }
+    let refused = folder.raid(&["serve", "--write", "--socket", "s", "--table", line]);
+    assert!(refused.code == 3 && refused.stderr.contains("no metadata device"), "{}", refused.stderr);
+}

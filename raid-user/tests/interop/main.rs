@@ -7,6 +7,7 @@
 #[path = "../kill9/check.rs"]
 mod check;
 mod container;
+mod dm;
 #[path = "../kill9/load.rs"]
 mod load;
 mod log;
@@ -370,6 +371,7 @@ fn main() {
     let mut trials = container::trials(all);
     trials.extend(lvm::trials(all));
     trials.extend(replace::trials(all));
+    trials.extend(dm::trials(all));
     trials.extend(log::trials(all));
     for (version_index, version) in ["0.90", "1.0", "1.1", "1.2"].into_iter().enumerate() {
         let levels = [("linear", 2), ("0", 3), ("1", 2), ("4", 3), ("5", 4), ("6", 5), ("10", 4)];

@@ -49,7 +49,7 @@ pub(super) const MUTANTS: [Mutant; 51] = [
         "filling.member == member && (filling.since == since || true)",
         Caught,
     ),
-    mutant("blame-whoever-joined", "raid-core/src/members.rs", "if seen < joined || matches!(", "if matches!(", Caught),
+    mutant("blame-whoever-joined", "raid-core/src/members.rs", "if seen < joined || !self", "if !self", Caught),
     mutant(
         "read-error-of-who-was-before",
         "raid-core/src/members.rs",

@@ -6,41 +6,33 @@ use raid_formats::lvm::{self, Group, Kind, Segment, Volume};
 use raid_formats::record::Format;
 
 use super::super::text;
-use super::{Examined, Look, push};
+use super::{Examined, Look, Told};
 use crate::array::level_name;
 use crate::lvm::Physical;
-use crate::media::Media;
 
 /// A dump of LVM's records.
 type LvmDump<'a> = &'a dyn Fn(&[u8], &mut dyn FnMut(Field)) -> Result<(), lvm::Refusal>;
 
 /// A physical volume: its label, the headers of its metadata areas, and whose text it carries.
 pub(super) fn physical(one: &Physical, look: Look) -> Examined {
-    let mut records = Vec::new();
-    let mut notes: Vec<String> = one.notes().to_vec();
-    let mut tell = |name, at: u64, dump: LvmDump<'_>| {
-        let mut bytes = [0; lvm::AREA_HEADER_BYTES];
-        match one.media().read_at(at, &mut bytes) {
-            Ok(()) => push(&mut records, &mut notes, name, Sector(at / SECTOR_BYTES), &bytes, look, |bytes, visit| {
-                dump(bytes, visit)
-            }),
-            Err(error) => notes.push(format!("{name}: {error}")),
-        }
+    let mut told = Told::new(look, one.notes().to_vec());
+    let mut tell = |name, at, dump: LvmDump<'_>| {
+        told.area(one.media().as_ref(), name, (at, lvm::AREA_HEADER_BYTES), dump);
     };
     let label = one.label();
     // It passed its checks once, so it names its own sector.
     let parsed = (0..4).find_map(|sector| lvm::Label::parse(label, sector).ok());
-    let at = parsed.as_ref().map_or(0, |label| label.at().0);
-    tell("label", at * SECTOR_BYTES, &|bytes, visit| lvm::dump::label(bytes, visit));
+    let at = parsed.as_ref().map_or(Sector(0), lvm::Label::at);
+    tell("label", at, &|bytes, visit| lvm::dump::label(bytes, visit));
     for place in parsed.iter().flat_map(lvm::Label::areas) {
-        tell("metadata area", place.offset.get(), &|bytes, visit| lvm::dump::area(bytes, visit));
+        tell("metadata area", Sector(place.offset.get() / SECTOR_BYTES), &|bytes, visit| lvm::dump::area(bytes, visit));
     }
     if let Some(group) = one.text().and_then(|text| Group::parse(text).ok()) {
         let (name, seqno) = (group.name().escape_ascii(), group.seqno());
-        notes.push(format!("Its text is of group {name} ({}), number {seqno}.", group.id()));
-        notes.extend(group.volumes().map(|volume| tell_volume(&volume)));
+        told.notes.push(format!("Its text is of group {name} ({}), number {seqno}.", group.id()));
+        told.notes.extend(group.volumes().map(|volume| tell_volume(&volume)));
     }
-    Examined::new(one.name(), Format::Lvm2.name(), records, notes, look)
+    told.of(one.name(), Format::Lvm2.name())
 }
 
 /// A volume in a sentence, segment by segment.

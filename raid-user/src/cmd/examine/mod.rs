@@ -138,47 +138,36 @@ fn examine_all(args: &ExamineArgs, look: Look) -> Vec<Result<Examined, Failure>>
 fn examine(found: &Found, look: Look) -> Examined {
     let record = found.record();
     let version = Version::ALL.into_iter().find(|version| version.format() == record.format);
-    let mut records = Vec::new();
-    let mut notes: Vec<String> = record.notes.sentences().map(str::to_owned).collect();
-    notes.extend(found.notes().iter().map(ToString::to_string));
+    let mut told = Told::new(look, record.notes.sentences().map(str::to_owned).collect());
+    told.notes.extend(found.notes().iter().map(ToString::to_string));
     for other in found.others() {
         let other = format!("{} of array {} with {} events", other.format.name(), other.array, other.events);
-        notes.push(format!("Another superblock also stands here: {other}."));
+        told.notes.push(format!("Another superblock also stands here: {other}."));
     }
     if let (Some(version), Some(Ok(superblock))) = (version, found.superblock()) {
         let at = superblock.at();
-        push(&mut records, &mut notes, "superblock", at, superblock.emit(), look, |bytes, visit| {
-            md::dump::superblock(bytes, version, visit)
-        });
+        told.push("superblock", at, superblock.emit(), |bytes, visit| md::dump::superblock(bytes, version, visit));
     }
     if let Some((set, place)) = found.ddf() {
         let dump = |bytes: &[u8], visit: &mut dyn FnMut(Field)| {
             ddf::dump::set(bytes, place.order, place.block_bytes, visit).map_err(|refusal| refusal.to_string())
         };
-        push(&mut records, &mut notes, "set", place.at(), set, look, dump);
+        told.push("set", place.at(), set, dump);
     }
     if let Some((bytes, place)) = found.imsm() {
-        push(&mut records, &mut notes, "record", place.at(0), bytes, look, |bytes, visit| {
-            imsm::dump::record(bytes, visit)
-        });
+        told.push("record", place.at(0), bytes, |bytes, visit| imsm::dump::record(bytes, visit));
     }
     if let Some((kind, member)) = found.bios() {
         let mut bytes = vec![0; kind.len_bytes()];
         match kind.read(&MediaSource(found.media().as_ref()), member.at(), &mut bytes) {
-            Ok(()) => push(&mut records, &mut notes, "record", member.at(), &bytes, look, |bytes, visit| {
+            Ok(()) => told.push("record", member.at(), &bytes, |bytes, visit| {
                 kind.dump(bytes).for_each(visit);
                 Ok::<(), Infallible>(())
             }),
-            Err(fault) => notes.push(fault.to_string()),
+            Err(fault) => told.notes.push(fault.to_string()),
         }
     }
-    let mut area = |name, at: Sector, len: usize, dump: Dump<'_>| {
-        let mut bytes = vec![0; len];
-        match found.media().read_at(at.bytes().unwrap_or(u64::MAX), &mut bytes) {
-            Ok(()) => push(&mut records, &mut notes, name, at, &bytes, look, |bytes, visit| dump(bytes, visit)),
-            Err(error) => notes.push(format!("{name}: {error}")),
-        }
-    };
+    let mut area = |name, at, len, dump: Dump<'_>| told.area(found.media().as_ref(), name, (at, len), dump);
     match record.log {
         WriteLog::None => {}
         WriteLog::Bitmap(at) => area("bitmap", at, 512, &|bytes, visit| md::dump::bitmap(bytes, visit)),
@@ -197,29 +186,66 @@ fn examine(found: &Found, look: Look) -> Examined {
             Ok(())
         });
     }
-    Examined::new(found.name(), record.format.name(), records, notes, look)
+    told.of(found.name(), record.format.name())
 }
 
-impl Examined {
-    fn new(member: &str, format: &'static str, records: Vec<RecordOut>, notes: Vec<String>, look: Look) -> Self {
-        let mut examined = Self { member: member.to_owned(), format, records, notes, human: String::new() };
+/// What is told of a member, as it is collected.
+struct Told {
+    look: Look,
+    records: Vec<RecordOut>,
+    notes: Vec<String>,
+}
+
+impl Told {
+    const fn new(look: Look, notes: Vec<String>) -> Self {
+        Self { look, records: Vec::new(), notes }
+    }
+
+    /// That of the member with this name.
+    fn of(self, member: &str, format: &'static str) -> Examined {
+        let Self { look, records, notes } = self;
+        let mut examined = Examined { member: member.to_owned(), format, records, notes, human: String::new() };
         if !look.json {
             examined.human = human(&examined);
         }
         examined
     }
+
+    /// Dumps one record; one that does not parse is a note.
+    fn push<E: std::fmt::Display>(
+        &mut self,
+        record: &'static str,
+        at: Sector,
+        bytes: &[u8],
+        dump: impl FnOnce(&[u8], &mut dyn FnMut(Field)) -> Result<(), E>,
+    ) {
+        let (fields, refusal) = fields(bytes, self.look, dump);
+        self.notes.extend(refusal.map(|refusal| format!("{record}: {refusal}")));
+        self.records.push(RecordOut { record, at_bytes: at.0.saturating_mul(SECTOR_BYTES), fields });
+    }
+
+    /// Reads so many bytes of the medium and dumps them; what cannot be read is a note.
+    fn area<E: std::fmt::Display>(
+        &mut self,
+        media: &dyn Media,
+        record: &'static str,
+        (at, len): (Sector, usize),
+        dump: impl FnOnce(&[u8], &mut dyn FnMut(Field)) -> Result<(), E>,
+    ) {
+        let mut bytes = vec![0; len];
+        match media.read_at(at.bytes().unwrap_or(u64::MAX), &mut bytes) {
+            Ok(()) => self.push(record, at, &bytes, dump),
+            Err(error) => self.notes.push(format!("{record}: {error}")),
+        }
+    }
 }
 
-/// Dumps one record; one that does not parse is a note.
-fn push<E: std::fmt::Display>(
-    records: &mut Vec<RecordOut>,
-    notes: &mut Vec<String>,
-    record: &'static str,
-    at: Sector,
+/// The fields that a dump tells, and what it refuses.
+fn fields<E>(
     bytes: &[u8],
     look: Look,
     dump: impl FnOnce(&[u8], &mut dyn FnMut(Field)) -> Result<(), E>,
-) {
+) -> (Vec<FieldOut>, Option<E>) {
     let mut fields: Vec<FieldOut> = Vec::new();
     let mut last_code = None;
     let mut visit = |field: Field| {
@@ -235,10 +261,8 @@ fn push<E: std::fmt::Display>(
         }
         last_code = code;
     };
-    if let Err(refusal) = dump(bytes, &mut visit) {
-        notes.push(format!("{record}: {refusal}"));
-    }
-    records.push(RecordOut { record, at_bytes: at.0.saturating_mul(SECTOR_BYTES), fields });
+    let refusal = dump(bytes, &mut visit).err();
+    (fields, refusal)
 }
 
 fn field_out(field: &Field, bytes: &[u8], look: Look) -> FieldOut {

@@ -4,6 +4,7 @@
 
 use std::io;
 
+use raid_core::health::Event;
 use raid_core::{Columns, Member, Sector, Sectors};
 use raid_formats::bios::{Kind, Running};
 
@@ -54,8 +55,10 @@ impl Format for BiosArray {
         let (like, at) = like.next().ok_or_else(|| super::absent(member))?;
         let mut bytes = vec![0; self.kind.len_bytes()];
         self.kind.read(&MediaSource(like.media.as_ref()), at, &mut bytes).map_err(failure)?;
-        // Whether it can be.
-        let state = Running { dirty: said.dirty, health: &said.health, shut_out: None };
+        // Whether it can be, once it is being filled: a table that calls the slot's disk failed is not believed of anybody else's.
+        let mut health = said.health;
+        health.apply(member, Event::Rebuild { mark: Sector(0) }).map_err(io::Error::other)?;
+        let state = Running { dirty: said.dirty, health: &health, shut_out: None };
         let sizes = (medium(&like.media), medium(media));
         self.kind.join(&mut bytes, member.0.into(), sizes, &state).map_err(failure)?;
         let place = self.kind.place_like(at, medium(&like.media), medium(media));
