@@ -20,6 +20,8 @@ const RANGES_TOLD: usize = 20;
 
 /// Copies the whole array into a file or device.
 #[derive(Args, Debug)]
+// A line of a table stands for the members in front.
+#[command(allow_missing_positional = true)]
 pub(super) struct CopyArgs {
     #[command(flatten)]
     open: OpenArgs,

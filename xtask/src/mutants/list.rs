@@ -255,8 +255,8 @@ pub(super) const MUTANTS: [Mutant; 51] = [
     mutant(
         "copy-takes-over-in-doubt",
         "raid-core/src/recovery/mod.rs",
-        " && !(doubt && target.filling.copy)",
-        "&& (doubt || !doubt)",
+        " && !(unsettled && target.filling.copy)",
+        "&& (unsettled || !unsettled)",
         Open,
     ),
     mutant(
