@@ -17,11 +17,10 @@ use std::time::{Duration, Instant};
 use raid_benches::Buffers;
 use raid_core::check::Order;
 use raid_core::geometry::Geometry;
-use raid_core::health::{Event, Health};
 use raid_core::parity::{self, Lost, Ops, Parity};
 use raid_core::rows::{RowNo, Rows};
 use raid_core::{ArrayConfig, Level, Member, Raid6Layout, Sector, Sectors, Sizes};
-use raid_user::host::start::{Slot, Start, Stopped, Store};
+use raid_user::host::start::{Slot, Start};
 use raid_user::host::{Running, Tuning};
 use raid_user::media::{MediaMut as _, RawFile, SharedMediaMut};
 
@@ -30,27 +29,6 @@ const CHUNK: Sectors = Sectors(1024);
 const BLOCK: usize = 64 << 10;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
-
-/// Metadata that nobody reads.
-struct Forgets;
-
-impl Store for Forgets {
-    fn write_log(&self, _: Member, _: u32, _: &[u64]) -> io::Result<()> {
-        Ok(())
-    }
-    fn write_health(&self, _: Member, _: &Health) -> io::Result<()> {
-        Ok(())
-    }
-    fn admit(&self, _: Member, media: SharedMediaMut) -> io::Result<Slot> {
-        Ok(Slot { media: Some(media), data_at: Sector(0) })
-    }
-    fn release(&self, _: Member) -> bool {
-        true
-    }
-    fn stop(&self, _: &Health, _: Stopped) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// Where the members are, and how large.
 struct Place {
@@ -90,25 +68,13 @@ impl Place {
             array_size: None,
         };
         let rows = Rows::new(Geometry::new(&config)?).ok_or("no rows")?;
-        let mut health = Health::new(u16::try_from(MEMBERS)?)?;
         let mut slots = Vec::new();
-        for (path, member) in self.members().iter().zip((0..).map(Member)) {
-            health.apply(member, Event::Admit)?;
+        for path in self.members() {
             let media: SharedMediaMut = Arc::new(RawFile::open_mut(path)?);
             slots.push(Slot { media: Some(media), data_at: Sector(0) });
         }
         let first = slots.first().and_then(|slot| slot.media.clone()).ok_or("no member")?;
-        let start = Start {
-            rows,
-            health,
-            slots,
-            region_rows: 4096,
-            log_page_words: 64,
-            doubt: Vec::new(),
-            marked: Vec::new(),
-            doubt_from: RowNo(0),
-            store: Box::new(Forgets),
-        };
+        let start = Start { log_page_words: 64, ..Start::forgetful(rows, slots, 4096)? };
         Ok((Running::start(start, tuning)?, first))
     }
 }

@@ -5,21 +5,19 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::alloc::System;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use raid_core::check::{Order, State};
 use raid_core::engine::{self, Host as _};
 use raid_core::geometry::Geometry;
-use raid_core::health::{Event, Health};
 use raid_core::request::{Kind, Request, RequestId};
 use raid_core::rows::{RowNo, Rows};
 use raid_core::stripe::Limits;
-use raid_core::{ArrayConfig, Columns, FarSets, Level, Member, Raid5Layout, Raid6Layout, Raid10Layout};
+use raid_core::{ArrayConfig, FarSets, Level, Member, Raid5Layout, Raid6Layout, Raid10Layout};
 use raid_core::{Sector, Sectors, Sizes};
 use raid_testkit::null_host::{NullHost, receipt};
-use raid_user::host::start::{Slot, Start, Stopped, Store};
+use raid_user::host::start::{Slot, Start};
 use raid_user::host::{Running, Tuning};
 use raid_user::media::{Media as _, MediaMut as _, MediaSpec, MemMedia, SharedMediaMut, open_mut};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -108,48 +106,10 @@ fn core(level: Level, members: u16) -> usize {
     })
 }
 
-/// Writes nothing down, and allocates nothing for that.
-struct Forgets;
-
-impl Store for Forgets {
-    fn write_log(&self, _: Member, _: u32, _: &[u64]) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write_health(&self, _: Member, _: &Health) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn admit(&self, _: Member, media: SharedMediaMut) -> io::Result<Slot> {
-        Ok(Slot { media: Some(media), data_at: Sector(0) })
-    }
-
-    fn release(&self, _: Member) -> bool {
-        true
-    }
-
-    fn stop(&self, _: &Health, _: Stopped) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 fn running(level: Level, media: Vec<SharedMediaMut>) -> Running {
-    let members = u16::try_from(media.len()).unwrap();
-    let mut health = Health::new(members).unwrap();
-    for member in Columns::first(members).iter() {
-        health.apply(member, Event::Admit).unwrap();
-    }
-    let start = Start {
-        rows: Rows::new(geometry(level, members)).unwrap(),
-        health,
-        slots: media.into_iter().map(|media| Slot { media: Some(media), data_at: Sector(0) }).collect(),
-        region_rows: 16,
-        log_page_words: 1,
-        doubt: Vec::new(),
-        marked: Vec::new(),
-        doubt_from: RowNo(0),
-        store: Box::new(Forgets),
-    };
+    let rows = Rows::new(geometry(level, u16::try_from(media.len()).unwrap())).unwrap();
+    let slots = media.into_iter().map(|media| Slot { media: Some(media), data_at: Sector(0) }).collect();
+    let start = Start::forgetful(rows, slots, 16).unwrap();
     let tuning =
         Tuning { threads: 3, slots: 8, pieces: 64, sweep_every: Duration::from_millis(5), ..Tuning::default() };
     Running::start(start, &tuning).unwrap()

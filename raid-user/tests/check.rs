@@ -1,49 +1,23 @@
 //! Checks and repairs of a running array on media in memory: what rots is named where it can be, and nothing else is written.
 #![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use raid_core::check::{Fault, Finding, Mended, Order, Refused, State, Trust};
 use raid_core::geometry::Geometry;
-use raid_core::health::{Event, Health};
 use raid_core::region::RegionNo;
 use raid_core::rows::{RowNo, Rows};
 use raid_core::{
     ArrayConfig, Columns, FarSets, Level, Member, Raid0Layout, Raid5Layout, Raid6Layout, Raid10Layout, Sector, Sectors,
     Sizes,
 };
-use raid_user::host::start::{Slot, Start, Stopped, Store};
+use raid_user::host::start::{Slot, Start};
 use raid_user::host::{Checks, Running, Tuning};
 use raid_user::media::{FaultyMedia, Media, MediaMut, MemMedia, SharedMediaMut};
 
 const MEMBER_SECTORS: u64 = 512;
 const DATA_AT: u64 = 8;
-
-struct Forgets;
-
-impl Store for Forgets {
-    fn write_log(&self, _: Member, _: u32, _: &[u64]) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write_health(&self, _: Member, _: &Health) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn admit(&self, _: Member, media: SharedMediaMut) -> io::Result<Slot> {
-        Ok(Slot { media: Some(media), data_at: Sector(DATA_AT) })
-    }
-
-    fn release(&self, _: Member) -> bool {
-        true
-    }
-
-    fn stop(&self, _: &Health, _: Stopped) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// A running array, and the media behind its back.
 struct Case {
@@ -79,25 +53,11 @@ fn started(level: Level, media: Vec<SharedMediaMut>, missing: Columns, doubt: Ve
         array_size: None,
     };
     let rows = Rows::new(Geometry::new(&config).unwrap()).unwrap();
-    let mut health = Health::new(members).unwrap();
-    for member in Columns::first(members).difference(missing).iter() {
-        health.apply(member, Event::Admit).unwrap();
-    }
     let slots = (0..).map(Member).zip(&media).map(|(member, medium)| Slot {
         media: (!missing.contains(member)).then(|| medium.clone()),
         data_at: Sector(DATA_AT),
     });
-    let start = Start {
-        rows,
-        health,
-        slots: slots.collect(),
-        region_rows: 16,
-        log_page_words: 1,
-        marked: doubt.clone(),
-        doubt,
-        doubt_from: RowNo(0),
-        store: Box::new(Forgets),
-    };
+    let start = Start { doubt, ..Start::forgetful(rows, slots.collect(), 16).unwrap() };
     let tuning =
         Tuning { threads: 3, slots: 8, pieces: 64, sweep_every: Duration::from_millis(20), ..Tuning::default() };
     Case { running: Running::start(start, &tuning).unwrap(), media }

@@ -12,6 +12,7 @@ mod checks;
 mod compute;
 pub mod container;
 pub mod dm_store;
+mod forgets;
 mod inner;
 mod jobs;
 pub mod look;

@@ -8,16 +8,14 @@
 mod model;
 mod trace;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use raid_core::geometry::Geometry;
-use raid_core::health::{Event, Health};
 use raid_core::region::RegionNo;
-use raid_core::rows::{RowNo, Rows};
+use raid_core::rows::Rows;
 use raid_core::{Columns, Member, Sector, Sectors};
-use raid_user::host::start::{Slot, Start, Stopped, Store};
+use raid_user::host::start::{Slot, Start};
 use raid_user::host::{Running, Tuning};
 use raid_user::media::{MediaMut, MemMedia, SharedMediaMut};
 use raid_user::sim;
@@ -32,31 +30,6 @@ fn folder() -> PathBuf {
 /// A member's content in short.
 fn image(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-}
-
-/// Remembers nothing: a trace says itself what is known after a cut.
-struct Forgets;
-
-impl Store for Forgets {
-    fn write_log(&self, _: Member, _: u32, _: &[u64]) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn write_health(&self, _: Member, _: &Health) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn admit(&self, _: Member, media: SharedMediaMut) -> io::Result<Slot> {
-        Ok(Slot { media: Some(media), data_at: Sector(0) })
-    }
-
-    fn release(&self, _: Member) -> bool {
-        true
-    }
-
-    fn stop(&self, _: &Health, _: Stopped) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// The engine in user space, with members in memory.
@@ -81,10 +54,6 @@ impl Engine {
 
     fn start(&mut self, doubt: bool) {
         let rows = Rows::new(self.geometry.clone()).unwrap();
-        let mut health = Health::new(self.geometry.members()).unwrap();
-        for member in Columns::first(health.members()).difference(self.failed).iter() {
-            health.apply(member, Event::Admit).unwrap();
-        }
         let slot = |(number, medium): (u8, &Arc<MemMedia>)| Slot {
             media: (!self.failed.contains(Member(number))).then(|| Arc::clone(medium) as SharedMediaMut),
             data_at: Sector(0),
@@ -92,9 +61,7 @@ impl Engine {
         let slots = (0..).zip(&self.media).map(slot).collect();
         let regions = (0..rows.count().div_ceil(16)).map(RegionNo);
         let doubt = if doubt { regions.collect() } else { Vec::new() };
-        let (region_rows, log_page_words, marked, doubt_from) = (16, 1, Vec::new(), RowNo(0));
-        let store = Box::new(Forgets);
-        let start = Start { rows, health, slots, region_rows, log_page_words, doubt, marked, doubt_from, store };
+        let start = Start { doubt, ..Start::forgetful(rows, slots, 16).unwrap() };
         let tuning = Tuning { threads: 3, slots: 8, pieces: 64, ..Tuning::default() };
         self.running = Some(Running::start(start, &tuning).unwrap());
     }
