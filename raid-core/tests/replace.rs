@@ -48,6 +48,20 @@ impl Array {
         Self { host, seen, broken: RefCell::default() }
     }
 
+    /// All of it in doubt, and at rest, with a copy that has all but the last row from before.
+    fn in_doubt(level: Level, members: u16) -> Self {
+        let array = Self::new(level, members, true);
+        engine::pause(&array.host);
+        engine::replace(&array.host, OLD).unwrap();
+        array.drain();
+        {
+            let mut machine = array.host.members.borrow_mut();
+            let since = machine.view().health.copy(OLD).unwrap().since;
+            machine.trust(OLD, Some(Sector(8 * ROWS - 8)), since).unwrap();
+        }
+        array
+    }
+
     /// Does the next thing. False if there was none.
     fn turn(&self) -> bool {
         let more = self.host.run(100);
@@ -203,15 +217,7 @@ fn a_copy_that_fails_leaves_and_nothing_else_changes() {
 #[test]
 fn where_redundancy_is_in_doubt_the_copy_is_made_anew_below_its_mark_too() {
     for (level, members) in LEVELS {
-        let array = Array::new(level, members, true);
-        engine::pause(&array.host);
-        engine::replace(&array.host, OLD).unwrap();
-        array.drain();
-        {
-            let mut machine = array.host.members.borrow_mut();
-            let since = machine.view().health.copy(OLD).unwrap().since;
-            machine.trust(OLD, Some(Sector(8 * ROWS - 8)), since).unwrap();
-        }
+        let array = Array::in_doubt(level, members);
         let new = array.health().second_seat(OLD);
         array.seen.take();
         engine::resume(&array.host);
@@ -231,15 +237,7 @@ fn where_redundancy_is_in_doubt_the_copy_is_made_anew_below_its_mark_too() {
 #[test]
 fn a_copy_of_who_fails_while_redundancy_is_in_doubt_counts_only_below_that() {
     for (level, members) in LEVELS {
-        let array = Array::new(level, members, true);
-        engine::pause(&array.host);
-        engine::replace(&array.host, OLD).unwrap();
-        array.drain();
-        {
-            let mut machine = array.host.members.borrow_mut();
-            let since = machine.view().health.copy(OLD).unwrap().since;
-            machine.trust(OLD, Some(Sector(8 * ROWS - 8)), since).unwrap();
-        }
+        let array = Array::in_doubt(level, members);
         engine::fail(&array.host, OLD);
         assert_eq!(array.health().state(OLD), Some(State::Rebuilding { mark: Sector(0) }), "{level:?}");
         array.drain();
