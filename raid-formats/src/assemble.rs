@@ -14,7 +14,8 @@
 use core::fmt;
 
 use crate::record::{Record, Role, Shape, Sync, Uuid};
-use raid_core::Sectors;
+use raid_core::health::Event;
+use raid_core::{Sector, Sectors};
 
 /// A member as the judge sees it: its record, and what its device table says of others.
 pub trait Claimant {
@@ -343,6 +344,12 @@ fn current_slot(verdicts: &[Verdict], index: usize) -> Option<u16> {
         Some(Verdict::Current { slot, .. }) => Some(*slot),
         _ => None,
     }
+}
+
+/// How a member takes its slot that holds what it should up to `mark`, or all.
+#[must_use]
+pub fn admission(mark: Option<Sectors>) -> Event {
+    mark.map_or(Event::Admit, |mark| Event::Rebuild { mark: Sector(mark.0) })
 }
 
 #[cfg(test)]

@@ -236,8 +236,7 @@ fn seat(record: &mut [u8], index: u16, medium: Sectors) {
 
 fn tell(record: &mut [u8], told: &Told) {
     let Ok((_, array)) = own(record) else { return };
-    let mut number = array + 1;
-    while number < COUNT.get(record).min(ENTRIES_MAX) && is_disk(record, number) {
+    for number in (array + 1..).take(siblings(record, array).count()) {
         let (state, index) = (STATE.at(at(number)), u16::try_from(rank(record, array, number)).unwrap_or(u16::MAX));
         let was_said = [FAILED, REBUILT].contains(&state.get(record)) && index < told.members;
         match (told.is_missing(index), told.is_filling(index)) {
@@ -251,7 +250,6 @@ fn tell(record: &mut [u8], told: &Told) {
             let key = KEY.at(at(number));
             key.put(record, raised(key.get(record), 1));
         }
-        number += 1;
     }
     let state = STATE.at(at(array));
     match (told.is_degraded(), state.get(record)) {

@@ -78,12 +78,12 @@ impl Claimant for Member {
     }
 
     fn role_of(&self, number: u32) -> Role {
-        match u16::try_from(number) {
-            Ok(slot) if slot < self.record.shape.members => match u8::try_from(slot) {
-                Ok(own) if self.calls_failed(raid_core::Member(own)) => Role::Faulty,
-                _ => Role::Slot(slot),
-            },
-            _ => Role::Spare,
+        let Ok(slot) = u16::try_from(number) else { return Role::Spare };
+        let failed = u8::try_from(slot).is_ok_and(|slot| self.calls_failed(raid_core::Member(slot)));
+        match slot < self.record.shape.members {
+            true if failed => Role::Faulty,
+            true => Role::Slot(slot),
+            false => Role::Spare,
         }
     }
 }

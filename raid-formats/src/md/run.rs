@@ -6,6 +6,7 @@ use raid_core::health::Event;
 use raid_core::region::Found;
 use raid_core::{Sector, Sectors};
 
+use crate::assemble;
 use crate::md::Superblock;
 use crate::record::{Format, Record, Sync, WriteLog};
 
@@ -58,9 +59,8 @@ impl fmt::Display for Hindrance {
 #[must_use]
 pub fn admission(superblock: Option<&Superblock<'_>>, mark: Option<Sectors>) -> Event {
     match mark {
-        None => Event::Admit,
         Some(mark) if superblock.is_some_and(Superblock::recovers_by_bitmap) => Event::CatchUp { mark: Sector(mark.0) },
-        Some(mark) => Event::Rebuild { mark: Sector(mark.0) },
+        _ => assemble::admission(mark),
     }
 }
 

@@ -6,7 +6,7 @@ use raid_core::health::{Event, Health, HealthError};
 use raid_core::reshape::Side;
 use raid_core::rows::{RowKind, Rows};
 use raid_core::{Member, Sector, Sectors};
-use raid_formats::assemble::{Claimant as _, Verdict};
+use raid_formats::assemble::{Claimant as _, Verdict, admission};
 use raid_formats::record::Sync;
 
 use super::start::Slot;
@@ -98,11 +98,6 @@ impl<'a, T> Assembled<'a, T> {
         };
         self.slots.iter().map(slot).collect()
     }
-}
-
-/// How a member takes its slot that holds what it should up to a mark, or all.
-pub(super) fn admission(mark: Option<Sectors>) -> Event {
-    mark.map_or(Event::Admit, |mark| Event::Rebuild { mark: Sector(mark.0) })
 }
 
 /// The states of members: for each slot how its member takes it and whether it is write-mostly, or nothing if it is missing.

@@ -12,7 +12,9 @@ use raid_core::reshape::Side;
 use raid_core::rows::{ROW_SECTORS, RowNo, Rows};
 use raid_core::{Extent, Member, SECTOR_BYTES, Sector};
 
-use super::assembled::{admission, health};
+use raid_formats::assemble::admission;
+
+use super::assembled::health;
 use super::start::{Slot, Start, Stopped, Store};
 use super::{Running, Tuning};
 use crate::array::{Array, OpenError, OpenOptions, Part, Warning};

@@ -5,8 +5,8 @@
 //! same of it: it reads the log and what it does not write. The one exception, a journal's data without parity in a stripe whose other
 //! data redundancy alone has, is not begun.
 //!
-//! After that the log is emptied, when nothing is in doubt any more only once the members say so ([`Replay::empty`] comes after their
-//! superblocks): else an array with a member missing would have neither a log nor a word that it is in order.
+//! After that the log is emptied, when nothing is in doubt any more only once the members say so ([`Replay::end`]): else an array with a
+//! member missing would have neither a log nor a word that it is in order.
 
 use std::io;
 use std::sync::Arc;
@@ -88,11 +88,19 @@ impl Replay {
         Ok(Some(Self { closed, logs: both().filter_map(log).collect() }))
     }
 
-    /// Empties the log: what it said must not be done again to what is written from now on.
+    /// The replay is through: `settle` has the members say that nothing is in doubt, if that is so, and the log is emptied.
     ///
     /// # Errors
-    /// A medium's.
-    pub(super) fn empty(&self) -> Result<(), StartError> {
+    /// Those of `settle`; a medium's.
+    pub(super) fn end(&self, settle: impl FnOnce() -> io::Result<()>) -> Result<(), StartError> {
+        if self.closed {
+            settle().map_err(|error| StartError::Replay(error.to_string()))?;
+        }
+        self.empty()
+    }
+
+    /// What the log said must not be done again to what is written from now on.
+    fn empty(&self) -> Result<(), StartError> {
         for (media, log) in &self.logs {
             let emptied = match log {
                 Log::Ppl(log) => empty_ppl(media, log),

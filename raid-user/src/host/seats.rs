@@ -54,8 +54,7 @@ impl Seats {
 
     /// True if anybody has the seat.
     pub(super) fn is_taken(&self, seat: Member) -> bool {
-        let seat = self.seats.get(usize::from(seat.0));
-        seat.is_some_and(|seat| seat.read().unwrap_or_else(PoisonError::into_inner).is_some())
+        self.seats.get(usize::from(seat.0)).is_some_and(|seat| look(seat, |seat| seat.is_some()))
     }
 
     /// Whoever has the slot, if he was there when `seen` was the epoch.

@@ -74,12 +74,7 @@ pub trait Media: Send + Sync {
     /// # Errors
     /// As [`read_at`](Self::read_at); some buffers may have been filled.
     fn read_parts_at(&self, offset_bytes: u64, parts: &mut [IoSliceMut<'_>]) -> io::Result<()> {
-        let mut here_bytes = offset_bytes;
-        for part in parts {
-            self.read_at(here_bytes, part)?;
-            here_bytes = here_bytes.saturating_add(len_of(part));
-        }
-        Ok(())
+        read_one_by_one(self, offset_bytes, parts)
     }
 
     /// Tells which parts of the range are known to read as zeros without being stored (holes), as runs from
@@ -119,12 +114,7 @@ pub trait MediaMut: Media {
     /// # Errors
     /// The medium's error; some may have been written.
     fn write_parts_at(&self, offset_bytes: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        let mut here_bytes = offset_bytes;
-        for part in parts {
-            self.write_at(here_bytes, part)?;
-            here_bytes = here_bytes.saturating_add(len_of(part));
-        }
-        Ok(())
+        write_one_by_one(self, offset_bytes, parts)
     }
 
     /// Makes all earlier completed writes durable.
@@ -248,6 +238,26 @@ pub(crate) fn check_range(size_bytes: u64, offset_bytes: u64, len_bytes: u64) ->
 /// The same error with the medium and the place in front of it.
 fn at(error: &io::Error, what: &str, verb: &str, offset_bytes: u64, len_bytes: u64) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {verb} {len_bytes} bytes at {offset_bytes}: {error}"))
+}
+
+/// Fills buffers that lie one behind the other on a medium, each by a call of its own.
+fn read_one_by_one<M: Media + ?Sized>(media: &M, offset_bytes: u64, parts: &mut [IoSliceMut<'_>]) -> io::Result<()> {
+    let mut here_bytes = offset_bytes;
+    for part in parts {
+        media.read_at(here_bytes, part)?;
+        here_bytes = here_bytes.saturating_add(len_of(part));
+    }
+    Ok(())
+}
+
+/// Writes buffers that lie one behind the other on a medium, each by a call of its own.
+fn write_one_by_one<M: MediaMut + ?Sized>(media: &M, offset_bytes: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
+    let mut here_bytes = offset_bytes;
+    for part in parts {
+        media.write_at(here_bytes, part)?;
+        here_bytes = here_bytes.saturating_add(len_of(part));
+    }
+    Ok(())
 }
 
 /// A buffer length as a byte count. Lossless: `usize` is at most 64 bits wide wherever this runs.

@@ -12,7 +12,9 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{FallocateFlags, OFlags, SeekFrom as SeekTo};
 use rustix::io::Errno;
 
-use super::{Media, MediaId, MediaMut, OpenError, Run, at, check_range, len_of, runs};
+use super::{
+    Media, MediaId, MediaMut, OpenError, Run, at, check_range, len_of, read_one_by_one, runs, write_one_by_one,
+};
 
 /// Marks a [`RawFile`] opened `O_RDONLY`. It has no way to write.
 #[derive(Debug)]
@@ -144,12 +146,7 @@ impl<Access: Send + Sync> Media for RawFile<Access> {
         match rustix::io::preadv(&self.file, parts, offset_bytes) {
             Ok(read) if read as u64 == len_bytes => Ok(()),
             // Less than all, or an error: part by part it is found out where and why.
-            _ => parts
-                .iter_mut()
-                .try_fold(offset_bytes, |here_bytes, part| {
-                    self.read_at(here_bytes, part).map(|()| here_bytes.saturating_add(len_of(part)))
-                })
-                .map(drop),
+            _ => read_one_by_one(self, offset_bytes, parts),
         }
     }
 
@@ -209,12 +206,7 @@ impl MediaMut for RawFile<Writable> {
         check_range(self.size_bytes, offset_bytes, len_bytes)?;
         match rustix::io::pwritev(&self.file, parts, offset_bytes) {
             Ok(written) if written as u64 == len_bytes => Ok(()),
-            _ => parts
-                .iter()
-                .try_fold(offset_bytes, |here_bytes, part| {
-                    self.write_at(here_bytes, part).map(|()| here_bytes.saturating_add(len_of(part)))
-                })
-                .map(drop),
+            _ => write_one_by_one(self, offset_bytes, parts),
         }
     }
 

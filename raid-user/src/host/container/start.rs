@@ -87,10 +87,7 @@ pub fn container_start_on(
     };
     let store = ContainerStore::new(format, disks, said);
     if let Some(replay) = &flag.replay {
-        if replay.closed {
-            store.settle().map_err(|error| StartError::Replay(error.to_string()))?;
-        }
-        replay.empty()?;
+        replay.end(|| store.settle())?;
     }
     Ok(flag.start(Box::new(store)))
 }

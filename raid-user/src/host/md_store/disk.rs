@@ -7,9 +7,12 @@ use std::ops::Range;
 
 use raid_core::health::Filling;
 use raid_core::{Extent, SECTOR_BYTES, Sector, Sectors};
+use raid_formats::assemble::Claimant as _;
 use raid_formats::md::{self, RunningState, Version, raw1::Features, update};
 
 use super::said::Said;
+use crate::discover::Found;
+use crate::host::start_error::StartError;
 use crate::media::SharedMediaMut;
 
 /// Bytes of MD's bitmap header, which the bits follow.
@@ -50,6 +53,28 @@ pub(super) struct Disk {
 }
 
 impl Disk {
+    /// What a medium has that is a member, or a spare, or a journal; no bitmap.
+    ///
+    /// # Errors
+    /// It has no superblock.
+    pub(super) fn of(found: &Found, media: &SharedMediaMut) -> Result<Self, StartError> {
+        let record = found.record();
+        let named = |why: String| StartError::Contradiction(format!("{}: {why}", found.name()));
+        let superblock = found.superblock().ok_or_else(|| named("no MD superblock".into()))?;
+        let superblock = superblock.map_err(|refusal| named(refusal.to_string()))?;
+        let version = Version::ALL.into_iter().find(|version| version.format() == record.format);
+        Ok(Self {
+            version: version.ok_or_else(|| named("no MD version".into()))?,
+            block: Box::new(*superblock.emit()),
+            events: record.events,
+            bitmap: None,
+            first: None,
+            bad_blocks: record.bad_blocks.is_some(),
+            failed: false,
+            media: media.clone(),
+        })
+    }
+
     /// Size of its medium.
     pub(super) fn medium(&self) -> Sectors {
         Sectors::from_bytes_floor(self.media.size_bytes())

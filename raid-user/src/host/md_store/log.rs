@@ -1,22 +1,22 @@
 //! A log that is not kept while the array runs: a partial parity log, a journal.
 //!
 //! As soon as anything is in doubt, the members' superblocks do not name it: whoever finds them after a crash resyncs, and refuses what is
-//! degraded, as for an array that never had one. With partial parity named and not written, Linux would start a degraded array without a
-//! word (kernel `raid5.c`, `raid5_run`). When nothing is in doubt any more, they name it again: it is empty, and Linux goes on with it.
+//! degraded, as for an array that never had one. With partial parity named and not written, Linux would start a degraded array with
+//! no more than a message (kernel `raid5.c`, `raid5_run`). When nothing is in doubt any more, they name it again: it is empty, and
+//! Linux goes on with it.
 //!
 //! The journal's own superblock keeps naming it. It must not be older than the members' by more than one event where those name it, so it
 //! is told first.
 
 use std::sync::{Mutex, PoisonError};
 
-use raid_formats::assemble::{Claimant as _, Verdict};
-use raid_formats::md::{Version, raw1::Features};
-use raid_formats::record::{Record, Sync, WriteLog};
+use raid_formats::assemble::Verdict;
+use raid_formats::md::raw1::Features;
+use raid_formats::record::{Sync, WriteLog};
 
 use super::disk::Disk;
 use super::said::Said;
 use crate::array::Judged;
-use crate::discover::Found;
 use crate::media::SharedMediaMut;
 
 /// The log of a running array.
@@ -38,7 +38,7 @@ impl LaidDown {
         };
         let mut journals =
             judged.both().zip(media).filter(|((_, verdict), _)| matches!(verdict, Verdict::Journal { behind: 0 | 1 }));
-        let journal = journals.find_map(|((found, _), media)| disk(found, media)).map(Mutex::new);
+        let journal = journals.find_map(|((found, _), media)| Disk::of(found, media).ok()).map(Mutex::new);
         Some(Self { features, journal })
     }
 
@@ -53,18 +53,4 @@ impl LaidDown {
         journal.failed |= told.is_err();
         if told.is_ok() { self.features } else { Features::empty() }
     }
-}
-
-fn disk(found: &Found, media: &SharedMediaMut) -> Option<Disk> {
-    let record: &Record = found.record();
-    Some(Disk {
-        media: media.clone(),
-        version: Version::ALL.into_iter().find(|version| version.format() == record.format)?,
-        block: Box::new(*found.superblock()?.ok()?.emit()),
-        events: record.events,
-        bitmap: None,
-        first: None,
-        bad_blocks: false,
-        failed: false,
-    })
 }

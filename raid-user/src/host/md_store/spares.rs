@@ -5,7 +5,7 @@
 //! anew for that, with its number and identity.
 
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use raid_core::{Member, Sector, Sectors};
 use raid_formats::md::{self, Superblock, Version};
@@ -42,6 +42,15 @@ struct Made {
 }
 
 impl MdStore {
+    fn waiting(&self) -> MutexGuard<'_, Vec<Spare>> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells all members for whom nobody is waiting now.
+    fn tell_living(&self, said: &Said) {
+        self.seats().filter(|seat| said.lives(*seat)).for_each(|seat| self.tell_unasked(seat, said));
+    }
+
     /// A member like those that live, on another medium. Nothing is written.
     fn make(
         &self,
@@ -81,7 +90,7 @@ impl MdStore {
         if shared.said.lives(seat) {
             return Err(io::Error::other(format!("slot {} is not free", shared.said.slot(seat))));
         }
-        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spares = self.waiting();
         let place = spares.iter().position(|spare| Arc::ptr_eq(&spare.disk.media, &media));
         let spare = place.and_then(|place| spares.get(place)).map(|spare| (spare.number, spare.identity));
         let number = |like: &Superblock<'_>| match (like, spare) {
@@ -106,19 +115,13 @@ impl MdStore {
         let (made, number) = self.make(&shared, &media, None, |like| self.free_number(like, &shared))?;
         crate::create::erase(&media)?;
         let disk = Disk { bitmap: None, ..made.disk };
-        self.spares.lock().unwrap_or_else(PoisonError::into_inner).push(Spare {
-            number,
-            identity: made.identity,
-            disk,
-        });
+        self.waiting().push(Spare { number, identity: made.identity, disk });
         drop(shared);
         let said = self.advance(|said| {
             said.gone.retain(|gone| *gone != number);
             said.spares.push(number);
         });
-        for seat in self.seats().filter(|seat| said.lives(*seat)) {
-            self.tell_unasked(seat, &said);
-        }
+        self.tell_living(&said);
         self.tell_spares(&said);
         match self.spare_media().iter().any(|spare| Arc::ptr_eq(spare, &media)) {
             true => Ok(()),
@@ -127,13 +130,13 @@ impl MdStore {
     }
 
     pub(super) fn spare_media(&self) -> Vec<SharedMediaMut> {
-        let spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        let spares = self.waiting();
         spares.iter().map(|spare| spare.disk.media.clone()).collect()
     }
 
     /// Brings the spares up to what is said. Who cannot be written to is no spare any more.
     pub(super) fn tell_spares(&self, said: &Said) {
-        let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spares = self.waiting();
         if spares.is_empty() {
             return;
         }
@@ -143,7 +146,7 @@ impl MdStore {
 
     pub(super) fn dismiss_spare(&self, media: &SharedMediaMut) -> bool {
         let gone = {
-            let mut spares = self.spares.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut spares = self.waiting();
             let place = spares.iter().position(|spare| Arc::ptr_eq(&spare.disk.media, media));
             place.map(|place| spares.remove(place))
         };
@@ -153,9 +156,7 @@ impl MdStore {
             said.spares.retain(|spare| *spare != number);
             said.gone.extend(Some(number).filter(|_| !forgets));
         });
-        for seat in self.seats().filter(|seat| said.lives(*seat)) {
-            self.tell_unasked(seat, &said);
-        }
+        self.tell_living(&said);
         true
     }
 }

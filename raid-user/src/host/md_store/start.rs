@@ -9,7 +9,7 @@ use raid_core::health::{Event, Health, SEATED_MAX};
 use raid_core::rows::{ROW_SECTORS, RowKind, RowNo};
 use raid_core::{Extent, Member, Sector, Sectors};
 use raid_formats::assemble::{Claimant as _, Verdict};
-use raid_formats::md::{self, Hindrance, Superblock, Version};
+use raid_formats::md::{self, Hindrance};
 use raid_formats::record::{Role, Sync, WriteLog};
 
 use super::disk::{self, BitmapArea, Disk};
@@ -90,10 +90,7 @@ pub fn md_start_on(members: Vec<(Found, SharedMediaMut)>, options: &OpenOptions)
         log,
     };
     if let Some(replay) = replay {
-        if replay.closed {
-            store.settle().map_err(|error| StartError::Replay(error.to_string()))?;
-        }
-        replay.empty()?;
+        replay.end(|| store.settle())?;
     }
     let doubt_from = match sync {
         Sync::DirtyFrom(from) if store.regions.is_none() => RowNo(from.0 / ROW_SECTORS),
@@ -196,7 +193,7 @@ fn spares(judged: &Judged, media: &[SharedMediaMut], numbers: &[Option<u32>]) ->
         let in_range = usize::try_from(number).is_ok_and(|number| number < md::raw1::ROLES_MAX);
         let taken = spares.iter().any(|spare| spare.number == number) || numbers.contains(&Some(number));
         if own && current && in_range && !taken && media.block_bytes() == 512 {
-            let disk = Disk { bitmap: None, ..disk_of(found, media)? };
+            let disk = Disk { bitmap: None, ..Disk::of(found, media)? };
             spares.push(Spare { number, identity: record.member, disk });
         }
     }
@@ -244,24 +241,5 @@ fn disk(member: &Current<'_, SharedMediaMut>, marks: &Marks) -> Result<Disk, Sta
         }
         _ => None,
     };
-    Ok(Disk { bitmap, ..disk_of(found, media)? })
-}
-
-/// The superblock that a medium has, and no bitmap.
-fn disk_of(found: &Found, media: &SharedMediaMut) -> Result<Disk, StartError> {
-    let record = found.record();
-    let named = |why: String| StartError::Contradiction(format!("{}: {why}", found.name()));
-    let superblock = found.superblock().ok_or_else(|| named("no MD superblock".into()))?;
-    let superblock: Superblock<'_> = superblock.map_err(|refusal| named(refusal.to_string()))?;
-    let version = Version::ALL.into_iter().find(|version| version.format() == record.format);
-    Ok(Disk {
-        version: version.ok_or_else(|| named("no MD version".into()))?,
-        block: Box::new(*superblock.emit()),
-        events: record.events,
-        bitmap: None,
-        first: None,
-        bad_blocks: record.bad_blocks.is_some(),
-        failed: false,
-        media: media.clone(),
-    })
+    Ok(Disk { bitmap, ..Disk::of(found, media)? })
 }
