@@ -251,6 +251,18 @@ impl Health {
         })
     }
 
+    /// An array of `members` slots with those `there` in sync, as assembly finds one that lacks nothing else.
+    ///
+    /// # Errors
+    /// [`HealthError::Members`]; a slot that there is not.
+    pub fn of(members: u16, there: Columns) -> Result<Self, HealthError> {
+        let mut health = Self::new(members)?;
+        for member in there.iter() {
+            health.apply(member, Event::Admit)?;
+        }
+        Ok(health)
+    }
+
     /// The version of this value.
     #[must_use]
     pub const fn epoch(&self) -> Epoch {

@@ -9,7 +9,7 @@ use raid_core::action::{Action, Buf, Way};
 use raid_core::broadcast::Verdict;
 use raid_core::engine::Host as _;
 use raid_core::geometry::Geometry;
-use raid_core::health::{Epoch, Event, Health, State};
+use raid_core::health::{Epoch, Health, State};
 use raid_core::members::{Away, Members, Unknown};
 use raid_core::region::RegionNo;
 use raid_core::request::{Kind, Request, RequestId};
@@ -307,10 +307,7 @@ fn bits_stay_if_a_member_failed_the_flush_before_they_would_be_taken_back() {
 #[test]
 fn a_read_that_the_member_before_failed_does_not_count_against_the_one_that_took_its_slot() {
     let geometry = geometry(Level::Raid6(Raid6Layout::LeftSymmetric), 5);
-    let mut health = Health::new(5).unwrap();
-    for member in 0..5 {
-        health.apply(Member(member), Event::Admit).unwrap();
-    }
+    let health = Health::of(5, Columns::first(5)).unwrap();
     let mut members: Members<Heap> = Members::new(health, 2).unwrap();
     let before = members.view().health.epoch();
     let Verdict::Out(left) = members.fail(&geometry, Member(2), before, None) else {

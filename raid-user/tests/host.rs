@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use raid_core::check::Order;
 use raid_core::geometry::Geometry;
-use raid_core::health::{Event, Health, State};
+use raid_core::health::{Health, State};
 use raid_core::recovery::Rates;
 use raid_core::region::RegionNo;
 use raid_core::rows::{RowNo, Rows};
@@ -80,10 +80,8 @@ fn rows(level: Level, members: u16) -> Rows {
 }
 
 fn start_of(level: Level, media: &[SharedMediaMut], missing: Columns, notes: &Remembers) -> Start {
-    let mut health = Health::new(u16::try_from(media.len()).unwrap()).unwrap();
-    for member in Columns::first(health.members()).difference(missing).iter() {
-        health.apply(member, Event::Admit).unwrap();
-    }
+    let members = u16::try_from(media.len()).unwrap();
+    let health = Health::of(members, Columns::first(members).difference(missing)).unwrap();
     found(level, media, health, notes)
 }
 

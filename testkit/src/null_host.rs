@@ -9,7 +9,7 @@ use raid_core::check::Checking;
 use raid_core::engine::{self, Host};
 use raid_core::flush::Flushes;
 use raid_core::geometry::Geometry;
-use raid_core::health::{Epoch, Event, Health};
+use raid_core::health::{Epoch, Health};
 use raid_core::members::Members;
 use raid_core::memory::{Memory, OutOfMemory};
 use raid_core::recovery::Recovery;
@@ -130,11 +130,7 @@ impl<W: Fn(&Action)> NullHost<W> {
 /// If there is no such array.
 #[must_use]
 pub fn whole(geometry: &Geometry) -> Health {
-    let mut health = Health::new(geometry.members()).expect("a geometry has members");
-    for member in Columns::first(geometry.members()).iter() {
-        health.apply(member, Event::Admit).expect("a new member is missing before");
-    }
-    health
+    Health::of(geometry.members(), Columns::first(geometry.members())).expect("a geometry has members")
 }
 
 /// The receipt of an action that waits for an answer, and the member that it is for.

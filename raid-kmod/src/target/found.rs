@@ -6,7 +6,7 @@ use core::fmt::{self, Write as _};
 use kernel::prelude::*;
 use kernel::sync::{Arc, SetOnce};
 use raid_core::geometry::Geometry;
-use raid_core::health::{Event, Health};
+use raid_core::health::Health;
 use raid_core::recovery::Rates;
 use raid_core::rows::Rows;
 use raid_core::{Columns, Level, Sectors, MEMBERS_MAX};
@@ -154,11 +154,7 @@ impl Target {
             }
             return Ok(());
         }
-        let all_in_sync = || {
-            let mut health = Health::new(self.seats.slots()).ok()?;
-            let _ = self.seats.present().iter().try_for_each(|member| health.apply(member, Event::Admit).map(drop));
-            Some(health)
-        };
+        let all_in_sync = || Health::of(self.seats.slots(), self.seats.present()).ok();
         match (self.info(all_in_sync), form) {
             (Some(info), 0) => write!(output, "{}", info.of_level(level)),
             (Some(info), _) => write!(output, "{}", info.measured(level, NAME, VERSION)),

@@ -1,11 +1,11 @@
 //! A new array of a BIOS RAID: a record on each disk.
 
 use raid_core::geometry::Geometry;
-use raid_core::health::{Event, Health};
-use raid_core::{ArrayConfig, Level, Member, Raid5Layout, Sector, Sectors, Sizes};
+use raid_core::health::Health;
+use raid_core::{Columns, Level, Raid5Layout, Sector, Sectors};
 use raid_formats::assemble::Claimant as _;
 use raid_formats::bios::{Arrangement, BUFFER_BYTES, Kind, Running, Spec};
-use raid_formats::record::{Format, Name, Sync, Uuid};
+use raid_formats::record::{Format, Name, Shape, Sync, Uuid};
 
 use super::{CreateError, Made, erase};
 use crate::discover::Found;
@@ -59,10 +59,9 @@ impl NewBios {
         let chunk = if matches!(self.level, Level::Raid1 | Level::Linear) { Sectors::ZERO } else { self.chunk };
         let used = self.used_on(disks, chunk)?;
         let plain = matches!(self.level, Level::Linear | Level::Raid0(_));
-        let each = vec![used; disks.len()];
-        let sizes = if plain { Sizes::Each(&each) } else { Sizes::Same(used) };
-        let config = ArrayConfig { level: self.level, members, chunk, sizes, array_size: None };
-        let size = Geometry::new(&config).map_err(CreateError::Config)?.array_size();
+        let shape = Shape { level: self.level, members, chunk, array_size: None };
+        let geometry = Geometry::new(&shape.config(used, &vec![used; disks.len()]));
+        let size = geometry.map_err(CreateError::Config)?.array_size();
         let clean = self.assume_clean || plain;
         if !clean && self.kind.unwritable().is_some() {
             let name = self.kind.format().name();
@@ -116,10 +115,7 @@ impl NewBios {
 
     /// What is to be written to each disk where.
     fn records(&self, spec: &Spec, disks: &[SharedMediaMut], clean: bool) -> Result<Vec<Vec<Piece>>, CreateError> {
-        let mut health = Health::new(spec.members).map_err(plan)?;
-        for slot in (0..=u8::MAX).map(Member).take(usize::from(spec.members)) {
-            health.apply(slot, Event::Admit).map_err(plan)?;
-        }
+        let health = Health::of(spec.members, Columns::first(spec.members)).map_err(plan)?;
         let record = |(slot, disk): (u16, &SharedMediaMut)| {
             let mut buf = Box::new([0; BUFFER_BYTES]);
             let size = medium(disk);

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use raid_core::health::{Event, Health, HealthError};
+use raid_core::health::{Health, HealthError};
 use raid_core::rows::{RowNo, Rows};
 use raid_core::{Member, Sector};
 
@@ -43,12 +43,9 @@ impl Start {
     /// # Errors
     /// An array of no members, or of more than there can be.
     pub fn forgetful(rows: Rows, slots: Vec<Slot>, region_rows: u64) -> Result<Self, HealthError> {
-        let mut health = Health::new(u16::try_from(slots.len()).unwrap_or(u16::MAX))?;
-        for (member, slot) in (0..=u8::MAX).map(Member).zip(&slots) {
-            if slot.media.is_some() {
-                health.apply(member, Event::Admit)?;
-            }
-        }
+        let there = (0..=u8::MAX).map(Member).zip(&slots).filter(|(_, slot)| slot.media.is_some());
+        let there = there.map(|(member, _)| member).collect();
+        let health = Health::of(u16::try_from(slots.len()).unwrap_or(u16::MAX), there)?;
         let data_at = slots.first().map_or(Sector(0), |slot| slot.data_at);
         let (doubt, marked, doubt_from) = (Vec::new(), Vec::new(), RowNo(0));
         let store = Box::new(Forgets { data_at });

@@ -34,7 +34,7 @@ use std::fmt;
 use std::ops::AddAssign;
 
 use fastrand::Rng;
-use raid_core::health::{Event, Health};
+use raid_core::health::Health;
 use raid_core::region::RegionNo;
 use raid_core::rows::RowNo;
 use raid_core::{Columns, Member};
@@ -238,12 +238,8 @@ fn play_all(setup: &Setup, dice: Dice, story: Story, bug: Option<Bug>) -> (Resul
 /// The disks of an array that was just made: all are members, and nobody wrote anything.
 fn new_disks(setup: &Setup) -> Vec<Disk> {
     let members = setup.rows.geometry().members();
-    let mut health = Health::new(members).expect("arrays have members");
-    for member in Columns::first(members).iter() {
-        health.apply(member, Event::Admit).expect("a new member is missing before");
-    }
     let mut disk = Disk::new(setup.sectors, |_| model::NOTHING);
-    disk.health = Some(health);
+    disk.health = Some(Health::of(members, Columns::first(members)).expect("arrays have members"));
     let mut disks = vec![disk; usize::from(members)];
     (0..).map(Member).zip(&mut disks).for_each(|(seat, disk)| disk.seat = seat);
     disks

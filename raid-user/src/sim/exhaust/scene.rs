@@ -117,10 +117,7 @@ impl Scene {
     /// The disks at the start. Nothing is thrown: the dice fall dully.
     pub(super) fn outside(&self, story: Story, bug: Option<Bug>) -> Outside {
         let members = self.setup.rows.geometry().members();
-        let mut health = Health::new(members).expect("arrays have members");
-        for member in Columns::first(members).iter() {
-            health.apply(member, Event::Admit).expect("a new member is missing before");
-        }
+        let mut health = Health::of(members, Columns::first(members)).expect("arrays have members");
         let mut disk = Disk::new(SECTORS, |_| model::NOTHING);
         disk.health = Some(health);
         let mut disks = vec![disk; usize::from(members)];
