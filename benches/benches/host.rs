@@ -212,11 +212,12 @@ fn rebuilds<'a>(place: &'a Place, tuning: &Tuning) -> Result<Bench<'a>> {
 fn writes<'a>(place: &'a Place, tuning: &Tuning, threads: usize, len: usize, random: bool) -> Result<Bench<'a>> {
     let (running, _) = place.running(tuning)?;
     let area = place.member_bytes * (MEMBERS as u64 - 2);
-    let count = (area / len as u64).min(if random { 20_000 } else { u64::MAX });
+    let count = (area / len as u64).clamp(1, if random { 20_000 } else { u64::MAX });
     let plain = File::options().write(true).open(&place.paths[MEMBERS])?;
     let offset = move |number: u64, area: u64| {
         let number = if random { number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11 } else { number };
-        number % (area / len as u64) * len as u64
+        // An area smaller than one write (a single round, to see that it runs) is written beyond.
+        number % (area / len as u64).max(1) * len as u64
     };
     let all = move |write: &(dyn Fn(u64, &[u8]) -> io::Result<()> + Sync), area: u64| {
         let bytes = vec![0; len];
