@@ -1,9 +1,9 @@
-//! Every operation of parity, by width and block, in every form that this CPU can run; and by `reference` as the slowest peer, where it
-//! has the operation.
+//! Every operation of parity, by width and block, in every form that this CPU can run; and by `reference` as the slowest peer,
+//! where it has the operation.
 //!
-//! `cached`: one stripe again and again; `memory`: stripes in turn, of many times the caches' size, with the hint that says so. Throughput is that of
-//! the data columns, width × block; of `crc32c`, that of the block. `cargo bench -p raid-benches --bench parity [FILTER]`, and against other
-//! people's forms `cargo xtask bench peers`.
+//! `cached`: one stripe again and again; `memory`: stripes in turn, of many times the caches' size, with the hint that says so.
+//! Throughput is that of the data columns, width × block; of `crc32c`, that of the block. `cargo bench -p raid-benches --bench parity
+//! [FILTER]`, and against other people's forms `cargo xtask bench peers`.
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
-//! Whole stripes written by one core on a host that moves bytes and has no disks: the engine decides, and each block is copied once and
+//! Whole stripes written by one core on a host that moves bytes and has no disks: the engine decides, each block is copied once, and
 //! parity is made once. `alone` is the same copies and the same parity with nobody deciding; `deciding` is the engine without bytes.
 //!
-//! Chunks are 64 KiB; what is sent at a time is one stripe, in the order in which a long write sends it. The bytes to be written are the same
-//! few again and again (`cached`), or many times what the caches hold (`memory`). Rounds are interleaved; the ratio is the median of those of single
-//! rounds, to `alone`. `cargo bench -p raid-benches --bench rows`; as a test (without `--bench`) one stripe each.
+//! Chunks are 64 KiB; what is sent at a time is one stripe, in the order in which a long write sends it. The bytes to be written are
+//! the same few again and again (`cached`), or many times what the caches hold (`memory`). Rounds are interleaved; the ratio is the
+//! median of those of single rounds, to `alone`. `cargo bench -p raid-benches --bench rows`; as a test (without `--bench`) one stripe each.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
