@@ -315,7 +315,9 @@ fn a_list_goes_on_from_area_to_area() {
 #[test]
 fn a_sector_of_a_mirror_log_says_nothing_of_regions_that_there_are_not() {
     let count = |bytes: &[u8; 512]| bytes.iter().map(|byte| byte.count_ones()).sum::<u32>();
-    for (first, regions, set) in [(0, 0, 0), (0, 1, 1), (0, 8, 8), (0, 4095, 4095), (0, 9000, 4096), (8192, 9000, 808), (8192, 8192, 0)] {
+    for (first, regions, set) in
+        [(0, 0, 0), (0, 1, 1), (0, 8, 8), (0, 4095, 4095), (0, 9000, 4096), (8192, 9000, 808), (8192, 8192, 0)]
+    {
         assert_eq!(count(&mirror::bits(first, regions, &[0; 64])), set, "{first} of {regions}");
         // What nobody vouched for may disagree.
         assert_eq!(count(&mirror::bits(first, regions, &[0])), set.min(64));

@@ -13,8 +13,7 @@ use super::output::Output;
 use super::text;
 use crate::array::level_name;
 use crate::control::{self, About, Desk, Held, Server, socket_of};
-use crate::host::dm_store::dm_start_of;
-use crate::host::{Running, StartError, Tuning, start_array};
+use crate::host::{Running, StartError, Tuning, start_array, start_table};
 use crate::media::OpenError as MediaError;
 
 /// A running array.
@@ -50,7 +49,7 @@ impl Run {
             Meant::Table { table, found } => {
                 let record = found.first().map(|found| *found.record());
                 let record = record.ok_or_else(|| refused(crate::array::OpenError::NoMember))?;
-                (dm_start_of(&table, &options), About { uuid: table.identity(), ..about(&record) })
+                (start_table(&table, &options), About { uuid: table.identity(), ..about(&record) })
             }
             Meant::Volume { group, name } => {
                 let start = group.start(&name, &options);

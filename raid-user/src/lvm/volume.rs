@@ -7,13 +7,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use raid_core::{Extent, Level, Member, Raid0Layout, Sector, Sectors};
-use raid_formats::dm::mirror;
 use raid_formats::lvm::{Areas, Group, Images, Kind, Physical as Known, Refusal, Segment, Volume};
 use raid_formats::record::{Format, Name, Notes, Record, Role, Shape, Sync, Uuid, WriteLog};
+use raid_formats::table::Believed;
 
 use super::{VolumeGroup, shown};
 use crate::array::{Array, OpenOptions};
-use crate::discover::{Found, MediaSource};
+use crate::discover::{Found, mirror_doubt};
 use crate::media::{Joined, Media, Piece, SharedMedia, Snapshot};
 
 /// Volumes below one volume that are followed.
@@ -331,24 +331,9 @@ impl<'a> Builder<'a> {
 
     /// Runs of a mirror whose legs may disagree. Without a log, or with one that cannot be read, all of it.
     fn unsynced(&mut self, log: Option<&'a [u8]>, region: Sectors, len: Sectors) -> Result<Vec<Extent>, Stop> {
-        let all = vec![Extent { at: Sector(0), len }];
-        let Some(log) = log else {
-            self.warnings
-                .push("the mirror has no log on disk: nothing says that its legs agree, the first counts".into());
-            return Ok(all);
-        };
-        let opened = self.volume(log)?;
-        let mut runs = Vec::new();
-        let read = mirror::read_unsynced(&MediaSource(opened.media.as_ref()), region, len, |run| runs.push(run));
-        if let Err(fault) = read {
-            let title = self.title(log);
-            self.warnings.push(format!("{title}: the mirror's log cannot be used ({fault}): the first leg counts"));
-            return Ok(all);
-        }
-        if !runs.is_empty() {
-            let sectors: u64 = runs.iter().map(|run| run.len.0).sum();
-            self.warnings.push(format!("the mirror's legs may disagree in {sectors} sectors: there the first counts"));
-        }
+        let log = log.map(|log| self.volume(log)).transpose()?.map(|opened| opened.media);
+        let (runs, note) = mirror_doubt(log.as_deref(), Believed::Log, region, len);
+        self.warnings.extend(note);
         Ok(runs)
     }
 
