@@ -43,7 +43,10 @@ pub enum LookError {
 /// # Errors
 /// [`LookError`].
 pub fn look(found: Vec<Found>, options: &OpenOptions) -> Result<(Running, Vec<Warning>), LookError> {
-    let (array, doubt) = Array::open_with_doubt(found, &OpenOptions { partial: false, ..options.clone() })?;
+    // A leg of a mirror that does not count is in doubt where it says so, and not bad.
+    let legs: Vec<Extent> = found.iter().flat_map(|found| found.doubted().to_vec()).collect();
+    let (array, mut doubt) = Array::open_with_doubt(found, &OpenOptions { partial: false, ..options.clone() })?;
+    doubt.extend(legs);
     if array.layouts().is_reshaping() {
         return Err(LookError::NotYet("an array in the middle of a reshape"));
     }

@@ -196,13 +196,19 @@ impl<'a> Planner<'a> {
         let segments = self.segments(volume)?;
         let len = segments.iter().map(|segment| segment.extents).fold(0, u64::saturating_add);
         match segments.as_slice() {
+            [Segment { kind: Kind::Raid { level: Level::Raid0(_), images, chunk }, .. }]
+                if images.iter().all(|(meta, _)| meta.is_none()) =>
+            {
+                let each = Sectors(self.view.sectors(len)?.0 / (images.iter().count() as u64).max(1));
+                let stripes = images.iter().map(|(_, image)| self.whole(image)).collect::<Result<_, _>>()?;
+                Ok(Plan::Plain { stripes, chunk: *chunk, each })
+            }
             [Segment { kind: Kind::Raid { images, .. }, .. }] => self.raid(volume, images),
             [Segment { kind: Kind::Mirror { areas, log, region, .. }, .. }] => {
                 let len = self.view.sectors(len)?;
                 let legs = areas.iter().map(|area| self.area(area, len)).collect::<Result<_, _>>()?;
-                let log =
-                    log.map(|log| Ok::<_, Stop>(Part { title: self.title(log), runs: self.runs(self.volume(log)?)? }));
-                Ok(Plan::Mirror { legs, log: log.transpose()?, region: *region, len })
+                let log = log.map(|log| self.whole(log)).transpose()?;
+                Ok(Plan::Mirror { legs, log, region: *region, len })
             }
             segments => self.plain(volume, segments),
         }
@@ -274,14 +280,19 @@ impl<'a> Planner<'a> {
 
     /// Where an area lies: extents of a physical volume, or the first of a volume that lies on physical volumes.
     fn area(&self, area: StripeArea<'a>, len: Sectors) -> Result<Part, Stop> {
-        let title = self.title(area.name);
         if !self.volumes.contains_key(area.name) {
+            let title = self.title(area.name);
             return Ok(Part { title, runs: self.run(area, len)?.into_iter().collect() });
         }
         if area.extent != 0 {
             return Err(self.impossible(area.name, "writing to a volume that begins in the middle of another"));
         }
-        Ok(Part { title, runs: self.runs(self.volume(area.name)?)? })
+        self.whole(area.name)
+    }
+
+    /// All of a volume that is a part of another.
+    fn whole(&self, name: &[u8]) -> Result<Part, Stop> {
+        Ok(Part { title: self.title(name), runs: self.runs(self.volume(name)?)? })
     }
 
     /// Where a linear volume lies; nothing if a part of it is not here, or was not when the group was changed.

@@ -47,7 +47,7 @@ pub(super) fn client(folder: &Folder) -> ClientMut {
     ClientMut::connect(&Uri::parse(&format!("nbd+unix:///?socket={}", socket.display())).unwrap()).unwrap()
 }
 
-fn cat(folder: &Folder, members: &str) -> Vec<u8> {
+pub(super) fn cat(folder: &Folder, members: &str) -> Vec<u8> {
     let arguments = std::iter::once("cat").chain(members.split(' '));
     let output = raid_in(env!("CARGO_BIN_EXE_raid"), folder.path()).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
