@@ -57,6 +57,15 @@ impl Found {
         }
     }
 
+    /// The same member without those, and they.
+    pub(crate) fn take_doubted(mut self) -> (Self, Vec<Extent>) {
+        let doubted = match &mut self.meta {
+            Meta::Told { doubted } => std::mem::take(doubted),
+            _ => Vec::new(),
+        };
+        (self, doubted)
+    }
+
     /// The medium that holds dm-raid's superblock and bitmap, if it was found by one.
     #[must_use]
     pub fn beside(&self) -> Option<&SharedMedia> {
