@@ -90,6 +90,12 @@ enum Verb {
         /// In a kernel that watches its locks and its memory (lockdep, KASAN, kmemleak); built once, and slow
         #[arg(long)]
         debug: bool,
+        /// Instead: kills a guest that writes so many times, and sees in another boot what is left
+        #[arg(long, value_name = "N")]
+        cuts: Option<u64>,
+        /// Instead: compares its speed with dm-raid's
+        #[arg(long)]
+        speed: bool,
     },
     /// Runs the benchmarks whose name contains FILTER and writes benches/RESULTS.md anew
     Bench {
@@ -109,9 +115,11 @@ fn main() -> ExitCode {
         Verb::Asan => asan::run().map(|counts| println!("{counts}")),
         Verb::Mutants { name, seeds } => mutants::run(name.as_deref(), seeds),
         Verb::Sim { seeds, first_seed } => sim(seeds, first_seed),
-        Verb::Kernel { filter, debug } => {
+        Verb::Kernel { speed: true, .. } => kernel::speed(),
+        Verb::Kernel { filter, debug, cuts, .. } => {
             let filter = filter.as_deref().unwrap_or_default();
-            return kernel::run(kernel::Choice { filter, hurry: false, debug });
+            let (cuts_only, cuts) = (cuts.is_some(), cuts.unwrap_or(0));
+            return kernel::run(kernel::Choice { filter, hurry: false, debug, cuts, cuts_only });
         }
         Verb::Bench { filter } => bench::run(filter.as_deref()),
     };

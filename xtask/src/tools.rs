@@ -23,13 +23,16 @@ pub(crate) const fn tool(program: &'static str, package: &'static str, serves: &
 /// For libFuzzer, which is C++.
 pub(crate) const CXX: Tool = tool("g++", "g++", "fuzzing");
 
+/// Makes load.
+pub(crate) const FIO: Tool = tool("fio", "fio", "fio against our server and our device-mapper target");
+
 /// What `cargo xtask test` uses besides Rust and a C compiler.
 pub(crate) const FOR_TESTS: [Tool; 15] = [
     tool("nbdinfo", "libnbd-bin", "libnbd's clients against our NBD server"),
     tool("nbdcopy", "libnbd-bin", "libnbd's clients against our NBD server"),
     tool("qemu-img", "qemu-utils", "qcow2 and VMDK members, QEMU's NBD client"),
     tool("qemu-io", "qemu-utils", "QEMU's NBD client"),
-    tool("fio", "fio", "fio's NBD engine against our server"),
+    FIO,
     tool("nbdkit", "nbdkit", "members behind somebody else's NBD server"),
     tool("mdadm", "mdadm", "what we create and change, read by mdadm"),
     tool("dmraid", "dmraid", "records of BIOS RAIDs that we make, served by dmraid"),
@@ -43,7 +46,7 @@ pub(crate) const FOR_TESTS: [Tool; 15] = [
 ];
 
 /// What builds a Linux kernel with Rust in it, and what its guest is filled with.
-pub(crate) const FOR_KERNEL: [Tool; 14] = [
+pub(crate) const FOR_KERNEL: [Tool; 16] = [
     tool("make", "make", BUILD),
     tool("gcc", "gcc", BUILD),
     tool("flex", "flex", BUILD),
@@ -58,6 +61,8 @@ pub(crate) const FOR_KERNEL: [Tool; 14] = [
     tool("dmsetup", "dmsetup", GUEST),
     tool("mdadm", "mdadm", GUEST),
     tool("blkdiscard", "util-linux", GUEST),
+    tool("mke2fs", "e2fsprogs", GUEST),
+    tool("e2fsck", "e2fsprogs", GUEST),
 ];
 
 const BUILD: &str = "building a kernel for the tests of raid-kmod";

@@ -2,8 +2,10 @@
 # Arrays: ours is /dev/mapper/ours on ram0.., the peer's is /dev/mapper/peer on ram8.. (dm-raid of the same kernel).
 
 MEMBER_SECTORS=32768
+# How many times longer this kernel may take than others.
+TIMES=$(sed -n "s/.*raid_times=\([^ ]*\).*/\1/p" /proc/cmdline)
 # Seconds that no test takes.
-HANGS_AFTER=300
+HANGS_AFTER=$((300 * ${TIMES:-1}))
 
 # Says why a test fails, and ends it.
 fail() {
@@ -166,7 +168,7 @@ field() {
 # wait_idle NAME: until recovery has nothing left to do.
 wait_idle() {
 	local patience
-	patience=300
+	patience=$HANGS_AFTER
 	while [ "$(field "$1" 5)" != idle ]; do
 		patience=$((patience - 1))
 		[ $patience -gt 0 ] || fail "$1 never comes to rest: $(dmsetup status "$1")"

@@ -17,13 +17,13 @@ use crate::command::{command, find, output, root};
 use crate::test::count::Counts;
 
 /// Programs besides busybox.
-const PROGRAMS: [&str; 3] = ["dmsetup", "mdadm", "blkdiscard"];
+const PROGRAMS: [&str; 5] = ["dmsetup", "mdadm", "blkdiscard", "mke2fs", "e2fsck"];
 
 /// Folders that the guest mounts things on, or finds things in.
 const FOLDERS: [&str; 7] = ["sbin", "dev", "proc", "sys", "tmp", "run", "etc"];
 
 /// What runs in the guest: helpers, then tests in the order in which they run.
-const SCRIPTS: [&str; 11] = [
+const SCRIPTS: [&str; 14] = [
     "lib.sh",
     "10-target.sh",
     "20-levels.sh",
@@ -35,10 +35,16 @@ const SCRIPTS: [&str; 11] = [
     "70-spares.sh",
     "80-zeroes.sh",
     "85-auto.sh",
+    "90-files.sh",
+    "cut.sh",
+    "speed.sh",
 ];
 
 /// The longest that a guest may take.
-const SECONDS: &str = "1500";
+const SECONDS: u32 = 1500;
+
+/// How many times longer all takes in a kernel that watches itself, beside other builds.
+const DEBUG_TAKES: u32 = 5;
 
 /// Bytes that traces write from.
 const PATTERN_BYTES: usize = 1 << 20;
@@ -50,14 +56,14 @@ const LAST_WORDS: usize = 40;
 const TEST: &str = "test: ";
 const GUEST: &str = "guest: ";
 
-/// Writes the guest's first file system.
+/// Writes the guest's first file system, with these programs beside those that every guest has.
 ///
 /// # Errors
 /// If a program or module is not there.
-pub(super) fn fill(image: &Path, modules: &[&Path]) -> Result<()> {
+pub(super) fn fill(image: &Path, modules: &[&Path], more: &[&str]) -> Result<()> {
     let mut libraries = BTreeSet::new();
     let mut files = vec![(PathBuf::from("/bin/busybox"), "bin/busybox".to_owned())];
-    for program in PROGRAMS {
+    for program in PROGRAMS.iter().chain(more) {
         let path = find(program).with_context(|| format!("no {program}"))?;
         let words = output(command("ldd").arg(&path))?;
         libraries.extend(words.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
@@ -104,7 +110,7 @@ pub(super) fn fill(image: &Path, modules: &[&Path]) -> Result<()> {
 }
 
 /// The bytes that traces write: Marsaglia's xorshift (13, 7, 17) from 1 on, as `raid-user/tests/traces/trace.rs` makes them.
-fn pattern() -> Vec<u8> {
+pub(super) fn pattern() -> Vec<u8> {
     let mut dice = 1_u64;
     let mut next = || {
         dice ^= dice << 13;
@@ -129,11 +135,13 @@ pub(super) fn run(kernel: &Kernel, image: &Path, choice: Choice<'_>) -> Result<C
 }
 
 fn boot(kernel: &Kernel, image: &Path, choice: Choice<'_>) -> Result<Counts> {
-    let Choice { filter, hurry, .. } = choice;
+    let Choice { filter, hurry, debug, .. } = choice;
+    let times = if debug { DEBUG_TAKES } else { 1 };
     let mut guest = command("timeout");
-    guest.args(["--kill-after=5", SECONDS]).arg(kernel.folder.join("linux"));
+    guest.args(["--kill-after=5", &(SECONDS * times).to_string()]).arg(kernel.folder.join("linux"));
     guest.arg("mem=1024M").arg(format!("initrd={}", image.display()));
     guest.args(["con=null", "con0=fd:0,fd:1", "quiet", "seccomp=on", "panic=1"]).arg(format!("raid_only={filter}"));
+    guest.arg(format!("raid_times={times}"));
     if hurry {
         guest.arg("raid_hurry=1");
     }

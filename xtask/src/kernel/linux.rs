@@ -145,9 +145,13 @@ impl Machine {
 
     const fn config(self) -> &'static str {
         match self {
-            Self::Um => include_str!("../../../raid-kmod/tests/um.config"),
+            Self::Um => concat!(
+                include_str!("../../../raid-kmod/tests/um.config"),
+                include_str!("../../../raid-kmod/tests/linux.config")
+            ),
             Self::UmDebug => concat!(
                 include_str!("../../../raid-kmod/tests/um.config"),
+                include_str!("../../../raid-kmod/tests/linux.config"),
                 include_str!("../../../raid-kmod/tests/debug.config")
             ),
         }

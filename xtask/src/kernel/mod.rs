@@ -5,18 +5,20 @@
 
 mod archive;
 mod cache;
+mod cuts;
 mod guest;
 mod linux;
 mod module;
 mod shared;
+mod speed;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 
 use crate::{command::root, test::count::Counts, tools};
 use cache::Cache;
-use linux::Machine;
+use linux::{Kernel, Machine};
 
 /// What of the tests is run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +29,10 @@ pub(crate) struct Choice<'a> {
     pub(crate) hurry: bool,
     /// In a kernel that watches its locks and its memory.
     pub(crate) debug: bool,
+    /// How often the power is cut, after all that.
+    pub(crate) cuts: u64,
+    /// Nothing but that.
+    pub(crate) cuts_only: bool,
 }
 
 /// The verb.
@@ -46,6 +52,39 @@ pub(crate) fn run(choice: Choice<'_>) -> ExitCode {
     }
 }
 
+/// Compares the target's speed with dm-raid's.
+///
+/// # Errors
+/// If something cannot be had, built or started.
+pub(crate) fn speed() -> Result<()> {
+    let skips = tools::ensure(&[tools::FIO])?;
+    ensure!(skips.is_empty(), "{}", skips.join(", "));
+    match built(false, &["fio"])? {
+        Ok((kernel, image)) => speed::run(&kernel, &image),
+        Err(skips) => bail!("{}", skips.join(", ")),
+    }
+}
+
+/// The kernel and what its guest is filled with, the programs `more` too; or why not.
+fn built(debug: bool, more: &[&str]) -> Result<Result<(Kernel, PathBuf), Vec<String>>> {
+    let missing = tools::ensure(&tools::FOR_KERNEL)?;
+    if !missing.is_empty() {
+        return Ok(Err(missing));
+    }
+    let cache = Cache::open()?;
+    let parts = match linux::Parts::get(&cache) {
+        Ok(parts) => parts,
+        Err(error) => return Ok(Err(vec![format!("raid-kmod: {error:#}")])),
+    };
+    let machine = if debug { Machine::UmDebug } else { Machine::Um };
+    let kernel = linux::build(&cache, &parts, machine)?;
+    let module = module::build(&parts, &kernel)?;
+    let name = if more.is_empty() { "initramfs" } else { "initramfs-more" };
+    let image = root().join("target/kernel").join(machine.name()).join(name);
+    guest::fill(&image, &[&module, &kernel.folder.join("drivers/block/brd.ko")], more)?;
+    Ok(Ok((kernel, image)))
+}
+
 /// Builds what is not built, boots, and counts.
 ///
 /// # Errors
@@ -54,21 +93,15 @@ pub(crate) fn tests(choice: Choice<'_>) -> Result<Counts> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Ok(Counts::skip(vec!["raid-kmod: its guest is for Linux on x86-64".to_owned()]));
     }
-    let missing = tools::ensure(&tools::FOR_KERNEL)?;
-    if !missing.is_empty() {
-        return Ok(Counts::skip(missing));
-    }
-    let cache = Cache::open()?;
-    let parts = match linux::Parts::get(&cache) {
-        Ok(parts) => parts,
-        Err(error) => return Ok(Counts::skip(vec![format!("raid-kmod: {error:#}")])),
+    let (kernel, image) = match built(choice.debug, &[])? {
+        Ok(built) => built,
+        Err(skips) => return Ok(Counts::skip(skips)),
     };
-    let machine = if choice.debug { Machine::UmDebug } else { Machine::Um };
-    let kernel = linux::build(&cache, &parts, machine)?;
-    let module = module::build(&parts, &kernel)?;
-    let image = root().join("target/kernel").join(machine.name()).join("initramfs");
-    guest::fill(&image, &[&module, &kernel.folder.join("drivers/block/brd.ko")])?;
-    let mut counts = guest::run(&kernel, &image, choice)?;
-    counts += shared::count()?;
+    let mut counts = Counts::default();
+    if !choice.cuts_only {
+        counts += guest::run(&kernel, &image, choice)?;
+        counts += shared::count()?;
+    }
+    counts += cuts::run(&kernel, &image, choice.cuts)?;
     Ok(counts)
 }

@@ -59,7 +59,7 @@ pub(super) const STEPS: [Step; 18] = [
     }),
     step("exhaustive", false, "every order of events in small arrays, and all that a power cut can leave", exhaust),
     step("kernel", false, "the device-mapper target in a guest, against dm-raid", || {
-        kernel::tests(kernel::Choice { hurry: true, ..kernel::Choice::default() })
+        kernel::tests(kernel::Choice { hurry: true, cuts: 2, ..kernel::Choice::default() })
     }),
     step("demo", false, "README's first command", demo),
     step("deny", false, "licences and sources of dependencies", deny),
