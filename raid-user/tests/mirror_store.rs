@@ -1,5 +1,5 @@
-//! dm-mirror's log under a running mirror without a kernel: what it says survives a cut at every sector, legs that fail are caught up by it,
-//! and the first leg is never done without.
+//! dm-mirror's log under a running mirror without a kernel: what it says survives a cut at every sector, legs that fail are caught up by
+//! it, and the first leg is never done without.
 #![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
 
 use std::io;
@@ -209,8 +209,8 @@ fn write(live: &Live, running: &Running, byte: u8) -> Acked {
     Acked { events: from..live.now(), sectors, byte }
 }
 
-/// After a cut at every event but those in `but`, with each device's cache kept or not: the log is right, and what was flushed is read from the
-/// first leg, which is what the others become.
+/// After a cut at every event but those in `but`, with each device's cache kept or not: the log is right, and what was flushed is read
+/// from the first leg, which is what the others become.
 fn check_cuts(world: &World, live: &Live, acked: &[Acked], but: &Range<usize>) {
     let events = live.events.lock().unwrap();
     for cut in (0..=events.len()).filter(|cut| !but.contains(cut)) {

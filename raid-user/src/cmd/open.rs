@@ -26,7 +26,7 @@ pub(super) struct OpenArgs {
     /// Members: files, devices, qcow2 or VMDK images, partitions (disk.img#2), nbd:// URIs; or directories of them
     #[arg(required_unless_present = "table", value_name = "MEMBER")]
     pub(super) members: Vec<String>,
-    /// An array of dm-raid or dm-mirror instead: a line as dmsetup prints it, or a file with one; its devices have the names that stand there
+    /// An array of dm-raid or dm-mirror: a line as dmsetup prints it, or a file with one; its devices have the names that stand there
     #[arg(long, value_name = "LINE|FILE", conflicts_with_all = ["array", "volume"])]
     pub(super) table: Option<String>,
     /// Which array, by name or UUID, where members of several are given

@@ -30,7 +30,7 @@ pub(super) struct TargetArgs {
     /// The control socket of a running array
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
-    /// An array of dm-raid or dm-mirror instead: a line as dmsetup prints it, or a file with one; its devices have the names that stand there
+    /// An array of dm-raid or dm-mirror: a line as dmsetup prints it, or a file with one; its devices have the names that stand there
     #[arg(long, value_name = "LINE|FILE", conflicts_with_all = ["array", "volume"])]
     table: Option<String>,
     /// Which array, by name or UUID, where members of several are given

@@ -1,5 +1,6 @@
-//! LVM's mirrors, both ways with LVM and dm-mirror: made by Linux with a log on a disk, written to by us and killed, synchronised by Linux by
-//! what our log says; Linux killed, and we go on; a leg that we lost, caught up by Linux. And striped and linear volumes, which have no log.
+//! LVM's mirrors, both ways with LVM and dm-mirror: made by Linux with a log on a disk, written to by us and killed, synchronised by
+//! Linux by what our log says; Linux killed, and we go on; a leg that we lost, caught up by Linux. And striped and linear volumes, which
+//! have no log.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,9 @@ const LEN: usize = 16 << 20;
 const REGION: usize = 512 << 10;
 /// Waits until a mirror is synchronised, and tells what it holds.
 const MIRROR: &str = "modprobe -d /tmp/modules -a dm-log dm-region-hash dm-mirror 2>&1
-even() { dmsetup status vg-lv | grep -q ' mirror ' || return; i=0; while [ $i -lt 100 ] && ! dmsetup status vg-lv | grep -qE ' ([0-9]+)/\\1 '; do sleep 0.2; i=$((i+1)); done; dmsetup status vg-lv; }
+differs() { ! dmsetup status vg-lv | grep -qE ' ([0-9]+)/\\1 '; }
+even() { dmsetup status vg-lv | grep -q ' mirror ' || return; i=0
+while [ $i -lt 100 ] && differs; do sleep 0.2; i=$((i+1)); done; dmsetup status vg-lv; }
 show() { even; echo CONTENT $(sha256sum < /dev/mapper/vg-lv | cut -d' ' -f1); }
 ";
 

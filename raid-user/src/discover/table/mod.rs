@@ -1,5 +1,5 @@
-//! An array that a line of device-mapper's table names, as `dmsetup table` prints it: dm-raid or dm-mirror, with its devices by the names in
-//! the line.
+//! An array that a line of device-mapper's table names, as `dmsetup table` prints it: dm-raid or dm-mirror, with its devices
+//! by the names in the line.
 
 mod mirror;
 mod raid;

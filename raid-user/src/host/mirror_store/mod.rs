@@ -7,8 +7,8 @@
 //! | a leg is filled that nobody knows of | all bits clear until it is in sync |
 //! | stopped, clean, nobody missing | all bits set |
 //!
-//! At the start Linux copies the first leg over the others wherever a bit is clear, and nothing on disk can tell it not to. So the log is the
-//! first leg's: without that, nothing more could be remembered, and no write is acknowledged. And so the others are not read in such
+//! At the start Linux copies the first leg over the others wherever a bit is clear, and nothing on disk can tell it not to. So the log is
+//! the first leg's: without that, nothing more could be remembered, and no write is acknowledged. And so the others are not read in such
 //! regions before they were copied: they come as members that are caught up.
 
 mod start;
@@ -57,8 +57,8 @@ struct Log {
     header: [u8; BLOCK_BYTES],
     /// The sectors of bits as they stand there; none if that is not known.
     there: Vec<Option<[u8; BLOCK_BYTES]>>,
-    /// All of it is as it should be. The header may say of fewer regions than there are that they have a bit, and then the bits of the others
-    /// go before it.
+    /// All of it is as it should be. The header may say of fewer regions than there are that they have a bit, and then the bits of the
+    /// others go before it.
     whole: bool,
 }
 
