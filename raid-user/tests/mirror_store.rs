@@ -28,9 +28,9 @@ const AT: u64 = 3;
 const LOG_BYTES: usize = 4096;
 
 /// What reached a device: a sector, or a flush.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Event {
-    Wrote(usize, [u8; 512]),
+    Wrote(usize, Box<[u8; 512]>),
     Flushed,
 }
 
@@ -74,7 +74,7 @@ impl MediaMut for Noting {
         assert!(offset_bytes.is_multiple_of(512) && buf.len().is_multiple_of(512), "{offset_bytes}+{}", buf.len());
         let first = usize::try_from(offset_bytes).unwrap();
         for (at, bytes) in (first..).step_by(512).zip(buf.as_chunks::<512>().0) {
-            self.note(Event::Wrote(at, *bytes));
+            self.note(Event::Wrote(at, Box::new(*bytes)));
         }
         self.inner.write_at(offset_bytes, buf)
     }
@@ -127,7 +127,7 @@ impl World {
             let flushed = own().rfind(|(_, (_, event))| matches!(event, Event::Flushed)).map_or(0, |(at, _)| at);
             for (_, (_, event)) in own().filter(|(at, _)| *at < flushed || kept >> index & 1 == 1) {
                 if let Event::Wrote(at, bytes) = event {
-                    device[*at..*at + 512].copy_from_slice(bytes);
+                    device[*at..*at + 512].copy_from_slice(bytes.as_slice());
                 }
             }
         }

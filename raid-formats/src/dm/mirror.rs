@@ -23,6 +23,8 @@ const VERSION: u32 = 2;
 pub const BITS_AT_BYTES: u64 = 1024;
 /// Regions that one sector of bits tells of.
 pub const SECTOR_REGIONS: u64 = SECTOR_BYTES * 8;
+/// Bytes of a sector.
+const BLOCK_BYTES: usize = 512;
 /// Bytes of bits that are read at a time.
 const PIECE_BYTES: usize = 512;
 
@@ -138,7 +140,7 @@ pub const fn log_bytes(regions: u64) -> u64 {
 
 /// Makes the first sector say that so many regions have a bit, as the kernel does whenever a mirror starts. What stands behind the header
 /// is nobody's, and stays.
-pub fn put_header(sector: &mut [u8; SECTOR_BYTES as usize], regions: u64) {
+pub fn put_header(sector: &mut [u8; BLOCK_BYTES], regions: u64) {
     let raw = RawMirrorLog { magic: MAGIC.into(), version: VERSION.into(), nr_regions: regions.into() };
     for (byte, new) in sector.iter_mut().zip(raw.as_bytes()) {
         *byte = *new;
@@ -149,8 +151,8 @@ pub fn put_header(sector: &mut [u8; SECTOR_BYTES as usize], regions: u64) {
 /// `first`, and a set bit says that its legs may disagree: the other way round than on disk. A region that `marked` does not reach may
 /// disagree; bits behind the last region are zero, as the kernel leaves them.
 #[must_use]
-pub fn bits(first: u64, regions: u64, marked: &[u64]) -> [u8; SECTOR_BYTES as usize] {
-    let mut sector = [0; SECTOR_BYTES as usize];
+pub fn bits(first: u64, regions: u64, marked: &[u64]) -> [u8; BLOCK_BYTES] {
+    let mut sector = [0; BLOCK_BYTES];
     let words = marked.iter().flat_map(|word| word.to_le_bytes());
     for ((byte, marked), start) in sector.iter_mut().zip(words).zip((first..).step_by(8)) {
         let there = regions.saturating_sub(start).min(8);

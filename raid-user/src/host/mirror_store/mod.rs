@@ -26,7 +26,7 @@ use crate::media::SharedMediaMut;
 pub use start::{Mirror, mirror_start};
 
 /// Bytes of a sector.
-const BLOCK_BYTES: usize = SECTOR_BYTES as usize;
+const BLOCK_BYTES: usize = 512;
 /// Words of 64 regions in a sector of bits.
 const PAGE_WORDS: usize = BLOCK_BYTES / size_of::<u64>();
 /// The leg that counts where legs disagree.
