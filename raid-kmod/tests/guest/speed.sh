@@ -28,7 +28,7 @@ md_peer() {
 
 # compared TYPE COUNT PARAMETERS [MISSING]
 compared() {
-	local type=$1 count=$2 parameters="$3 nosync" state=healthy
+	local type=$1 count=$2 parameters=$3 state=healthy
 	shift 3
 	[ $# = 0 ] || state=degraded
 	# The same area of each: md's superblocks take a bit at the ends.

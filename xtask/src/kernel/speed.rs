@@ -25,7 +25,7 @@ type Ratios = BTreeMap<String, [Vec<f64>; 2]>;
 /// median, and the least and the greatest.
 ///
 /// # Errors
-/// If the guest does not start, says that something does not work, or ends early.
+/// If the guest does not start or ends early. What it could not compare is said.
 pub(super) fn run(kernel: &Kernel, image: &Path, filter: &str) -> Result<()> {
     let mut guest = command("timeout");
     guest.args(["--kill-after=5", SECONDS]).arg(kernel.folder.join("linux"));
@@ -38,7 +38,9 @@ pub(super) fn run(kernel: &Kernel, image: &Path, filter: &str) -> Result<()> {
         let line = String::from_utf8_lossy(&line?).trim_end().to_owned();
         let Some(words) = line.strip_prefix(SPEED) else { continue };
         done |= words == "done";
-        ensure!(!words.starts_with("why: "), "{words}");
+        if let Some(why) = words.strip_prefix("why: ") {
+            println!("left out: {why}");
+        }
         note(&mut ratios, words);
     }
     child.wait()?;
