@@ -291,8 +291,8 @@ pub fn run<H: Host>(host: &H, shard: u16, budget: u32) -> bool {
 }
 
 /// Carries one step of a shard to whom it concerns.
-fn carry<H: Host>(host: &H, shard: u16, step: Step) {
-    match step {
+fn carry<H: Host>(host: &H, shard: u16, step: &Step) {
+    match *step {
         Step::Do(action) => host.perform(action),
         Step::Mark { slot, region } => {
             let ticket = host.with_log(|log| log.mark(region));

@@ -88,7 +88,7 @@ impl Seats {
     /// The slot of a seat.
     #[must_use]
     pub fn slot(&self, seat: Member) -> Member {
-        Member(if self.members == 0 { seat.0 } else { seat.0 % self.members })
+        Member(if seat.0 < self.members { seat.0 } else { seat.0.checked_rem(self.members).unwrap_or(seat.0) })
     }
 
     fn other(&self, seat: Member) -> Member {
@@ -99,6 +99,9 @@ impl Seats {
     #[must_use]
     pub fn of(&self, slots: Columns) -> Columns {
         let mut seats = slots;
+        if self.upper.is_empty() {
+            return seats;
+        }
         for slot in slots.intersection(self.upper).iter() {
             seats.remove(slot);
             seats.insert(self.other(slot));
@@ -230,6 +233,8 @@ pub struct Health {
     /// Slots whose second seat serves.
     upper: Columns,
     filling: [Option<Filling>; REBUILDING_MAX],
+    /// There is one of them: every write asks, and mostly there is none.
+    is_filling: bool,
 }
 
 impl Health {
@@ -248,6 +253,7 @@ impl Health {
             write_mostly: Columns::EMPTY,
             upper: Columns::EMPTY,
             filling: [None; REBUILDING_MAX],
+            is_filling: false,
         })
     }
 
@@ -298,7 +304,8 @@ impl Health {
 
     /// Both.
     pub fn fillings(&self) -> impl Iterator<Item = Filling> {
-        self.filling.iter().flatten().copied()
+        let filling = if self.is_filling { self.filling.as_slice() } else { &[] };
+        filling.iter().flatten().copied()
     }
 
     /// The copy in the making of the member in this slot.
@@ -506,7 +513,9 @@ impl Health {
         Ok(())
     }
 
+    /// What every change ends with.
     fn next_epoch(&mut self) {
+        self.is_filling = self.filling.iter().any(Option::is_some);
         self.epoch = Epoch(self.epoch.0.saturating_add(1));
     }
 }

@@ -164,6 +164,10 @@ pub fn read(layouts: &Layouts, trust: &impl Trust, at: Sector, len: Sectors) -> 
     let len = len.max(Sectors(1)).min(rest);
     let first = geometry.map(at).filter(|_| !rest.is_zero()).ok_or(past)?;
     let len = len.min(first.run);
+    let (readable, run) = ask(trust, side, first.member, first.at, len);
+    if readable == Readable::Yes {
+        return Ok(Step { side, len: run, how: How::Direct { place: first } });
+    }
     let (how, len) = match geometry.stripe(first.stripe) {
         Some(stripe) => by_parity(trust, side, stripe, first, len),
         None => by_copies(trust, side, geometry, at, len),

@@ -163,8 +163,7 @@ impl Rows {
     /// The stripe that a row belongs to; zero without parity.
     #[must_use]
     pub fn stripe_no(&self, row: RowNo) -> StripeNo {
-        let at = row.0.saturating_mul(ROW_SECTORS);
-        StripeNo(at.checked_div(self.geometry.chunk().0).filter(|_| self.kind == RowKind::Parity).unwrap_or(0))
+        self.geometry.stripe_at(Sector(row.0.saturating_mul(ROW_SECTORS)))
     }
 
     /// The roles in a row's stripe; `None` without parity.

@@ -179,7 +179,23 @@ impl Columns {
     /// True if nobody is in the set.
     #[must_use]
     pub fn is_empty(self) -> bool {
-        self == Self::EMPTY
+        let [a, b, c, d] = self.0;
+        a | b | c | d == 0
+    }
+
+    /// The lowest member.
+    #[must_use]
+    pub fn lowest(mut self) -> Option<Member> {
+        self.pop()
+    }
+
+    /// Takes the lowest member out.
+    pub fn pop(&mut self) -> Option<Member> {
+        // Most sets have their members in the first word.
+        let (at, word) = (0_u8..).zip(&mut self.0).find(|(_, word)| **word != 0)?;
+        let bit = u8::try_from(word.trailing_zeros()).ok()?;
+        *word &= word.wrapping_sub(1);
+        Some(Member(at << 6 | bit))
     }
 
     /// Those in either set.
@@ -204,22 +220,8 @@ impl Columns {
     }
 
     /// The members in ascending order. Takes a step for each of them, not for each that there could be.
-    pub fn iter(self) -> impl Iterator<Item = Member> {
-        let (mut words, mut at) = (self.0, 0_u8);
-        core::iter::from_fn(move || {
-            loop {
-                let word = words.get_mut(usize::from(at))?;
-                let bit = word.trailing_zeros();
-                // Clears the lowest bit; there is none left at zero.
-                match word.checked_sub(1) {
-                    Some(below) => *word &= below,
-                    None => at = at.saturating_add(1),
-                }
-                if let Ok(bit @ 0..64) = u8::try_from(bit) {
-                    return Some(Member(at << 6 | bit));
-                }
-            }
-        })
+    pub fn iter(mut self) -> impl Iterator<Item = Member> {
+        core::iter::from_fn(move || self.pop())
     }
 }
 
@@ -274,6 +276,9 @@ mod tests {
             set.remove(Member(255)) && !set.remove(Member(255)) && set.insert(Member(255)) && !set.insert(Member(255))
         );
         assert_eq!(set, a);
+        let mut taken: Vec<Option<Member>> = (0..=a.len()).map(|_| (set.lowest(), set.pop()).1).collect();
+        assert_eq!((taken.pop(), set.lowest()), (Some(None), None));
+        assert_eq!(taken.into_iter().flatten().collect::<Columns>(), a);
         assert_eq!(std::format!("{:?}", Columns::first(3)), "{0, 1, 2}");
     }
 

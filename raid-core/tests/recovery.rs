@@ -132,6 +132,21 @@ fn a_pause_makes_the_mark_durable_at_the_row_where_it_is_and_the_next_start_goes
     }
 }
 
+/// Somebody else's checkpoint can stand at the very end, with the word that the member is as good as any not written any more. The pass
+/// had no row to see for it, so nobody ever said that it was through: recovery rested with work left, and the member stayed out.
+#[test]
+fn a_member_found_with_its_mark_at_the_end_or_beyond_is_in_sync_without_a_row() {
+    for level in [Level::Raid1, RAID5, RAID6] {
+        for (mark, doubt) in [(256, None), (1 << 40, None), (256, Some(RowNo(3)))] {
+            let array = Array::found(four(level), rebuilding(&four(level), 1, mark), doubt);
+            array.drain();
+            assert_eq!(array.state(1), State::InSync, "{level:?} {mark}");
+            assert!(array.recovery.borrow().is_resting(), "{level:?} {mark}");
+            assert!(doubt.is_some() || array.filled(1).is_empty(), "{level:?} {mark}");
+        }
+    }
+}
+
 #[test]
 fn marks_are_durable_every_so_many_rows_whatever_the_log_is() {
     let array = Array::found(four(RAID5), rebuilding(&four(RAID5), 2, 0), None);

@@ -155,7 +155,18 @@ impl Geometry {
     /// Where the array sector `at` lives; the first copy of it. `None` past the end.
     #[must_use]
     pub fn map(&self, at: Sector) -> Option<Place> {
-        self.copies(at).next()
+        match &self.map {
+            Map::Linear(_) | Map::Zones(_) | Map::Striped(_) => {
+                self.copy(at, 0).and_then(|place| self.inside(at, place))
+            }
+            Map::Mirror { .. } | Map::Copies(_) => self.copies(at).next(),
+        }
+    }
+
+    /// A place, which goes on no longer than the array does; `None` past the end.
+    fn inside(&self, at: Sector, place: Place) -> Option<Place> {
+        let left = Sector(self.array_size.0).checked_since(at).filter(|left| !left.is_zero())?;
+        Some(Place { run: place.run.min(left), ..place })
     }
 
     /// Every place where the array sector `at` lives; nothing past the end. Parity is no copy. Only RAID 10 in historic
@@ -166,12 +177,7 @@ impl Geometry {
             Map::Copies(copies) => copies.count(),
             Map::Linear(_) | Map::Zones(_) | Map::Striped(_) => 1,
         };
-        let left = Sector(self.array_size.0).checked_since(at).filter(|left| !left.is_zero());
-        (0..count).filter_map(move |copy| {
-            let mut place = self.copy(at, copy)?;
-            place.run = place.run.min(left?);
-            Some(place)
-        })
+        (0..count).filter_map(move |copy| self.inside(at, self.copy(at, copy)?))
     }
 
     fn copy(&self, at: Sector, copy: u16) -> Option<Place> {
@@ -204,6 +210,15 @@ impl Geometry {
             Content::Data(sector) if sector.0 >= self.array_size.0 => Content::Unused,
             content => content,
         })
+    }
+
+    /// The stripe that a member's sector lies in; zero where there is no parity.
+    #[must_use]
+    pub fn stripe_at(&self, at: Sector) -> StripeNo {
+        match &self.map {
+            Map::Striped(striped) => striped.stripe_at(at),
+            Map::Linear(_) | Map::Zones(_) | Map::Mirror { .. } | Map::Copies(_) => StripeNo(0),
+        }
     }
 
     /// The roles of the members in a stripe. `None` past the end, and where there is no parity.

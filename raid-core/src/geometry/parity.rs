@@ -101,7 +101,7 @@ impl Striped {
     }
 
     pub(super) fn map(&self, at: Sector) -> Option<Place> {
-        let (number, within) = (at.0.checked_div(self.chunk)?, at.0.checked_rem(self.chunk)?);
+        let (number, within) = self.chunk_of(at)?;
         let data = u64::from(self.data_count());
         let stripe = StripeNo(number.checked_div(data)?);
         let map = self.stripe(stripe)?;
@@ -113,12 +113,23 @@ impl Striped {
         })
     }
 
+    /// The number of the chunk that a sector lies in, and its place there. Chunks are powers of two: this is asked for every request.
+    fn chunk_of(&self, at: Sector) -> Option<(u64, u64)> {
+        Some((at.0.checked_shr(self.chunk.trailing_zeros())?, at.0 & self.chunk.checked_sub(1)?))
+    }
+
+    /// The stripe that a member's sector lies in.
+    pub(super) fn stripe_at(&self, at: Sector) -> StripeNo {
+        StripeNo(self.chunk_of(at).map_or(0, |(number, _)| number))
+    }
+
     pub(super) fn unmap(&self, member: Member, at: Sector) -> Content {
         self.content(member, at).unwrap_or(Content::Unused)
     }
 
     fn content(&self, member: Member, at: Sector) -> Option<Content> {
-        let (stripe, within) = (StripeNo(at.0.checked_div(self.chunk)?), at.0.checked_rem(self.chunk)?);
+        let (number, within) = self.chunk_of(at)?;
+        let stripe = StripeNo(number);
         Some(match self.stripe(stripe)?.part(member)? {
             Part::P => Content::P(stripe),
             Part::Q => Content::Q(stripe),
@@ -247,8 +258,9 @@ impl StripeMap {
             return None;
         }
         if let Some(first) = self.first {
-            let turn = u16::from(first).checked_add(u16::from(index))?.checked_rem(u16::from(self.ring))?;
-            return Some(Member(u8::try_from(turn).ok()?));
+            // Less than once round.
+            let (turn, ring) = (u16::from(first).checked_add(u16::from(index))?, u16::from(self.ring));
+            return Some(Member(u8::try_from(turn.checked_sub(ring).unwrap_or(turn)).ok()?));
         }
         // Counting from 0, each parity member met on the way pushes the rest one further.
         let (low, high) = self.parity_in_ring();

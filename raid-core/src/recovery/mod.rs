@@ -280,8 +280,10 @@ impl Recovery {
             }
             let lap = Lap::new(rows.first_uncovered(filling.mark).0, self.rows, self.cursor);
             self.stale |= self.state == State::Visiting;
+            // Whose mark stands at the end has no row to wait for.
+            let stage = if lap.is_through() { Stage::Filled } else { Stage::Filling };
             if let Some(free) = self.targets.iter_mut().find(|target| target.is_none()) {
-                *free = Some(Target { filling, lap, stage: Stage::Filling, moved: true });
+                *free = Some(Target { filling, lap, stage, moved: true });
             }
         }
     }

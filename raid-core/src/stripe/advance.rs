@@ -185,8 +185,11 @@ impl<M: Memory> Shard<M> {
 
     /// Sends out what is to be sent. True if all of it is answered.
     fn issue(&mut self, rows: &Rows, slot: usize, way: Way, steps: &mut Steps) -> bool {
+        if self.slots[slot].job.issue.is_empty() {
+            return self.slots[slot].job.pending == 0;
+        }
         let id = self.id(slot);
-        while let Some(seat) = self.slots[slot].job.issue.iter().next() {
+        while let Some(seat) = self.slots[slot].job.issue.lowest() {
             if !steps.has_room() {
                 self.wake(slot);
                 return false;
@@ -246,16 +249,16 @@ impl<M: Memory> Shard<M> {
         if self.slots[slot].job.class == Class::Check {
             return self.next_look(slot);
         }
-        let entry = &self.slots[slot];
-        if entry.job.is_all_zeroes() {
+        if self.slots[slot].job.is_all_zeroes() {
             // And so is parity: nobody needs the bytes.
             return None;
         }
-        let (batch, class, plan, stripe) = (entry.batch, entry.job.class, entry.job.plan, entry.job.stripe);
-        let is_p = |set: Columns| stripe.is_some_and(|stripe| set.contains(stripe.p()));
-        let is_q = |set: Columns| stripe.and_then(|stripe| stripe.q()).is_some_and(|q| set.contains(q));
         loop {
-            let (next, work) = match self.slots[slot].job.stage {
+            let (batch, job) = (&self.slots[slot].batch, &self.slots[slot].job);
+            let Job { class, plan, stripe, .. } = job;
+            let is_p = |set: Columns| stripe.is_some_and(|stripe| set.contains(stripe.p()));
+            let is_q = |set: Columns| stripe.and_then(|stripe| stripe.q()).is_some_and(|q| set.contains(q));
+            let (next, work) = match job.stage {
                 Stage::Recover => {
                     let mut lost = plan.recover.iter();
                     let (p, q) = (is_p(plan.recover_by), is_q(plan.recover_by));
@@ -283,7 +286,7 @@ impl<M: Memory> Shard<M> {
                     }
                 },
                 Stage::Parity => {
-                    let makes = class != Class::Read && plan.method == Method::Reconstruct && !plan.parity.is_empty();
+                    let makes = *class != Class::Read && plan.method == Method::Reconstruct && !plan.parity.is_empty();
                     (Stage::Done, makes.then(|| Work::Parity { p: is_p(plan.parity), q: is_q(plan.parity) }))
                 }
                 Stage::Done => return None,

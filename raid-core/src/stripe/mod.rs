@@ -103,8 +103,8 @@ impl Steps {
     }
 
     /// The steps, in order.
-    pub fn iter(&self) -> impl Iterator<Item = Step> {
-        self.steps.iter().take(self.len).flatten().copied()
+    pub fn iter(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().take(self.len).flatten()
     }
 
     /// Makes room for those of the next critical section.
@@ -123,7 +123,7 @@ pub struct Shard<M: Memory> {
     slots: M::Array<Slot>,
     /// One for each slot; counts while it does a check.
     looks: M::Array<Look>,
-    /// Slots by row: the first of each chain.
+    /// Slots by row: the first of each chain. A power of two of them.
     index: M::Array<Option<u16>>,
     /// Slots without a row: a stack, so that the one that comes next is warm in the caches.
     free: M::Array<u16>,
@@ -163,7 +163,7 @@ impl<M: Memory> Shard<M> {
             regions: Regions::new(number, limits.shards, rows.div_ceil(region_rows), found)?,
             slots: M::array(slots, |_| Slot::free())?,
             looks: M::array(slots, |_| Look::new(None, Band::default()))?,
-            index: M::array(slots, |_| None)?,
+            index: M::array(slots.next_power_of_two(), |_| None)?,
             // The first is on top.
             free: M::array(slots, |place| u16::try_from(slots - 1 - place).unwrap_or(u16::MAX))?,
             free_len: slots,
@@ -323,7 +323,7 @@ impl<M: Memory> Shard<M> {
     }
 
     fn bucket(&self, row: RowNo) -> usize {
-        usize::try_from(row.0 % self.index.len() as u64).unwrap_or(0)
+        usize::try_from(row.0 & (self.index.len() - 1) as u64).unwrap_or(0)
     }
 
     fn slot_of(&self, row: RowNo) -> Option<usize> {
@@ -345,8 +345,9 @@ impl<M: Memory> Shard<M> {
             self.free_len = top;
             let (number, row) = (self.free[top], task.piece.row);
             let (slot, bucket) = (usize::from(number), self.bucket(row));
-            let ready = self.slots[slot].ready;
-            self.slots[slot] = Slot { row, chain: self.index[bucket], ready, ..Slot::free() };
+            // Its last job stays until it starts with the next.
+            let entry = &mut self.slots[slot];
+            (entry.row, entry.chain, entry.wait) = (row, self.index[bucket], Wait::default());
             self.index[bucket] = Some(number);
             self.set(slot, Event::Join);
             self.pool.pick(row, &mut self.queue, &mut self.slots[slot].waiting);
@@ -386,10 +387,15 @@ impl<M: Memory> Shard<M> {
 
     fn wake(&mut self, slot: usize) {
         if !core::mem::replace(&mut self.slots[slot].ready, true) {
-            let end = (self.ready_from + self.ready_len) % self.ready.len();
+            let end = self.in_ring(self.ready_from + self.ready_len);
             self.ready[end] = u16::try_from(slot).unwrap_or(u16::MAX);
             self.ready_len += 1;
         }
+    }
+
+    /// A place of the ring, or one that lies behind its end by less than a round.
+    fn in_ring(&self, place: usize) -> usize {
+        place.checked_sub(self.ready.len()).unwrap_or(place)
     }
 
     fn wake_all(&mut self, state: State) {
@@ -403,7 +409,7 @@ impl<M: Memory> Shard<M> {
     fn next_ready(&mut self) -> Option<usize> {
         self.ready_len = self.ready_len.checked_sub(1)?;
         let slot = usize::from(self.ready[self.ready_from]);
-        self.ready_from = (self.ready_from + 1) % self.ready.len();
+        self.ready_from = self.in_ring(self.ready_from + 1);
         self.slots[slot].ready = false;
         Some(slot)
     }

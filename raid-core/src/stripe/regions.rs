@@ -16,6 +16,24 @@ struct Region {
     old: bool,
 }
 
+impl Region {
+    /// Lets `event` happen; where it means nothing, nothing happens. The only place where a region's state changes.
+    fn happen(&mut self, event: Event) -> State {
+        if let Some(next) = self.state.after(event) {
+            self.state = next;
+            self.old = false;
+        }
+        self.state
+    }
+
+    /// Nobody writes in it any more, if that is so.
+    fn rest(&mut self) {
+        if self.writes == 0 {
+            self.happen(Event::Rest);
+        }
+    }
+}
+
 pub(super) struct Regions<M: Memory> {
     regions: M::Array<Region>,
     shard: u64,
@@ -74,20 +92,16 @@ impl<M: Memory> Regions<M> {
         self.regions.get(index).map_or(State::Clean, |region| region.state)
     }
 
-    /// Lets `event` happen; where it means nothing, nothing happens. The only place where a region's state changes.
+    /// Lets `event` happen; where it means nothing, nothing happens.
     pub(super) fn happen(&mut self, region: RegionNo, event: Event) -> State {
-        let Some(region) = self.get(region) else { return State::Clean };
-        if let Some(next) = region.state.after(event) {
-            region.state = next;
-            region.old = false;
-        }
-        region.state
+        self.get(region).map_or(State::Clean, |region| region.happen(event))
     }
 
     /// A write wants to start. It has been counted if the state takes writes.
     pub(super) fn enter(&mut self, region: RegionNo) -> State {
-        let state = self.happen(region, Event::Write);
-        if let (true, Some(region)) = (state.takes_writes(), self.get(region)) {
+        let Some(region) = self.get(region) else { return State::Clean };
+        let state = region.happen(Event::Write);
+        if state.takes_writes() {
             region.writes = region.writes.saturating_add(1);
         }
         state
@@ -95,21 +109,17 @@ impl<M: Memory> Regions<M> {
 
     /// A counted write is done.
     pub(super) fn leave(&mut self, region: RegionNo) {
-        if let Some(entry) = self.get(region) {
-            entry.writes = entry.writes.saturating_sub(1);
+        if let Some(region) = self.get(region) {
+            region.writes = region.writes.saturating_sub(1);
+            region.rest();
         }
-        self.rest(region);
     }
 
     /// Recovery is through, or stopped.
     pub(super) fn end_recovery(&mut self, region: RegionNo, healed: bool) {
-        self.happen(region, if healed { Event::Recovered } else { Event::Abandon });
-        self.rest(region);
-    }
-
-    fn rest(&mut self, region: RegionNo) {
-        if self.get(region).is_some_and(|entry| entry.writes == 0) {
-            self.happen(region, Event::Rest);
+        if let Some(region) = self.get(region) {
+            region.happen(if healed { Event::Recovered } else { Event::Abandon });
+            region.rest();
         }
     }
 

@@ -90,6 +90,10 @@ impl<M: Memory> Shard<M> {
             wait.hash(into);
         }
         self.hash_list(waiting, into);
+        if matches!(state, State::Queued | State::Marking) {
+            // It has no batch, and makes its job anew when it starts with one.
+            return;
+        }
         self.hash_list(batch, into);
         Job { stage: Stage::default(), ..*job }.hash(into);
         core::mem::discriminant(&job.stage).hash(into);

@@ -15,6 +15,13 @@ use super::calls::Calls;
 /// Most columns that a stripe can have.
 const COLUMNS_MAX: usize = 255;
 
+/// As many as most stripes have at most. Lists of 255 take longer to make and to leave than a narrow row to compare.
+const COLUMNS_FEW: usize = 16;
+
+fn has_few(stripe: &StripeMap) -> bool {
+    usize::from(stripe.columns()) <= COLUMNS_FEW
+}
+
 /// Part of a row, in bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Band {
@@ -54,17 +61,21 @@ impl<'a> Desk<'a> {
     /// Does it. [`Answer::Failed`] if the slot, the request or the stripe is not there: then nothing was done.
     pub(super) fn work(&self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) -> Answer {
         match (work, stripe) {
-            (Work::Check { p, q }, Some(stripe)) => self.check(slot, stripe, band, (p, q)),
+            (Work::Check { p, q }, Some(stripe)) if has_few(stripe) => {
+                self.check::<COLUMNS_FEW>(slot, stripe, band, (p, q))
+            }
+            (Work::Check { p, q }, Some(stripe)) => self.check::<COLUMNS_MAX>(slot, stripe, band, (p, q)),
             (Work::Vote { members }, _) => self.vote(slot, members, band),
             (work, stripe) => self.change(slot, stripe, band, work).into(),
         }
     }
 
-    fn check(&self, slot: SlotId, stripe: &StripeMap, band: Band, (p, q): (bool, bool)) -> Answer {
-        let rows = self.data(slot, stripe, Columns::EMPTY);
+    /// `N`, here and below: columns that there is room for.
+    fn check<const N: usize>(&self, slot: SlotId, stripe: &StripeMap, band: Band, (p, q): (bool, bool)) -> Answer {
+        let rows = self.data::<N>(slot, stripe, Columns::EMPTY);
         let p = p.then(|| self.buffers.row(slot, stripe.p())).flatten();
         let q = stripe.q().filter(|_| q).and_then(|member| self.buffers.row(slot, member));
-        let mut slices: [&[u8]; COLUMNS_MAX] = [&[]; COLUMNS_MAX];
+        let mut slices: [&[u8]; N] = [&[]; N];
         let data = slices_of(&rows, band, usize::from(stripe.columns()), &mut slices);
         let (p, q) = (p.as_deref().map(|row| band.of(row)), q.as_deref().map(|row| band.of(row)));
         check::by_parity(self.ops, stripe, data, p, q).map_or(Answer::Failed, Answer::Says)
@@ -114,10 +125,14 @@ impl<'a> Desk<'a> {
                 band.of_mut(&mut row).copy_from_slice(new);
                 done
             }
-            Work::Parity { p, q } => stripe.is_some_and(|stripe| self.make(slot, stripe, band, p, q)),
-            Work::Recover { lost, other, p, q } => {
-                stripe.is_some_and(|stripe| self.recover(slot, stripe, band, (lost, other), (p, q)))
-            }
+            Work::Parity { p, q } => stripe.is_some_and(|stripe| {
+                let make = if has_few(stripe) { Self::make::<COLUMNS_FEW> } else { Self::make::<COLUMNS_MAX> };
+                make(self, slot, stripe, band, (p, q))
+            }),
+            Work::Recover { lost, other, p, q } => stripe.is_some_and(|stripe| {
+                let recover = if has_few(stripe) { Self::recover::<COLUMNS_FEW> } else { Self::recover::<COLUMNS_MAX> };
+                recover(self, slot, stripe, band, (lost, other), (p, q))
+            }),
         }
     }
 
@@ -129,8 +144,8 @@ impl<'a> Desk<'a> {
     }
 
     /// The rows of the data columns but some, each in its column's place.
-    fn data(&self, slot: SlotId, stripe: &StripeMap, without: Columns) -> [Option<Held<'a>>; COLUMNS_MAX] {
-        let mut rows = [const { None }; COLUMNS_MAX];
+    fn data<const N: usize>(&self, slot: SlotId, stripe: &StripeMap, without: Columns) -> [Option<Held<'a>>; N] {
+        let mut rows = [const { None }; N];
         for member in Rows::data(stripe).difference(without).iter() {
             if let Some(column) = stripe.column(member)
                 && let Some(place) = rows.get_mut(usize::from(column))
@@ -141,8 +156,8 @@ impl<'a> Desk<'a> {
         rows
     }
 
-    fn make(&self, slot: SlotId, stripe: &StripeMap, band: Band, p: bool, q: bool) -> bool {
-        let rows = self.data(slot, stripe, Columns::EMPTY);
+    fn make<const N: usize>(&self, slot: SlotId, stripe: &StripeMap, band: Band, (p, q): (bool, bool)) -> bool {
+        let rows = self.data::<N>(slot, stripe, Columns::EMPTY);
         let mut p = p.then(|| self.buffers.row(slot, stripe.p())).flatten();
         let mut q = stripe.q().filter(|_| q).and_then(|member| self.buffers.row(slot, member));
         with_slices(&rows, band, usize::from(stripe.columns()), |data| {
@@ -150,7 +165,7 @@ impl<'a> Desk<'a> {
         })
     }
 
-    fn recover(
+    fn recover<const N: usize>(
         &self,
         slot: SlotId,
         stripe: &StripeMap,
@@ -159,7 +174,7 @@ impl<'a> Desk<'a> {
         (p, q): (bool, bool),
     ) -> bool {
         let gone: Columns = [Some(lost), other].into_iter().flatten().collect();
-        let rows = self.data(slot, stripe, gone);
+        let rows = self.data::<N>(slot, stripe, gone);
         let p = p.then(|| self.buffers.row(slot, stripe.p())).flatten();
         let q = stripe.q().filter(|_| q).and_then(|member| self.buffers.row(slot, member));
         let (Some(first), Some(mut out)) = (stripe.column(lost), self.buffers.row(slot, lost)) else { return false };
@@ -201,22 +216,22 @@ fn wanted<'r>(row: &'r mut Option<Held<'_>>, band: Band) -> Parity<'r> {
 }
 
 /// Calls `with` with a slice for each of the first `count` columns; an empty one stands for zeros.
-fn with_slices(
-    rows: &[Option<Held<'_>>; COLUMNS_MAX],
+fn with_slices<const N: usize>(
+    rows: &[Option<Held<'_>>; N],
     band: Band,
     count: usize,
     with: impl FnOnce(&[&[u8]]) -> Result<(), parity::Error>,
 ) -> bool {
-    let mut slices: [&[u8]; COLUMNS_MAX] = [&[]; COLUMNS_MAX];
+    let mut slices: [&[u8]; N] = [&[]; N];
     with(slices_of(rows, band, count, &mut slices)).is_ok()
 }
 
 /// A slice for each of the first `count` columns; an empty one where there is none.
-fn slices_of<'r, 's>(
-    rows: &'r [Option<Held<'_>>; COLUMNS_MAX],
+fn slices_of<'r, 's, const N: usize>(
+    rows: &'r [Option<Held<'_>>; N],
     band: Band,
     count: usize,
-    slices: &'s mut [&'r [u8]; COLUMNS_MAX],
+    slices: &'s mut [&'r [u8]; N],
 ) -> &'s [&'r [u8]] {
     for (slice, row) in slices.iter_mut().zip(rows) {
         if let Some(row) = row {

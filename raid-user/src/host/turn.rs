@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{IoSlice, IoSliceMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use raid_core::action::{Action, Buf, Token, Way};
 use raid_core::check::Checking;
@@ -172,34 +172,35 @@ impl Turn<'_> {
     /// Reads or writes neighbours on one member by one call. False if that does not do: then each is to meet its own end.
     fn together<'o>(&self, first: &Order, run: impl Iterator<Item = &'o Order>) -> bool {
         let mut rows: [Option<(MutexGuard<'_, Row>, std::ops::Range<usize>)>; RUN_MAX] = [const { None }; RUN_MAX];
-        let (mut count, mut found) = (0, None);
+        let Ok(seat) = self.inner.seat(first.member, &first.token) else { return false };
+        let (mut count, mut start) = (0, None);
         for (order, row) in run.zip(&mut rows) {
-            let Ok(seat) = self.inner.seat(order.member, &order.token) else { return false };
+            // Of one member, and planned in one epoch: that is one medium.
+            if order.token.seen() != first.token.seen() {
+                return false;
+            }
             let Some(place) = self.inner.place(&seat, order.at, order.len, order.buf) else { return false };
             let Place { offset_bytes, row: cell, bytes } = place;
             // Nobody else has it; should one of this run have it, to wait would be for ever.
             let Ok(held) = cell.try_lock() else { return false };
             *row = Some((held, bytes));
-            let (media, _) = found.get_or_insert((seat.media.clone(), offset_bytes));
-            if !Arc::ptr_eq(media, &seat.media) {
-                return false;
-            }
+            start.get_or_insert(offset_bytes);
             count += 1;
         }
-        let Some((media, offset_bytes)) = found else { return false };
+        let Some(offset_bytes) = start else { return false };
         let rows = &mut rows[..count];
         if first.way == Way::Read {
             let mut parts: [_; RUN_MAX] = std::array::from_fn(|_| IoSliceMut::new(&mut []));
             for (part, (row, bytes)) in parts.iter_mut().zip(rows.iter_mut().flatten()) {
                 *part = IoSliceMut::new(&mut row.0[bytes.clone()]);
             }
-            return media.read_parts_at(offset_bytes, &mut parts[..count]).is_ok();
+            return seat.media.read_parts_at(offset_bytes, &mut parts[..count]).is_ok();
         }
         let mut parts = [IoSlice::new(&[]); RUN_MAX];
         for (part, (row, bytes)) in parts.iter_mut().zip(rows.iter().flatten()) {
             *part = IoSlice::new(&row.0[bytes.clone()]);
         }
-        media.write_parts_at(offset_bytes, &parts[..count]).is_ok()
+        seat.media.write_parts_at(offset_bytes, &parts[..count]).is_ok()
     }
 }
 

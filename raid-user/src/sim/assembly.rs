@@ -8,7 +8,6 @@ use raid_core::rows::ROW_SECTORS;
 use raid_core::{Columns, Member, Sector};
 
 use super::check;
-use super::disk::Disk;
 use super::life::Life;
 use super::setup::Setup;
 use super::story::Fact;
@@ -39,8 +38,7 @@ impl Found {
         };
         let set: Vec<bool> = (0..regions(setup)).map(is_set).collect();
         believe_too_much(&mut health, outside);
-        let there = |seat: &Member| outside.disks.get(usize::from(seat.0)).is_some_and(Disk::is_member);
-        let absent = health.written().iter().filter(|seat| !there(seat)).collect();
+        let absent = health.written().iter().filter(|seat| !check::is_current(&outside.disks, *seat)).collect();
         Ok(Self { health, set, absent })
     }
 

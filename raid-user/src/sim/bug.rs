@@ -34,6 +34,8 @@ pub enum Bug {
     SkipResync,
     /// A member that comes back is taken for good.
     StaleReturn,
+    /// A disk is taken for the member whose bay it is in.
+    TakeBays,
     /// A member that is added again counts as good at once: the bits are not looked at.
     StaleReadd,
     /// A member that is added again is believed to know everything, whatever bits were taken back since it left.

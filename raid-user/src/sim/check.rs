@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use raid_core::health::Health;
+use raid_core::health::{Epoch, Health};
 use raid_core::parity::gf;
 use raid_core::region::RegionNo;
 use raid_core::rows::{Band, ROW_LEN, RowNo, Rows};
@@ -17,6 +17,45 @@ pub(super) fn health(disks: &[Disk]) -> Option<Health> {
     disks.iter().filter(|disk| disk.present).filter_map(|disk| disk.health).max_by_key(Health::epoch)
 }
 
+/// What the disks of all members and copies held when the power came: the engine begins with the newest as if all had it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    newest: Epoch,
+    all: Epoch,
+}
+
+impl Held {
+    pub(super) fn new(disks: &[Disk], health: &Health) -> Self {
+        let current = health.written().iter().filter(|seat| is_current(disks, *seat));
+        let held = current.filter_map(|seat| disks[usize::from(seat.0)].health);
+        let newest = health.epoch();
+        Self { newest, all: held.map(|health| health.epoch()).min().unwrap_or(newest) }
+    }
+
+    /// What all hold, if `durable` is what the engine believes so.
+    pub(super) fn before(&self, durable: Epoch) -> Epoch {
+        if durable == self.newest { self.all } else { durable }
+    }
+}
+
+/// True if the disk in a seat is a member's, and is no older than a member's can be: whoever is in sync by the newest states had the
+/// states before them.
+///
+/// Seed 5071190 of the worlds of 2026-11-26: a disk that was a member long ago came into the slot of one that vanished, and the power
+/// failed before any disk said that the slot had been empty. What it had missed was taken for what had been acknowledged. Formats tell
+/// by their event counts that it is stale; these disks had none.
+pub(super) fn is_current(disks: &[Disk], seat: Member) -> bool {
+    let held = |disk: &Disk| disk.health.filter(|_| disk.present).map(|health| health.epoch());
+    let newest = disks.iter().max_by_key(|disk| held(disk));
+    let disk = disks.get(usize::from(seat.0)).and_then(held);
+    disk.is_some_and(|disk| newest.is_none_or(|newest| disk >= newest.before))
+}
+
+/// Since when the bits of the log are whole, by what members' disks say.
+pub(super) fn cleared(disks: &[Disk]) -> Epoch {
+    disks.iter().filter(|disk| disk.is_member()).map(|disk| disk.cleared).max().unwrap_or_default()
+}
+
 /// The disk that serves a slot: each has two places.
 pub(super) fn serving(health: &Health, member: Member) -> usize {
     usize::from(health.seat(member).0)
@@ -24,7 +63,7 @@ pub(super) fn serving(health: &Health, member: Member) -> usize {
 
 /// Slots whose disks are there and in sync by what they say together.
 pub(super) fn trusted(disks: &[Disk], health: &Health) -> Columns {
-    health.in_sync().iter().filter(|member| disks[serving(health, *member)].is_member()).collect()
+    health.in_sync().iter().filter(|member| is_current(disks, health.seat(*member))).collect()
 }
 
 /// Whether the bit of a region is set on any trusted disk.

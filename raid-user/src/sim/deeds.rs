@@ -177,9 +177,34 @@ pub(super) fn write_down(action: Action, disk: &mut Disk, world: &World, bug: Op
             disk.log[at].extend_from_slice(log.page(page));
             disk.cleared = log.cleared();
         }
-        Action::WriteHealth { .. } if bug != Some(Bug::AckBeforeEpoch) => {
-            disk.health = Some(world.members.borrow().persisting());
+        Action::WriteHealth { member, .. } if bug != Some(Bug::AckBeforeEpoch) => {
+            disk.seat = member;
+            let members = world.members.borrow();
+            (disk.health, disk.before) = (Some(members.persisting()), world.held.before(members.view().durable));
         }
         _ => {}
+    }
+}
+
+/// The kinds of actions that worlds are slow or fast with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Io,
+    Flush,
+    Log,
+    Health,
+    Compute,
+}
+
+impl Kind {
+    /// What kind an action is of.
+    pub(super) const fn of(action: &Action) -> Self {
+        match action {
+            Action::Io { .. } => Self::Io,
+            Action::Flush { .. } => Self::Flush,
+            Action::WriteLog { .. } => Self::Log,
+            Action::WriteHealth { .. } => Self::Health,
+            Action::Compute { .. } | Action::Found(_) | Action::Complete { .. } => Self::Compute,
+        }
     }
 }

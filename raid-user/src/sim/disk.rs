@@ -33,12 +33,14 @@ pub(super) struct Disk {
     /// What the log said of itself: since when its bits are whole.
     pub(super) cleared: Epoch,
     pub(super) health: Option<Health>,
+    /// The epoch that all who are in sync by `health` held when it began to be written.
+    pub(super) before: Epoch,
     pub(super) present: bool,
     /// Fails the next write, once, and changes nothing.
     pub(super) refuses: bool,
     /// The members' epoch when it got its slot: what was decided before was meant for another.
     pub(super) since: Epoch,
-    /// The seat that it was given last.
+    /// The seat that its states were written for.
     pub(super) seat: Member,
     /// What it failed since it got its slot, or since power on.
     pub(super) guilt: Guilt,
@@ -87,6 +89,7 @@ impl Disk {
             log: Vec::new(),
             cleared: Epoch(0),
             health: None,
+            before: Epoch(0),
             present: true,
             refuses: false,
             since: Epoch(0),
@@ -95,6 +98,11 @@ impl Disk {
             astray: None,
             missed: Vec::new(),
         }
+    }
+
+    /// A place without a disk.
+    pub(super) fn nowhere(sectors: usize) -> Self {
+        Self { present: false, ..Self::new(sectors, |_| 0) }
     }
 
     /// True if it is there and says that it is a member: a new disk does not before it is told.
@@ -187,6 +195,7 @@ impl Disk {
             log,
             cleared,
             health,
+            before,
             present,
             refuses,
             since,
@@ -203,7 +212,7 @@ impl Disk {
         self.log.clone_from(log);
         self.missed.clone_from(missed);
         self.astray = *astray;
-        (self.clock, self.cleared, self.health) = (*clock, *cleared, *health);
+        (self.clock, self.cleared, self.health, self.before) = (*clock, *cleared, *health, *before);
         (self.present, self.refuses, self.since, self.seat, self.guilt) = (*present, *refuses, *since, *seat, *guilt);
     }
 
@@ -220,6 +229,7 @@ impl Disk {
             log,
             cleared,
             health,
+            before,
             present,
             refuses,
             since,
@@ -231,7 +241,7 @@ impl Disk {
         let mut mark = Mark::default();
         durable.hash(&mut mark);
         (unreadable, log, cleared).hash(&mut mark);
-        (health, present, refuses, since, seat, guilt).hash(&mut mark);
+        (health, before, present, refuses, since, seat, guilt).hash(&mut mark);
         (astray, missed).hash(&mut mark);
         // Of the times only the order counts: in one sector, and against the flushes.
         let mut sum = Sum::default();

@@ -17,7 +17,7 @@ use super::story::{Fact, Which};
 use super::world::Outside;
 
 /// Disks that wait on the shelf at most.
-const SHELF_MAX: usize = 4;
+pub(super) const SHELF_MAX: usize = 4;
 
 impl Outside {
     /// Puts a disk into a slot: the one that is there, one that was there before, or a new one.
@@ -45,13 +45,8 @@ impl Outside {
     fn new_disk(&mut self, seat: Member) {
         let sectors = self.disks[0].len();
         let content = Value::from(self.dice.below(u32::MAX)) << 32;
-        let none = || {
-            let mut disk = Disk::new(sectors, |_| content);
-            disk.present = false;
-            disk
-        };
         if self.disks.len() <= usize::from(seat.0) {
-            self.disks.resize_with(usize::from(seat.0) + 1, none);
+            self.disks.resize_with(usize::from(seat.0) + 1, || Disk::nowhere(sectors));
         }
         self.disks[usize::from(seat.0)] = Disk::new(sectors, |at| content | at as u64);
     }
@@ -184,7 +179,7 @@ impl Life<'_> {
         self.world.outside(|out| {
             out.new_disk(seat);
             let disk = &mut out.disks[usize::from(seat.0)];
-            (disk.since, disk.seat) = (health.epoch(), seat);
+            disk.since = health.epoch();
             out.story.note(Fact::Replaced { member });
         });
         self.totals.replaced += 1;
@@ -238,14 +233,13 @@ impl Life<'_> {
         let (since, seat) = (health.epoch(), health.seat(member));
         let away = self.world.outside(|out| {
             let disk = &mut out.disks[usize::from(seat.0)];
-            let was = std::mem::replace(&mut disk.seat, seat);
             disk.present = true;
             disk.refuses = false;
             disk.unreadable.clear();
             disk.since = since;
             disk.guilt = Guilt::default();
             out.story.note(Fact::Added { member, which });
-            let away = disk.health.as_ref().and_then(|found| Away::new(was, found));
+            let away = disk.health.as_ref().and_then(|found| Away::new(disk.seat, found));
             away.filter(|_| !out.dice.one_in(4))
         });
         self.totals.added += 1;

@@ -6,6 +6,7 @@
 //! redundancy does not fit the data, the region's bit is set.
 
 mod assembly;
+mod bays;
 mod bug;
 mod check;
 pub mod cli;
@@ -292,6 +293,12 @@ impl History {
             // Some of those that vanished are back, with what they had.
             let back = outside.dice.coin();
             disk.present |= back && disk.health.is_some();
+        }
+        if outside.dice.coin() {
+            outside.other_bays();
+        }
+        if outside.bug != Some(Bug::TakeBays) {
+            outside.seated(setup.rows.geometry().members());
         }
         let found = match assembly::Found::new(setup, &outside) {
             Ok(found) => found,

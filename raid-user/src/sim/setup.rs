@@ -6,8 +6,8 @@ use raid_core::rows::Rows;
 use raid_core::stripe::Limits;
 use raid_core::{ArrayConfig, FarSets, Level, Member, Raid5Layout, Raid6Layout, Raid10Layout, Sectors, Sizes};
 
+use super::deeds::Kind;
 use super::disk::Chance;
-use super::world::Kind;
 
 /// The world of one seed.
 #[derive(Clone, Debug)]

@@ -48,6 +48,7 @@ pub(super) enum Fact {
     CopyFails { member: Member },
     Returned { member: Member, taken: bool },
     Absent { member: Member },
+    OtherBays,
     Swept,
     Steered(Steer),
     Checks { order: Order },
@@ -84,6 +85,7 @@ impl fmt::Display for Fact {
             Self::Returned { member, taken: true } => write!(f, "member {member} is caught up by the log"),
             Self::Returned { member, taken: false } => write!(f, "what member {member} lacks is not known"),
             Self::Absent { member } => write!(f, "member {member} is not there"),
+            Self::OtherBays => f.write_str("the disks are put into other bays"),
             Self::Swept => f.write_str("sweep of idle regions"),
             Self::Checks { order } => {
                 write!(f, "check of rows {} to {}, repair {:?}", order.from.0, order.to.0, order.repair)

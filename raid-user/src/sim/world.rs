@@ -24,8 +24,9 @@ use raid_core::rows::{ROW_LEN, RowNo, Rows};
 use raid_core::stripe::{Limits, Shard, State};
 
 use super::bug::Bug;
-use super::check;
+use super::check::{self, Held};
 use super::compute::{Buffers, POISON};
+use super::deeds::Kind;
 use super::dice::Dice;
 use super::disk::{Chance, Disk};
 use super::same::{Mark, Sum};
@@ -102,16 +103,6 @@ pub(super) struct Inside {
     last: Option<Kind>,
 }
 
-/// The kinds of actions that worlds are slow or fast with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Io,
-    Flush,
-    Log,
-    Health,
-    Compute,
-}
-
 /// One life of the array, from power on to power off.
 pub(super) struct World {
     pub(super) rows: Rows,
@@ -122,6 +113,7 @@ pub(super) struct World {
     shards: Vec<RefCell<Shard<Heap>>>,
     pub(super) log: RefCell<RegionLog<Heap>>,
     pub(super) members: RefCell<Members<Heap>>,
+    pub(super) held: Held,
     flushes: RefCell<Flushes>,
     recovery: RefCell<Recovery>,
     pub(super) check: RefCell<Checking>,
@@ -143,8 +135,7 @@ impl World {
         let (rows, limits) = (&setup.rows, setup.limits);
         let (view, count) = (members.view(), rows.count());
         let regions = count.div_ceil(limits.region_rows);
-        let cleared = out.disks.iter().filter(|disk| disk.is_member()).map(|disk| disk.cleared).max();
-        let cleared = cleared.unwrap_or_default();
+        let cleared = check::cleared(&out.disks);
         let found = |region| if doubt(region) { Found::InDoubt } else { Found::Clean };
         let shards = (0..limits.shards).map(|number| Shard::new(number, &limits, count, view, found).map(RefCell::new));
         let any_doubt = (0..regions).any(|region| doubt(RegionNo(region))).then_some(RowNo(0));
@@ -157,6 +148,7 @@ impl World {
             shards: shards.collect::<Result<_, _>>()?,
             log: RefCell::new(RegionLog::new(regions, limits.log_page_words, view, cleared, doubt)?),
             members: RefCell::new(members),
+            held: Held::new(&out.disks, &view.health),
             flushes: RefCell::new(Flushes::new(view)),
             recovery: RefCell::new(Recovery::new(view, &limits, count, any_doubt)),
             check: RefCell::new(Checking::new(limits.heal_window)),
@@ -223,7 +215,7 @@ impl World {
     /// True if the last thing done was one of several of a kind, and others of it are still out: a good moment for a power cut.
     pub(super) fn is_between(&self, kind: Kind) -> bool {
         let inside = self.inside.borrow();
-        inside.last == Some(kind) && inside.pending.iter().any(|pending| kind_of(&pending.action) == kind)
+        inside.last == Some(kind) && inside.pending.iter().any(|pending| Kind::of(&pending.action) == kind)
     }
 
     /// Lets one thing happen. False if nothing can.
@@ -243,7 +235,7 @@ impl World {
     pub(super) fn own_work(&self) {
         let own = || {
             let inside = self.inside.borrow();
-            let computes = |pending: &Pending| kind_of(&pending.action) == Kind::Compute;
+            let computes = |pending: &Pending| Kind::of(&pending.action) == Kind::Compute;
             let compute = inside.pending.iter().position(computes).map(|at| at + inside.woken.len());
             if inside.woken.is_empty() { compute } else { Some(0) }
         };
@@ -272,7 +264,7 @@ impl World {
             // The order of what is out counts for nothing but for who is the oldest, which the dull choice takes: he moves up.
             let pending = inside.pending.swap_remove_front(at).expect("one of the choices");
             inside.out.actions += 1;
-            inside.last = Some(kind_of(&pending.action));
+            inside.last = Some(Kind::of(&pending.action));
             let (token, answer) = inside.done(&pending, self);
             drop(inside);
             engine::complete(self, token, answer);
@@ -449,7 +441,8 @@ impl Inside {
         let mut pick = self.out.dice.index(count);
         if let Haste::Slow(kind) = haste {
             for _ in 0..SLOW {
-                let slow = pick.checked_sub(self.woken.len()).map(|at| kind_of(&self.pending[at].action)) == Some(kind);
+                let slow =
+                    pick.checked_sub(self.woken.len()).map(|at| Kind::of(&self.pending[at].action)) == Some(kind);
                 if !slow {
                     break;
                 }
@@ -570,17 +563,6 @@ impl Host for World {
         if !inside.woken.contains(&shard) {
             inside.woken.push(shard);
         }
-    }
-}
-
-/// The kind of an action.
-const fn kind_of(action: &Action) -> Kind {
-    match action {
-        Action::Io { .. } => Kind::Io,
-        Action::Flush { .. } => Kind::Flush,
-        Action::WriteLog { .. } => Kind::Log,
-        Action::WriteHealth { .. } => Kind::Health,
-        Action::Compute { .. } | Action::Found(_) | Action::Complete { .. } => Kind::Compute,
     }
 }
 

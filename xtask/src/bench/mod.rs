@@ -26,8 +26,12 @@ const TOOL: [&str; 3] = ["examine", "md", "serve"];
 /// The benchmark that wants other people's code built first.
 const PEERS: &str = "peers";
 
-/// What is drawn of it.
-const CHART: &str = "docs/parity.svg";
+/// The benchmark that has a level's random writes, ours and Linux's.
+const LEVELS: &str = "md";
+
+/// What is drawn of these two.
+const PARITY_CHART: &str = "docs/parity.svg";
+const IOPS_CHART: &str = "docs/iops.svg";
 
 /// Runs each benchmark whose name contains `filter`, then writes its section of the results.
 ///
@@ -53,13 +57,20 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
         let mut circumstances = circumstances()?;
         if let Some(peers) = peers {
             circumstances = format!("{circumstances}.\nPeers: {}", peers.versions.join(",\n"));
-            fs::write(root().join(CHART), chart::parity(&measurements)).context("cannot write the chart")?;
+            draw(PARITY_CHART, &chart::parity(&measurements))?;
+        }
+        if name == LEVELS {
+            draw(IOPS_CHART, &chart::iops(&measurements))?;
         }
         let section = results::section(name, &circumstances, &measurements);
         fs::write(&file, results::with_section(&old, name, &section)).context("cannot write benches/RESULTS.md")?;
         println!("benches/RESULTS.md: {name} is new");
     }
     Ok(())
+}
+
+fn draw(path: &str, svg: &str) -> Result<()> {
+    fs::write(root().join(path), svg).with_context(|| format!("cannot write {path}"))
 }
 
 /// The benchmarks, by their files.

@@ -10,7 +10,7 @@ The figure in brackets is a ratio to the peer, which stands in the last column: 
 `reference` is this project's own byte-wise form: it shows what a form gains, not how others do.\n";
 
 /// Forms that others are measured against, the first that a table has.
-const PEERS: [&str; 6] = ["mdadm", "md-in-uml", "isal", "isal-debian", "reference", "naive"];
+const PEERS: [&str; 7] = ["alone", "mdadm", "md-in-uml", "isal", "isal-debian", "reference", "naive"];
 
 /// The section of one benchmark.
 pub(super) fn section(name: &str, circumstances: &str, measurements: &[Measurement]) -> String {

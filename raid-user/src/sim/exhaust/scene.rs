@@ -8,13 +8,14 @@ use raid_core::stripe::Limits;
 use raid_core::{ArrayConfig, Columns, FarSets, Level, Member, Raid5Layout, Raid6Layout, Raid10Layout, Sectors, Sizes};
 
 use super::super::Bug;
+use super::super::deeds::Kind as Sort;
 use super::super::dice::{Dice, Script};
 use super::super::disk::{Chance, Disk};
 use super::super::life::Life;
 use super::super::model::{self, Value};
 use super::super::setup::{Haste, Moment, Setup};
 use super::super::story::{Story, Which};
-use super::super::world::{Kind as Sort, Outside};
+use super::super::world::Outside;
 
 /// Sectors of each disk: two rows.
 const SECTORS: usize = 2 * ROW_LEN;

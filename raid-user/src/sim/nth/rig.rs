@@ -89,7 +89,7 @@ impl Rig {
             false => Found::Clean,
         };
         let doubt = (0..rows.count()).any(|row| found(RegionNo(row / LIMITS.region_rows)) == Found::InDoubt);
-        let cleared = disks.iter().filter(|disk| disk.is_member()).map(|disk| disk.cleared).max().unwrap_or_default();
+        let cleared = check::cleared(&disks);
         let doubt = doubt.then_some(RowNo(0));
         let quiet: fn(&Action) = |_| {};
         let host = NullHost::with(geometry.clone(), LIMITS, health, cleared, (&found, doubt), quiet);
