@@ -12,6 +12,9 @@
 
 #include "shim.h"
 
+#define RAID_VECS 16			/* pages that one bio can take to a member */
+#define RAID_HELD 8			/* bios that a lane waits with for what follows on the same member */
+
 struct raid_io {
 	u64 token[8];			/* Rust's receipt. First: Rust reads it there. */
 	struct llist_node node;
@@ -22,7 +25,11 @@ struct raid_io {
 	bool refused;			/* the device takes no such request: it is to be sent zeros */
 	u32 zeroes;			/* bytes of zeros that it was asked to make */
 	sector_t at;
-	struct bio_vec vec;
+	struct raid_request *request;	/* whose pages the bio is over; none if they are rows' */
+	u32 skip_bytes;			/* where in the request its own bytes begin */
+	struct raid_io *more;		/* whose bytes the bio takes too, behind these */
+	struct raid_io *last;
+	struct bio_vec vec[RAID_VECS];
 	struct bio bio;
 };
 
@@ -30,7 +37,10 @@ struct raid_lane {
 	struct work_struct work;
 	struct llist_head done;
 	struct raid_lanes *lanes;
+	struct task_struct *worker;	/* who runs it now, and alone touches what is held */
+	struct raid_io *held[RAID_HELD];
 	u16 number;
+	u16 holds;
 } ____cacheline_aligned_in_smp;
 
 struct raid_lanes {
@@ -44,13 +54,25 @@ struct raid_lanes {
 	struct raid_lane lane[];
 };
 
+static void raid_lane_send(struct raid_lane *lane)
+{
+	u16 number;
+
+	for (number = 0; number < lane->holds; number++)
+		submit_bio_noacct(&lane->held[number]->bio);
+	lane->holds = 0;
+}
+
 static void raid_lane_work(struct work_struct *work)
 {
 	struct raid_lane *lane = container_of(work, struct raid_lane, work);
 	struct blk_plug plug;
 
 	blk_start_plug(&plug);
+	WRITE_ONCE(lane->worker, current);
 	raid_rs_lane(lane->lanes->array, lane->number);
+	raid_lane_send(lane);
+	WRITE_ONCE(lane->worker, NULL);
 	blk_finish_plug(&plug);
 }
 
@@ -213,12 +235,17 @@ static void raid_io_queue(struct raid_io *io)
 /* May run in an interrupt. */
 static void raid_io_end(struct bio *bio)
 {
-	struct raid_io *io = bio->bi_private;
+	struct raid_io *io = bio->bi_private, *more;
+	bool well = !bio->bi_status;
 
-	io->well = !bio->bi_status;
 	io->refused = io->zeroes && bio->bi_status == BLK_STS_NOTSUPP;
 	bio_uninit(bio);
-	raid_io_queue(io);
+	/* What is queued may be another's at once. */
+	for (; io; io = more) {
+		more = io->more;
+		io->well = well;
+		raid_io_queue(io);
+	}
 }
 
 static void raid_io_out(struct raid_io *io, struct raid_lanes *lanes, u16 lane)
@@ -227,6 +254,9 @@ static void raid_io_out(struct raid_io *io, struct raid_lanes *lanes, u16 lane)
 	io->lane = lane;
 	io->refused = false;
 	io->zeroes = 0;
+	io->request = NULL;
+	io->more = NULL;
+	io->last = io;
 	atomic_inc(&lanes->out);
 }
 
@@ -236,6 +266,53 @@ static void raid_io_send(struct raid_io *io, u64 at)
 	io->bio.bi_end_io = raid_io_end;
 	io->bio.bi_private = io;
 	submit_bio_noacct(&io->bio);
+}
+
+/* The bytes of io go on where those of held end, on the member and in memory. */
+static bool raid_io_joins(struct raid_io *held, struct raid_io *io, u64 at)
+{
+	struct bio *bio = &held->bio;
+
+	if (bio->bi_bdev != io->bio.bi_bdev || bio->bi_opf != io->bio.bi_opf || bio_end_sector(bio) != at ||
+	    held->request != io->request)
+		return false;
+	if (!io->request)
+		return bio_add_page(bio, io->vec[0].bv_page, io->vec[0].bv_len, io->vec[0].bv_offset);
+	if (held->skip_bytes + bio->bi_iter.bi_size != io->skip_bytes)
+		return false;
+	bio->bi_iter.bi_size += io->bio.bi_iter.bi_size;
+	return true;
+}
+
+/*
+ * A write waits until its lane has done what it can: rows that follow each other on a member go there in one bio. A read does not,
+ * since of several rows that fail together nobody knows which one is bad.
+ */
+static void raid_io_write(struct raid_io *io, u64 at)
+{
+	struct raid_lane *lane = &io->lanes->lane[io->lane];
+	u16 number;
+
+	if (READ_ONCE(lane->worker) != current) {
+		raid_io_send(io, at);
+		return;
+	}
+	for (number = 0; number < lane->holds; number++) {
+		struct raid_io *held = lane->held[number];
+
+		if (raid_io_joins(held, io, at)) {
+			held->last->more = io;
+			held->last = io;
+			bio_uninit(&io->bio);
+			return;
+		}
+	}
+	if (lane->holds == RAID_HELD)
+		raid_lane_send(lane);
+	io->bio.bi_iter.bi_sector = at;
+	io->bio.bi_end_io = raid_io_end;
+	io->bio.bi_private = io;
+	lane->held[lane->holds++] = io;
 }
 
 static blk_opf_t raid_io_flags(bool write, bool fua)
@@ -248,9 +325,12 @@ void raid_io_page(struct raid_io *io, struct raid_io *row, struct raid_lanes *la
 		  u64 at, u32 skip_bytes, u32 bytes, bool write, bool fua)
 {
 	raid_io_out(io, lanes, lane);
-	bio_init(&io->bio, device->bdev, &io->vec, 1, raid_io_flags(write, fua));
+	bio_init(&io->bio, device->bdev, io->vec, RAID_VECS, raid_io_flags(write, fua));
 	__bio_add_page(&io->bio, row->page, bytes, skip_bytes);
-	raid_io_send(io, at);
+	if (write)
+		raid_io_write(io, at);
+	else
+		raid_io_send(io, at);
 }
 
 static struct raid_bio *raid_beside(struct raid_request *request)
@@ -275,12 +355,17 @@ void raid_io_request(struct raid_io *io, struct raid_lanes *lanes, u16 lane, str
 	io->bio.bi_iter = raid_beside(request)->iter;
 	bio_advance_iter(&io->bio, &io->bio.bi_iter, skip_bytes);
 	io->bio.bi_iter.bi_size = bytes;
-	raid_io_send(io, at);
+	io->request = request;
+	io->skip_bytes = skip_bytes;
+	if (write)
+		raid_io_write(io, at);
+	else
+		raid_io_send(io, at);
 }
 
 static void raid_io_send_zeroes(struct raid_io *io, struct block_device *device, u64 at, u32 bytes, bool fua)
 {
-	bio_init(&io->bio, device, &io->vec, 1, raid_io_flags(true, fua));
+	bio_init(&io->bio, device, io->vec, RAID_VECS, raid_io_flags(true, fua));
 	__bio_add_page(&io->bio, ZERO_PAGE(0), bytes, 0);
 	raid_io_send(io, at);
 }

@@ -93,7 +93,7 @@ enum Verb {
         /// Instead: kills a guest that writes so many times, and sees in another boot what is left
         #[arg(long, value_name = "N")]
         cuts: Option<u64>,
-        /// Instead: compares its speed with dm-raid's
+        /// Instead: compares its speed with dm-raid's and md's; FILTER is part of a type
         #[arg(long)]
         speed: bool,
     },
@@ -115,7 +115,7 @@ fn main() -> ExitCode {
         Verb::Asan => asan::run().map(|counts| println!("{counts}")),
         Verb::Mutants { name, seeds } => mutants::run(name.as_deref(), seeds),
         Verb::Sim { seeds, first_seed } => sim(seeds, first_seed),
-        Verb::Kernel { speed: true, .. } => kernel::speed(),
+        Verb::Kernel { speed: true, filter, .. } => kernel::speed(filter.as_deref().unwrap_or_default()),
         Verb::Kernel { filter, debug, cuts, .. } => {
             let filter = filter.as_deref().unwrap_or_default();
             let (cuts_only, cuts) = (cuts.is_some(), cuts.unwrap_or(0));

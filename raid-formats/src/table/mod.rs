@@ -11,6 +11,7 @@
 mod error;
 mod kind;
 mod message;
+mod mirror;
 mod options;
 mod status;
 
@@ -22,6 +23,7 @@ use raid_core::{ArrayConfig, Columns, Level, Member, Sector, Sectors, Sizes};
 pub use error::TableError;
 use kind::Kind;
 pub use message::{Belief, Message};
+pub use mirror::{Believed, LEGS_MAX, MirrorTable};
 pub use options::Options;
 pub use status::{Activity, Info};
 

@@ -107,3 +107,25 @@ test_degraded_raid10_is_that_of_dm_raid() {
 	degraded raid10 4 "64 raid10_format near" 0 3
 	degraded raid10 4 "64 raid10_format offset" 2
 }
+
+# under_writes COUNT: bios that COUNT members of over_all were written by.
+under_writes() {
+	local number=0 sum=0 stat
+	while [ $number -lt $1 ]; do
+		stat=$(cat /sys/block/dm-$(dmsetup info -c --noheadings -o minor under$number)/stat)
+		sum=$((sum + $(echo $stat | cut -d' ' -f5)))
+		number=$((number + 1))
+	done
+	echo $sum
+}
+
+# The engine knows rows of 4 KiB; a member hears of those that follow each other at once. 32 requests lie in two chunks with two copies each.
+test_long_writes_go_to_copies_in_few_bios() {
+	over_all 4
+	create ours "$(line raid10 "64 raid10_format near" 4)"
+	before=$(under_writes 4)
+	dd if=/tmp/random of=/dev/mapper/ours bs=64k count=32 oflag=direct conv=notrunc 2>/dev/null || fail "no write"
+	written=$(($(under_writes 4) - before))
+	[ $written = 128 ] || fail "$written bios, not 128"
+	remove ours
+}

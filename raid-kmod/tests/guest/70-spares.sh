@@ -62,7 +62,7 @@ spare_takes_over() {
 	wait_idle ours
 	fill /dev/mapper/ours $(length_of $type $count)
 	dd if=/dev/urandom of=/dev/ram6 bs=1M count=16 conv=fsync 2>/dev/null
-	line=$(spare "$(own raid-kmod $type "$parameters rebuild 1 max_recovery_rate 2000" $count)")
+	line=$(spare "$(own raid-kmod $type "$parameters rebuild 1 max_recovery_rate $((2000 / TIMES))" $count)")
 	dmsetup load ours --table "$line" || fail "$type: no load"
 	dmsetup suspend ours && dmsetup resume ours || fail "$type: no resume"
 	put /dev/mapper/ours 500 64 17
@@ -74,7 +74,7 @@ spare_takes_over() {
 	remove ours
 	rmmod raid_kmod && insmod /modules/raid_kmod.ko || fail "the module stays"
 	# Slow enough to be seen at it.
-	line=$(spare "$(own raid-kmod $type "$parameters max_recovery_rate 6000" $count)")
+	line=$(spare "$(own raid-kmod $type "$parameters max_recovery_rate $((6000 / TIMES))" $count)")
 	create ours "$line"
 	[ "$(field ours 5)" = recover ] || fail "$type: it does not go on: $(dmsetup status ours)"
 	wait_idle ours

@@ -112,7 +112,7 @@ test_what_md_began_to_fill_is_filled_by_us() {
 	sleep 2
 	md_stop
 	create ours "$(found $(rams 0 3))"
-	[ "$(field ours 5)" = recover ] || fail "it is not filled: $(dmsetup status ours)"
+	# It may be done with before anybody looks; that md finds no mismatch at the end shows that it was done.
 	wait_idle ours
 	[ "$(field ours 3)" = AAA ] || fail "$(dmsetup status ours)"
 	[ "$content" = "$(fingerprint /dev/mapper/ours)" ] || fail "the content changed"

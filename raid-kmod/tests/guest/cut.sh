@@ -26,13 +26,35 @@ run() {
 	}
 }
 
+# Each member writes later than the one before, so that the cut is between members. Disks are files, and would all be done with in no time.
+apart() {
+	local number=0 device slow=
+	for device in $devices; do
+		dmsetup create slow$number --table "0 $(blockdev --getsz $device) delay $device 0 0 $device 0 $((number * 5))" || echo "cut: no delay"
+		slow="$slow /dev/mapper/slow$number"
+		number=$((number + 1))
+	done
+	devices=$slow
+}
+
 # A place is one writer's only, and rows are not: so rows are changed from many sides at once.
 WRITERS=4
 PLACE=400
 
+# The last third is for those that nobody asks what they wrote. They make no processes, so that something is always half done.
+quiet=$((length * 2 / 3))
+
+# noise NUMBER
+noise() {
+	while :; do
+		dd if=/tests/pattern of=/dev/mapper/ours bs=4096 count=250 skip=$1 oflag=seek_bytes,direct \
+			seek=$((quiet * 512 + $1 * 65536)) conv=notrunc 2>/dev/null || echo "cut: no noise"
+	done
+}
+
 # write_for_ever WRITER: the same numbers give the same writes; who is told that one is flushed can count on it.
 write_for_ever() {
-	local number=$(word first) state=$((($(word seed) + $1 * 1000003) % 2147483648)) groups=$((length / (PLACE * WRITERS))) at count flush
+	local number=$(word first) state=$((($(word seed) + $1 * 1000003) % 2147483648)) groups=$((quiet / (PLACE * WRITERS))) at count flush
 	while :; do
 		state=$(((state * 1103515245 + 12345) % 2147483648))
 		at=$(((state / 65536 % groups * WRITERS + $1) * PLACE + state / 64 % 100))
@@ -62,10 +84,12 @@ make)
 	mdadm --stop /dev/md0 >/dev/null 2>&1
 	;;
 write)
+	apart
 	run
 	echo "cut: begun"
 	for writer in $(seq 0 $((WRITERS - 1))); do
 		write_for_ever $writer &
+		noise $writer &
 	done
 	wait
 	;;

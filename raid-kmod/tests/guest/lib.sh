@@ -4,8 +4,9 @@
 MEMBER_SECTORS=32768
 # How many times longer this kernel may take than others.
 TIMES=$(sed -n "s/.*raid_times=\([^ ]*\).*/\1/p" /proc/cmdline)
+TIMES=${TIMES:-1}
 # Seconds that no test takes.
-HANGS_AFTER=$((300 * ${TIMES:-1}))
+HANGS_AFTER=$((300 * TIMES))
 
 # Says why a test fails, and ends it.
 fail() {

@@ -14,7 +14,7 @@ use crate::load::{RAID, client, load_and_kill, serve};
 use crate::{hash, said};
 
 /// LVM without udev, files in `/etc` and daemons; and what a volume holds.
-const PRELUDE: &str = "modprobe -d /tmp/modules -a dm-mod dm-raid 2>&1
+pub(crate) const PRELUDE: &str = "modprobe -d /tmp/modules -a dm-mod dm-raid 2>&1
 mkdir -p /tmp/lvm; export LVM_SYSTEM_DIR=/tmp/lvm
 cat > /tmp/lvm/lvm.conf <<END
 devices { dir=\"/dev\" scan=[\"/dev\"] obtain_device_list_from_udev=0 use_devicesfile=0 }

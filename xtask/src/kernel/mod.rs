@@ -52,15 +52,15 @@ pub(crate) fn run(choice: Choice<'_>) -> ExitCode {
     }
 }
 
-/// Compares the target's speed with dm-raid's.
+/// Compares the target's speed with dm-raid's and md's, for the types with `filter` in their words.
 ///
 /// # Errors
 /// If something cannot be had, built or started.
-pub(crate) fn speed() -> Result<()> {
+pub(crate) fn speed(filter: &str) -> Result<()> {
     let skips = tools::ensure(&[tools::FIO])?;
     ensure!(skips.is_empty(), "{}", skips.join(", "));
     match built(false, &["fio"])? {
-        Ok((kernel, image)) => speed::run(&kernel, &image),
+        Ok((kernel, image)) => speed::run(&kernel, &image, filter),
         Err(skips) => bail!("{}", skips.join(", ")),
     }
 }
