@@ -11,7 +11,7 @@ use raid_testkit::{tool, uml};
 use raid_user::media::{Media as _, MediaMut as _};
 
 use crate::load::{RAID, client, load_and_kill, serve};
-use crate::lvm::PRELUDE;
+use crate::lvm::{PRELUDE, UNTIL_KILLED};
 use crate::{hash, said};
 
 /// Bytes in front of what physical volumes hold.
@@ -164,11 +164,7 @@ fn mirror_linux_killed() {
     let Some(disks) = Disks::new("--type mirror -m 1 --mirrorlog disk --regionsize 512k") else { return };
     let script = format!(
         "{PRELUDE}{MIRROR}lvm vgchange -ay vg 2>&1; even; md=/dev/mapper/vg-lv
-dd if=$(command -v mdadm) of=$md bs=64k count=8 conv=notrunc,fsync 2>/dev/null
-echo FLUSHED $(head -c 524288 $md | sha256sum | cut -d' ' -f1)
-random() {{ dd if=/dev/urandom of=$md bs=32k count=4 conv=notrunc oflag=direct seek=$((RANDOM % 60 + 20)) 2>/dev/null; }}
-for worker in 1 2 3; do while :; do random; done & done
-sleep 0.4; echo KILL; sleep 30"
+{UNTIL_KILLED}"
     );
     let Some(guest) = uml::run_and_kill(disks.folder(), &script, &disks.paths(), "KILL") else { return };
     // dm-mirror sets a bit again as soon as its region has no write under way, so how many are clear is chance.
