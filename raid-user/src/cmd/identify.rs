@@ -74,11 +74,11 @@ fn identify(name: &str, args: &IdentifyArgs) -> Identified {
     }
 }
 
-/// What a medium is that is no member: its kind, its format, and in words; `None` if nothing is known of it.
-pub(super) fn no_member(
-    name: &str,
-    how: &Search,
-) -> Result<Option<(&'static str, Option<&'static str>, String)>, OpenError> {
+/// A kind, a format, and all of it in words.
+type Known = (&'static str, Option<&'static str>, String);
+
+/// What a medium is that is no member; `None` if nothing is known of it.
+pub(super) fn no_member(name: &str, how: &Search) -> Result<Option<Known>, OpenError> {
     let opened = media::open(&MediaSpec::parse(name.as_ref())?, &how.media)?;
     Ok(beside(opened.media.as_ref()))
 }
@@ -122,7 +122,7 @@ fn physical(one: &Physical) -> String {
 }
 
 /// What is no member by itself: what device-mapper targets keep beside one, or a disk with partitions.
-fn beside(media: &dyn Media) -> Option<(&'static str, Option<&'static str>, String)> {
+fn beside(media: &dyn Media) -> Option<Known> {
     if let Some((beside, head)) = Beside::find(media).ok()? {
         return Some(("metadata", Some(beside.name()), metadata(beside, &head)));
     }
