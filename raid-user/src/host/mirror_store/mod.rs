@@ -170,11 +170,17 @@ impl Store for MirrorStore {
     }
 
     fn admit(&self, member: Member, media: SharedMediaMut) -> io::Result<Slot> {
-        if self.lock().health.has(member) {
+        let mut shared = self.lock();
+        if shared.health.has(member) {
             return Err(io::Error::other(format!("slot {member} is not free")));
         }
         match self.leg(member) {
-            Some(leg) if Arc::ptr_eq(&leg.media, &media) => Ok(leg.slot()),
+            Some(leg) if Arc::ptr_eq(&leg.media, &media) => {
+                // Before the filling begins, which waits for no states: what the leg holds may be anything.
+                shared.spoilt.insert(member);
+                shared.say_all()?;
+                Ok(leg.slot())
+            }
             own => {
                 let own = own.map_or_else(|| "which is not here".to_owned(), |leg| leg.media.describe());
                 Err(io::Error::other(format!("slot {member} is filled by its own leg alone: {own}")))
