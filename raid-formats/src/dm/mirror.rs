@@ -23,10 +23,8 @@ const VERSION: u32 = 2;
 pub const BITS_AT_BYTES: u64 = 1024;
 /// Regions that one sector of bits tells of.
 pub const SECTOR_REGIONS: u64 = SECTOR_BYTES * 8;
-/// Bytes of a sector.
+/// Bytes of a sector, in which bits are read and written.
 const BLOCK_BYTES: usize = 512;
-/// Bytes of bits that are read at a time.
-const PIECE_BYTES: usize = 512;
 
 /// The header's bytes.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -99,11 +97,11 @@ pub fn read_unsynced<S: Source>(
         visit(Extent { at: Sector(at), len: Sectors(end.saturating_sub(at)) });
     };
     let with_bits = count.min(known);
-    let mut piece = [0; PIECE_BYTES];
+    let mut piece = [0; BLOCK_BYTES];
     let mut first: u64 = 0;
     while first < with_bits {
-        let bytes = with_bits.saturating_sub(first).div_ceil(8).min(PIECE_BYTES as u64);
-        let (buf, _) = fault::part(&mut piece, usize::try_from(bytes).unwrap_or(PIECE_BYTES))?;
+        let bytes = with_bits.saturating_sub(first).div_ceil(8).min(BLOCK_BYTES as u64);
+        let (buf, _) = fault::part(&mut piece, usize::try_from(bytes).unwrap_or(BLOCK_BYTES))?;
         let at = BITS_AT_BYTES.saturating_add(first / 8);
         source.read_at(at, buf).map_err(|error| fault::Fault::Read { at: Sector(at / SECTOR_BYTES), error })?;
         for (byte, start) in buf.iter().zip((first..).step_by(8)) {

@@ -56,7 +56,7 @@ pub fn mirror_start(mirror: Mirror) -> Result<Start, StartError> {
     }
     let regions = mirror::regions(region, len).map_err(|refusal| StartError::Contradiction(refusal.to_string()))?;
     let log = log.map(|media| read_log(media, regions)).transpose()?;
-    let marked = marked(log.as_ref(), believed, region, len)?;
+    let marked = marked(log.as_ref(), believed, (region, regions), len)?;
     let members = u16::try_from(legs.len()).unwrap_or(u16::MAX);
     let (sizes, chunk) = (Sizes::Same(len), Sectors::ZERO);
     let config = ArrayConfig { level: Level::Raid1, members, chunk, sizes, array_size: Some(len) };
@@ -119,8 +119,12 @@ fn read_log(media: SharedMediaMut, regions: u64) -> Result<Log, StartError> {
 }
 
 /// Which regions may disagree, as words of bits.
-fn marked(log: Option<&Log>, believed: Believed, region: Sectors, len: Sectors) -> Result<Vec<u64>, StartError> {
-    let regions = mirror::regions(region, len).map_err(|refusal| StartError::Contradiction(refusal.to_string()))?;
+fn marked(
+    log: Option<&Log>,
+    believed: Believed,
+    (region, regions): (Sectors, u64),
+    len: Sectors,
+) -> Result<Vec<u64>, StartError> {
     let mut words = vec![0; index(regions.div_ceil(64))];
     let log = log.filter(|log| log.header != [0; BLOCK_BYTES]);
     let mut mark = |number: u64| {
