@@ -10,7 +10,7 @@
 
 use raid_core::{Sector, Sectors};
 
-use super::TableError;
+use super::{TableError, number};
 
 /// Most legs, `DM_KCOPYD_MAX_REGIONS` and the one that is copied.
 pub const LEGS_MAX: usize = 9;
@@ -45,7 +45,7 @@ impl<'w, 'a> MirrorTable<'w, 'a> {
     /// [`TableError`].
     pub fn parse(words: &'w [&'a str], len: Sectors) -> Result<Self, TableError<'a>> {
         let [kind, count, rest @ ..] = words else { return Err(TableError::TooShort) };
-        let count = number(count)?;
+        let count: u64 = number(count)?;
         let split = usize::try_from(count).ok().and_then(|count| rest.split_at_checked(count));
         let (log_words, rest) = split.ok_or(TableError::TooShort)?;
         let (log, log_words) = match (*kind, log_words) {
@@ -61,12 +61,12 @@ impl<'w, 'a> MirrorTable<'w, 'a> {
             [region, "nosync"] => (region, Believed::Agree),
             [_, word, ..] => return Err(TableError::UnknownParameter(word)),
         };
-        let region = number(region)?;
+        let region: u64 = number(region)?;
         if !region.is_power_of_two() || region < REGION_MIN || region > len.0 {
             return Err(TableError::Region(region));
         }
         let [count, rest @ ..] = rest else { return Err(TableError::TooShort) };
-        let count = usize::try_from(number(count)?).unwrap_or(usize::MAX);
+        let count = usize::try_from(number::<u64>(count)?).unwrap_or(usize::MAX);
         if !(2..=LEGS_MAX).contains(&count) {
             return Err(TableError::Members(count));
         }
@@ -74,7 +74,7 @@ impl<'w, 'a> MirrorTable<'w, 'a> {
         let (legs, features) = split.ok_or(TableError::Devices { said: count, found: rest.len() })?;
         let (legs, _) = legs.as_chunks();
         for [_, at] in legs {
-            number(at)?;
+            number::<u64>(at)?;
         }
         check_features(features)?;
         Ok(Self { log, region: Sectors(region), believed, legs })
@@ -104,14 +104,10 @@ impl<'w, 'a> MirrorTable<'w, 'a> {
     }
 }
 
-fn number(word: &str) -> Result<u64, TableError<'_>> {
-    word.parse().map_err(|_| TableError::NotANumber(word))
-}
-
 /// How Linux treats errors makes no difference to what lies on disk.
 fn check_features<'a>(words: &[&'a str]) -> Result<(), TableError<'a>> {
     let Some((count, features)) = words.split_first() else { return Ok(()) };
-    if number(count)? != features.len() as u64 {
+    if number::<u64>(count)? != features.len() as u64 {
         return Err(TableError::TooShort);
     }
     let unknown = features.iter().find(|word| !["handle_errors", "keep_log"].contains(word));
