@@ -25,7 +25,7 @@ use crate::recovery::{Rates, Recovery, RecoveryStep};
 use crate::region::{LogStep, RegionLog, RegionNo};
 use crate::request::{Error, Kind, Refused, Request};
 use crate::reshape::Layouts;
-use crate::rows::{Piece, RowKind, RowNo, Rows};
+use crate::rows::{Piece, ROW_SECTORS, RowKind, RowNo, Rows};
 use crate::stripe::{Limits, Shard, Step, Steps, Task, What};
 use crate::units::{Member, Sector};
 
@@ -90,7 +90,7 @@ pub fn submit<H: Host>(host: &H, request: Request) -> Result<(), Refused> {
     }
     let task = task_of(host, request)?;
     host.pause();
-    if submit_task(host, task) { Ok(()) } else { Err(Refused::Busy) }
+    submit_task(host, task)
 }
 
 /// Takes requests in order, those for one shard in one critical section: nobody can begin with a row before its neighbours are
@@ -119,19 +119,35 @@ fn submit_run<H: Host>(host: &H, requests: &[Request]) -> Result<usize, Refused>
     };
     let Some(shard) = requests.first().and_then(write).map(|task| shard_of(host, task.piece.row)) else { return Ok(0) };
     let mine = |request: &Request| write(request).filter(|task| shard_of(host, task.piece.row) == shard);
-    let taken = host
-        .with_shard(shard, |machine| requests.iter().map_while(mine).take_while(|task| machine.submit(*task)).count());
+    let mut refused = Refused::Busy;
+    let taken = host.with_shard(shard, |machine| {
+        let taken = |task: &Task| machine.submit(*task).map_err(|why| refused = why).is_ok();
+        requests.iter().map_while(mine).take_while(taken).count()
+    });
     host.wake(shard);
-    if taken == 0 { Err(Refused::Busy) } else { Ok(taken) }
+    if taken == 0 { Err(refused) } else { Ok(taken) }
 }
 
-/// A request that lies inside one row of the array, as a task.
+/// A request that lies inside one row of the array, or is a tall one, as a task.
 fn task_of<H: Host>(host: &H, request: Request) -> Result<Task, Refused> {
-    let (piece, taken) = host.rows().piece(request.at, request.len).ok_or(Refused::PastTheEnd)?;
-    if taken != request.len {
-        return Err(Refused::CrossesRow);
-    }
-    let what = match request.kind {
+    let Request { kind, at, len, .. } = request;
+    let rows = host.rows();
+    let tall = match kind {
+        Kind::WriteRows { .. } if rows.kind() != RowKind::Parity => return Err(Refused::CrossesRow),
+        Kind::WriteRows { .. } => true,
+        _ => kind.writes() && rows.kind() == RowKind::Copies && len.0 > ROW_SECTORS,
+    };
+    let piece = if tall {
+        rows.tall(at, len).ok_or(Refused::CrossesRow)?
+    } else {
+        let (piece, taken) = rows.piece(at, len).ok_or(Refused::PastTheEnd)?;
+        if taken != len {
+            return Err(Refused::CrossesRow);
+        }
+        piece
+    };
+    let what = match kind {
+        Kind::WriteRows { fua } => What::Rows { id: request.id, fua },
         Kind::Write { fua } => What::Write { id: request.id, fua, zeroes: None },
         Kind::WriteZeroes { fua, free } => What::Write { id: request.id, fua, zeroes: Some(free) },
         Kind::Discard => What::Write { id: request.id, fua: false, zeroes: Some(true) },
@@ -163,7 +179,9 @@ fn direct<H: Host>(host: &H, request: Request) -> Result<bool, Refused> {
         Kind::Write { fua } if plain => (Way::Write { fua }, buf),
         Kind::WriteZeroes { fua, free } if plain => (Way::Write { fua }, Buf::Zeroes { free }),
         Kind::Read => (Way::Read, buf),
-        Kind::Write { .. } | Kind::WriteZeroes { .. } | Kind::Discard | Kind::Flush => return Ok(false),
+        Kind::Write { .. } | Kind::WriteRows { .. } | Kind::WriteZeroes { .. } | Kind::Discard | Kind::Flush => {
+            return Ok(false);
+        }
     };
     let health = host.with_members(|members| members.view().health);
     let step = plan::read(host.layouts(), &health, request.at, request.len).map_err(|_| Refused::PastTheEnd)?;
@@ -183,8 +201,8 @@ fn direct<H: Host>(host: &H, request: Request) -> Result<bool, Refused> {
     Ok(true)
 }
 
-/// Puts a task into its shard. False if the shard is full.
-fn submit_task<H: Host>(host: &H, task: Task) -> bool {
+/// Puts a task into its shard.
+fn submit_task<H: Host>(host: &H, task: Task) -> Result<(), Refused> {
     let shard = shard_of(host, task.piece.row);
     let taken = host.with_shard(shard, |machine| machine.submit(task));
     host.wake(shard);
@@ -264,7 +282,7 @@ fn direct_done<H: Host>(host: &H, request: Request, member: Member, seen: Epoch,
             let piece = host.rows().piece(request.at, request.len).filter(|(_, taken)| *taken == request.len);
             host.pause();
             match piece {
-                Some((piece, _)) if submit_task(host, Task { piece, what: What::Read(request.id) }) => return,
+                Some((piece, _)) if submit_task(host, Task { piece, what: What::Read(request.id) }).is_ok() => return,
                 // Too long for a row, or no room now: the host asks again.
                 _ => Err(Error::RowByRow),
             }
@@ -547,7 +565,7 @@ fn drive_recovery<H: Host>(host: &H) {
             RecoveryStep::Heal(row) => {
                 let piece = Piece { row, band: host.rows().whole(row), column: Member(0) };
                 // There is always room: requests of the host leave the window free.
-                if !submit_task(host, Task { piece, what: What::Heal }) {
+                if submit_task(host, Task { piece, what: What::Heal }).is_err() {
                     host.with_recovery(|recovery| recovery.healed(row, false));
                 }
             }
@@ -577,7 +595,7 @@ fn drive_check<H: Host>(host: &H) {
             Some(CheckStep::Row(row, repair)) => {
                 let piece = Piece { row, band: host.rows().whole(row), column: Member(0) };
                 // There is always room, as for recovery.
-                if !submit_task(host, Task { piece, what: What::Check(repair) }) {
+                if submit_task(host, Task { piece, what: What::Check(repair) }).is_err() {
                     host.with_check(|check| check.checked(Checked::Lost, 0));
                 }
             }

@@ -97,7 +97,7 @@ impl<'a> Desk<'a> {
 
     fn change(&self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) -> bool {
         match work {
-            Work::Check { .. } | Work::Vote { .. } => false,
+            Work::Rows { .. } | Work::Check { .. } | Work::Vote { .. } => false,
             Work::Take { column, from } => {
                 let Some(mut row) = self.buffers.row(slot, column) else { return false };
                 let Some(bytes) = self.bytes(from) else { return false };

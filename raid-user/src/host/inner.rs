@@ -189,7 +189,7 @@ impl Inner {
                 (self.buffers.cell(slot, column)?, first * 512)
             }
             Buf::Request(request) => (self.calls.cell(request)?, 0),
-            Buf::Zeroes { .. } => return None,
+            Buf::Rows { .. } | Buf::Zeroes { .. } => return None,
         };
         let to = from.checked_add(usize::try_from(len.bytes()?).ok()?).filter(|to| *to <= ROW_BYTES)?;
         Some(Place { offset_bytes, row, bytes: from..to })
