@@ -210,8 +210,8 @@ impl<M: Memory> Shard<M> {
         let end = row.0.saturating_add(rows);
         let meets = |slot: usize| self.slots[slot].row.0 < end && self.slots[slot].covers_from(row);
         rows <= 1
-            || self.pool.first(&self.queue).is_none()
-                && self.free_len > 0
+            // Nobody waits in the queue, then.
+            || self.free_len > 0
                 && self.region_of(row) == self.region_of(RowNo(end - 1))
                 && self.chain(self.tall).all(|slot| !meets(slot))
                 && (row.0..end).all(|row| self.single_of(RowNo(row)).is_none())

@@ -4,7 +4,7 @@
 //! engine one column of a stripe after the other, and each row as often as it has columns, with reads each time. Row by row, what is
 //! sent at a time has all columns of its rows, and reads nothing.
 
-use raid_core::rows::{ROW_SECTORS, RowKind, Rows};
+use raid_core::rows::{ROW_SECTORS, RowKind, Rows, TALL_ROWS};
 use raid_core::{Sector, Sectors, StripeNo};
 
 /// The pieces that are left.
@@ -27,16 +27,73 @@ struct Across {
     column: u64,
 }
 
+impl Across {
+    /// Behind a stripe's last row comes the next stripe.
+    fn wrap(&mut self) {
+        if self.row * ROW_SECTORS >= self.chunk {
+            (self.at, self.row) = (self.at + self.chunk * self.columns, 0);
+        }
+    }
+}
+
 impl<'a> Pieces<'a> {
     /// All of the range.
     pub(super) fn new(rows: &'a Rows, from: Sector, len: Sectors) -> Self {
         let (geometry, end) = (rows.geometry(), Sector(from.0.saturating_add(len.0)));
         let stripe = geometry.stripe(StripeNo(0)).filter(|_| rows.kind() == RowKind::Parity && len > geometry.chunk());
         let across = stripe.map(|stripe| {
-            let (chunk, columns) = (geometry.chunk().0, u64::from(stripe.columns()));
+            let (chunk, columns) = (geometry.chunk().0, u64::from(stripe.data_count()));
             Across { chunk, columns, at: from.0 - from.0 % (chunk * columns), row: 0, column: 0 }
         });
         Self { rows, from, end, across }
+    }
+
+    /// True if nothing is left.
+    pub(super) fn is_over(&self) -> bool {
+        self.clone().next().is_none()
+    }
+
+    /// Several whole rows that come next, if there are such: their first sector, and so many sectors of each column.
+    pub(super) fn tall(&self) -> Option<(Sector, Sectors)> {
+        let (at, left) = match &self.across {
+            Some(Across { chunk, columns, at, row, column: 0 }) => {
+                let at = at + row * ROW_SECTORS;
+                (at, self.end.0.checked_sub(at + (columns - 1) * chunk)?.min(chunk - row * ROW_SECTORS))
+            }
+            Some(_) => return None,
+            None if self.rows.kind() == RowKind::Copies => {
+                let run = self.rows.geometry().map(self.from)?.run;
+                (self.from.0, self.end.0.checked_sub(self.from.0)?.min(run.0))
+            }
+            None => return None,
+        };
+        let len = (left - left % ROW_SECTORS).min(u64::from(TALL_ROWS) * ROW_SECTORS);
+        let several = at >= self.from.0 && len > ROW_SECTORS;
+        several.then_some((Sector(at), Sectors(len))).filter(|(at, len)| self.rows.tall(*at, *len).is_some())
+    }
+
+    /// Goes on behind them.
+    pub(super) fn skip_tall(&mut self, len: Sectors) {
+        match &mut self.across {
+            Some(across) => {
+                across.row += len.0 / ROW_SECTORS;
+                across.wrap();
+            }
+            None => self.from = Sector(self.from.0 + len.0),
+        }
+    }
+
+    /// The same rows one by one.
+    pub(super) fn of_tall(&self, at: Sector, len: Sectors) -> impl Iterator<Item = (Sector, Sectors)> + use<> {
+        let (columns, chunk) = self.across.map_or((1, 0), |across| (across.columns, across.chunk));
+        let rows = (0..len.0 / ROW_SECTORS).flat_map(move |row| (0..columns).map(move |column| (row, column)));
+        rows.map(move |(row, column)| (Sector(at.0 + column * chunk + row * ROW_SECTORS), Sectors(ROW_SECTORS)))
+    }
+
+    /// The columns of several rows, each as one range.
+    pub(super) fn columns_of(&self, at: Sector) -> impl Iterator<Item = Sector> + use<> {
+        let (columns, chunk) = self.across.map_or((1, 0), |across| (across.columns, across.chunk));
+        (0..columns).map(move |column| Sector(at.0 + column * chunk))
     }
 
     /// How many of `most` pieces to send at a time, so that no row is cut in two.
@@ -62,9 +119,7 @@ impl Iterator for Pieces<'_> {
             across.column += 1;
             if across.column == across.columns {
                 (across.row, across.column) = (across.row + 1, 0);
-            }
-            if across.row * ROW_SECTORS >= across.chunk {
-                (across.at, across.row) = (across.at + across.chunk * across.columns, 0);
+                across.wrap();
             }
             let (from, to) = (start.max(self.from.0), (start + ROW_SECTORS).min(self.end.0));
             if from < to {
