@@ -166,6 +166,41 @@ mod tests {
         }
     }
 
+    /// As a host sends them: several rows where there are, and what is left between.
+    #[test]
+    fn every_sector_of_every_range_is_sent_once_several_rows_at_a_time_or_one_by_one() {
+        let near = Level::Raid10(Raid10Layout { near: 2, far: 1, offset: false, sets: FarSets::All });
+        for rows in [(Level::Raid5(Raid5Layout::RightAsymmetric), 4), (Level::Raid1, 2), (near, 3)]
+            .map(|(level, members)| rows(level, members))
+        {
+            let mut talls = 0;
+            for from in 0..ARRAY {
+                for end in (from + 1..=ARRAY).filter(|end| end % 7 < 2) {
+                    let mut seen = vec![0; usize::try_from(ARRAY).unwrap()];
+                    let mut note = |(at, len): (Sector, Sectors)| {
+                        assert_eq!(rows.piece(at, len).unwrap().1, len);
+                        (at.0..at.0 + len.0).for_each(|sector| seen[usize::try_from(sector).unwrap()] += 1);
+                    };
+                    let mut pieces = Pieces::new(&rows, Sector(from), Sectors(end - from));
+                    while !pieces.is_over() {
+                        if let Some((at, len)) = pieces.tall() {
+                            pieces.of_tall(at, len).for_each(&mut note);
+                            let firsts = pieces.columns_of(at).count() as u64 * len.0 / ROW_SECTORS;
+                            assert_eq!(pieces.of_tall(at, len).count() as u64, firsts);
+                            pieces.skip_tall(len);
+                            talls += 1;
+                        } else {
+                            note(pieces.next().unwrap());
+                        }
+                    }
+                    let wanted = |sector| u64::from((from..end).contains(&sector));
+                    assert!((0..).zip(&seen).all(|(sector, seen)| *seen == wanted(sector)), "{from}..{end}");
+                }
+            }
+            assert!(talls > 1000, "{talls}");
+        }
+    }
+
     #[test]
     fn a_long_range_is_cut_row_by_row_and_sent_in_whole_rows() {
         let rows = rows(Level::Raid6(Raid6Layout::LeftSymmetric), 5);
