@@ -186,6 +186,14 @@ impl Rows {
         fits.then_some(Piece { row: RowNo(within.0 / ROW_SECTORS), band, column })
     }
 
+    /// The tallest write at the start of a range, where there are copies. `None` if it is no taller than a row.
+    #[must_use]
+    pub fn tallest(&self, at: Sector, len: Sectors) -> Option<Piece> {
+        let run = self.geometry.map(at).filter(|_| self.kind == RowKind::Copies)?.run;
+        let len = len.min(run).min(Sectors(u64::from(TALL_ROWS) * ROW_SECTORS)).floor_to(Sectors(ROW_SECTORS));
+        self.tall(at, len).filter(|piece| piece.band.rows() > 1)
+    }
+
     /// All of a row; shorter than others at the end of a mirror whose size is no multiple of rows.
     #[must_use]
     pub fn whole(&self, row: RowNo) -> Band {

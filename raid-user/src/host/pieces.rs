@@ -55,21 +55,14 @@ impl<'a> Pieces<'a> {
 
     /// Several whole rows that come next, if there are such: their first sector, and so many sectors of each column.
     pub(super) fn tall(&self) -> Option<(Sector, Sectors)> {
-        let (at, left) = match &self.across {
-            Some(Across { chunk, columns, at, row, column: 0 }) => {
-                let at = at + row * ROW_SECTORS;
-                (at, self.end.0.checked_sub(at + (columns - 1) * chunk)?.min(chunk - row * ROW_SECTORS))
-            }
-            Some(_) => return None,
-            None if self.rows.kind() == RowKind::Copies => {
-                let run = self.rows.geometry().map(self.from)?.run;
-                (self.from.0, self.end.0.checked_sub(self.from.0)?.min(run.0))
-            }
-            None => return None,
+        let Some(Across { chunk, columns, at, row, column }) = self.across else {
+            let piece = self.rows.tallest(self.from, Sectors(self.end.0.checked_sub(self.from.0)?))?;
+            return Some((self.from, Sectors(piece.band.len.into())));
         };
+        let at = at + row * ROW_SECTORS;
+        let left = self.end.0.checked_sub(at + (columns - 1) * chunk)?.min(chunk - row * ROW_SECTORS);
         let len = (left - left % ROW_SECTORS).min(u64::from(TALL_ROWS) * ROW_SECTORS);
-        let several = at >= self.from.0 && len > ROW_SECTORS;
-        several.then_some((Sector(at), Sectors(len))).filter(|(at, len)| self.rows.tall(*at, *len).is_some())
+        (column == 0 && at >= self.from.0 && len > ROW_SECTORS).then_some((Sector(at), Sectors(len)))
     }
 
     /// Goes on behind them.
