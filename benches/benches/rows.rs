@@ -1,10 +1,11 @@
 //! Whole stripes written by one core on a host that moves bytes and has no disks: the engine decides, each block is copied once, and
-//! parity is made once. `alone` is the same copies and the same parity with nobody deciding; `deciding` is the engine without bytes.
+//! parity is made once. `alone` is the same copies and the same parity with nobody deciding.
 //!
 //! `rows` is the engine with the stripe in one request, whose bytes are copied into buffers of its own, row by row, as its parity is
-//! made; the others know rows of 4 KiB. Chunks are 64 KiB; what is sent at a time is one stripe, in the order in which a long write sends it. The bytes to be written are
-//! the same few again and again (`cached`), or many times what the caches hold (`memory`). Rounds are interleaved; the ratio is the
-//! median of those of single rounds, to `alone`. `cargo bench -p raid-benches --bench rows`; as a test (without `--bench`) one stripe each.
+//! made; `engine` knows rows of 4 KiB, in the order in which a long write sends them; `deciding` is each of them without bytes. Chunks
+//! are 64 KiB; what is sent at a time is one stripe. The bytes to be written are the same few again and again (`cached`), or many times
+//! what the caches hold (`memory`). Rounds are interleaved; the ratio is the median of those of single rounds, to `alone`.
+//! `cargo bench -p raid-benches --bench rows`; as a test (without `--bench`) one stripe each.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};

@@ -107,9 +107,9 @@ impl fmt::Display for Totals {
         let Self { cuts, doubted, whole, .. } = self;
         write!(
             f,
-            "{seeds} seeds ({whole} whole in the end): {writes} writes ({tall} times several rows at once), {reads} reads, {flushes} flushes, {actions} actions, \
-             {faults} faults, {added} members added ({returned} by the log), {replaced} copies begun, {cuts} power cuts, \
-             {doubted} refused in doubt"
+            "{seeds} seeds ({whole} whole in the end): {writes} writes ({tall} times several rows at once), {reads} reads, \
+             {flushes} flushes, {actions} actions, {faults} faults, {added} members added ({returned} by the log), \
+             {replaced} copies begun, {cuts} power cuts, {doubted} refused in doubt"
         )
     }
 }
