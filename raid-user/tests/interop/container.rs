@@ -245,6 +245,27 @@ pub(crate) fn trials(all: bool) -> Vec<Trial> {
         ("imsm", "5", 3),
         ("imsm", "10", 4),
     ];
+    // Every other volume that `create` makes in these formats, and what `mdadm` alone makes.
+    let further = [
+        ("ddf", "1", 3),
+        ("ddf", "4", 3),
+        ("ddf", "5 --layout la", 3),
+        ("ddf", "5 --layout ra", 3),
+        ("ddf", "6 --layout ddf-zero-restart", 4),
+        ("ddf", "6 --layout ddf-N-restart", 4),
+        ("ddf", "10", 3),
+        ("ddf", "10", 5),
+        ("ddf", "10 --layout n3", 6),
+        ("imsm", "10", 6),
+    ];
+    let far = ("ddf", "10 --layout f2", 4);
+    for (case, made) in further.into_iter().map(|case| (case, true)).chain([(far, false)]) {
+        let (format, level, members) = case;
+        let case = Case { format, level, members };
+        let runs: [Run; 2] =
+            [("made_by_linux_filled_by_us", Case::theirs, !made), ("made_by_us_degraded_by_linux", Case::ours, false)];
+        trials.extend(runs.into_iter().filter(|(.., always)| all && made || *always).map(|run| trial(run, case)));
+    }
     for (format, level, members) in cases {
         let case = Case { format, level, members };
         let runs: [Run; 4] = [
@@ -253,15 +274,16 @@ pub(crate) fn trials(all: bool) -> Vec<Trial> {
             ("ours_killed", Case::ours_killed, format == "ddf" && level == "1"),
             ("linux_killed", Case::linux_killed, false),
         ];
-        for (what, run, always) in runs {
-            if all || always {
-                let test = move || {
-                    run(case);
-                    Ok(())
-                };
-                trials.push(Trial::test(format!("{what}_{format}_raid{level}"), test));
-            }
-        }
+        trials.extend(runs.into_iter().filter(|(.., always)| all || *always).map(|run| trial(run, case)));
     }
     trials
+}
+
+fn trial((what, run, _): Run, case: Case) -> Trial {
+    let Case { format, level, members } = case;
+    let level = level.replace(" --layout ", "_");
+    Trial::test(format!("{what}_{format}_raid{level}_of_{members}"), move || {
+        run(case);
+        Ok(())
+    })
 }
