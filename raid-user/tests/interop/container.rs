@@ -245,7 +245,7 @@ pub(crate) fn trials(all: bool) -> Vec<Trial> {
         ("imsm", "5", 3),
         ("imsm", "10", 4),
     ];
-    // Every other volume that `create` makes in these formats, and what `mdadm` alone makes.
+    // Every other volume with redundancy that `create` makes in these formats.
     let further = [
         ("ddf", "1", 3),
         ("ddf", "4", 3),
@@ -255,16 +255,19 @@ pub(crate) fn trials(all: bool) -> Vec<Trial> {
         ("ddf", "6 --layout ddf-N-restart", 4),
         ("ddf", "10", 3),
         ("ddf", "10", 5),
-        ("ddf", "10 --layout n3", 6),
         ("imsm", "10", 6),
     ];
-    let far = ("ddf", "10 --layout f2", 4);
-    for (case, made) in further.into_iter().map(|case| (case, true)).chain([(far, false)]) {
-        let (format, level, members) = case;
-        let case = Case { format, level, members };
-        let runs: [Run; 2] =
-            [("made_by_linux_filled_by_us", Case::theirs, !made), ("made_by_us_degraded_by_linux", Case::ours, false)];
-        trials.extend(runs.into_iter().filter(|(.., always)| all && made || *always).map(|run| trial(run, case)));
+    let made = |(format, level, members)| {
+        trial(("made_by_us_degraded_by_linux", Case::ours, false), Case { format, level, members })
+    };
+    trials.extend(further.into_iter().filter(|_| all).map(made));
+    // Far is mdadm's alone. And when a member of two mirrors of three fails, its monitor takes the record of other members away, of its
+    // own volumes too (4.2, seen in a guest): of those, Linux may lose none.
+    for (level, members, always) in [("10 --layout f2", 4, true), ("10 --layout n3", 6, false)] {
+        if all || always {
+            let case = Case { format: "ddf", level, members };
+            trials.push(trial(("made_by_linux_filled_by_us", Case::theirs, always), case));
+        }
     }
     for (format, level, members) in cases {
         let case = Case { format, level, members };
