@@ -141,7 +141,7 @@ fn boot(kernel: &Kernel, image: &Path, choice: Choice<'_>) -> Result<Counts> {
     guest.args(["--kill-after=5", &(SECONDS * times).to_string()]).arg(kernel.folder.join("linux"));
     guest.arg("mem=1024M").arg(format!("initrd={}", image.display()));
     guest.args(["con=null", "con0=fd:0,fd:1", "quiet", "seccomp=on", "panic=1"]).arg(format!("raid_only={filter}"));
-    guest.arg(format!("raid_times={times}"));
+    guest.arg(format!("raid_times={times}")).arg(format!("raid_hz={}", kernel.ticks()?));
     if hurry {
         guest.arg("raid_hurry=1");
     }
