@@ -1,4 +1,4 @@
-//! Every array that real Linux made, by the tool: what `raid scan` prints is a name, and every verb takes it by that name and says the same.
+//! Every array that real Linux made, by the tool: what `raid scan` prints is a name, and every verb takes it by that name.
 //!
 //! One test a case. `scan` prints names; `cat`, `copy` and `serve` by each give the content that the kernel gave, `map`, `explain`,
 //! `examine --hex` and `identify` have something to say, or all refuse for one reason. What is read back with members missing is shown in
