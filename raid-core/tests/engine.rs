@@ -13,23 +13,8 @@ use raid_core::health::{Epoch, Event, Health, State};
 use raid_core::members::Members;
 use raid_core::region::{LogStep, RegionLog, RegionNo, Ticket};
 use raid_core::request::{Error, Kind, Refused, Request, RequestId};
-use raid_core::stripe::Limits;
 use raid_core::{ArrayConfig, Columns, Level, Member, Raid5Layout, Raid6Layout, Sector, Sectors, Sizes};
-use raid_testkit::null_host::{Heap, NullHost, receipt};
-
-const LIMITS: Limits = Limits {
-    shards: 2,
-    slots: 8,
-    requests: 64,
-    region_rows: 4,
-    log_page_words: 1,
-    read_errors_max: 10,
-    heal_window: 2,
-    checkpoint_rows: 4,
-};
-
-/// Notes what is asked of it.
-type Watch = Box<dyn Fn(&Action)>;
+use raid_testkit::null_host::{Heap, LIMITS, NullHost, Watch, noting, receipt};
 
 struct Counter {
     host: NullHost<Watch>,
@@ -54,9 +39,7 @@ fn array(level: Level, members: u16) -> Geometry {
 
 impl Counter {
     fn new(geometry: Geometry, doubt: bool) -> Self {
-        let seen = Rc::new(RefCell::new(Vec::new()));
-        let notes = Rc::clone(&seen);
-        let watch: Watch = Box::new(move |action| notes.borrow_mut().push(*action));
+        let (watch, seen) = noting();
         Self { host: NullHost::new(geometry, LIMITS, doubt, watch), seen, broken: RefCell::default() }
     }
 

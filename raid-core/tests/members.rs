@@ -13,24 +13,10 @@ use raid_core::health::{Epoch, Health, State};
 use raid_core::members::{Away, Members, Unknown};
 use raid_core::region::RegionNo;
 use raid_core::request::{Kind, Request, RequestId};
-use raid_core::stripe::Limits;
 use raid_core::{ArrayConfig, Columns, Level, Member, Raid5Layout, Raid6Layout, Sector, Sectors, Sizes, engine};
-use raid_testkit::null_host::{Heap, NullHost, receipt, whole};
+use raid_testkit::null_host::{Heap, LIMITS, NullHost, Watch, noting, receipt, whole};
 
 /// Eight regions of four rows.
-const LIMITS: Limits = Limits {
-    shards: 2,
-    slots: 8,
-    requests: 64,
-    region_rows: 4,
-    log_page_words: 1,
-    read_errors_max: 10,
-    heal_window: 2,
-    checkpoint_rows: 4,
-};
-
-type Watch = Box<dyn Fn(&Action)>;
-
 struct Array {
     host: NullHost<Watch>,
     seen: Rc<RefCell<Vec<Action>>>,
@@ -52,9 +38,7 @@ fn geometry(level: Level, members: u16) -> Geometry {
 
 impl Array {
     fn new(level: Level, members: u16, doubt: bool) -> Self {
-        let seen = Rc::new(RefCell::new(Vec::new()));
-        let notes = Rc::clone(&seen);
-        let watch: Watch = Box::new(move |action| notes.borrow_mut().push(*action));
+        let (watch, seen) = noting();
         Self { host: NullHost::new(geometry(level, members), LIMITS, doubt, watch), seen }
     }
 

@@ -13,21 +13,10 @@ use raid_core::recovery::{Rates, Share};
 use raid_core::rows::{RowNo, Rows};
 use raid_core::stripe::Limits;
 use raid_core::{ArrayConfig, FarSets, Level, Member, Raid5Layout, Raid6Layout, Raid10Layout, Sector, Sectors, Sizes};
-use raid_testkit::null_host::{NullHost, receipt, whole};
+use raid_testkit::null_host::{self, NullHost, Watch, noting, receipt, whole};
 
 /// A log of one region: one dirty flag.
-const LIMITS: Limits = Limits {
-    shards: 2,
-    slots: 8,
-    requests: 64,
-    region_rows: 64,
-    log_page_words: 1,
-    read_errors_max: 10,
-    heal_window: 2,
-    checkpoint_rows: 8,
-};
-
-type Watch = Box<dyn Fn(&Action)>;
+const LIMITS: Limits = Limits { region_rows: 64, checkpoint_rows: 8, ..null_host::LIMITS };
 
 struct Array {
     host: NullHost<Watch>,
@@ -65,9 +54,7 @@ fn rebuilding(geometry: &Geometry, member: u8, mark: u64) -> Health {
 
 impl Array {
     fn found(geometry: Geometry, health: Health, doubt: Option<RowNo>) -> Self {
-        let seen = Rc::new(RefCell::new(Vec::new()));
-        let notes = Rc::clone(&seen);
-        let watch: Watch = Box::new(move |action| notes.borrow_mut().push(*action));
+        let (watch, seen) = noting();
         Self { host: NullHost::found(geometry, LIMITS, health, doubt, watch), seen }
     }
 

@@ -9,26 +9,13 @@ use raid_core::engine::{self, Host as _};
 use raid_core::geometry::Geometry;
 use raid_core::health::{Health, HealthError, SEATED_MAX, State};
 use raid_core::request::{Kind, Request, RequestId};
-use raid_core::stripe::Limits;
 use raid_core::{ArrayConfig, Columns, Level, Member, Raid5Layout, Raid6Layout, Sector, Sectors, Sizes};
-use raid_testkit::null_host::{NullHost, receipt};
+use raid_testkit::null_host::{LIMITS, NullHost, Watch, noting, receipt};
 
-const LIMITS: Limits = Limits {
-    shards: 2,
-    slots: 8,
-    requests: 64,
-    region_rows: 4,
-    log_page_words: 1,
-    read_errors_max: 10,
-    heal_window: 2,
-    checkpoint_rows: 4,
-};
 const ROWS: u64 = 32;
 const RAID5: Level = Level::Raid5(Raid5Layout::LeftSymmetric);
 const LEVELS: [(Level, u16); 3] = [(Level::Raid1, 2), (RAID5, 4), (Level::Raid6(Raid6Layout::LeftSymmetric), 5)];
 const OLD: Member = Member(1);
-
-type Watch = Box<dyn Fn(&Action)>;
 
 struct Array {
     host: NullHost<Watch>,
@@ -41,9 +28,7 @@ impl Array {
     fn new(level: Level, members: u16, doubt: bool) -> Self {
         let chunk = if level == Level::Raid1 { Sectors(0) } else { Sectors(16) };
         let config = ArrayConfig { level, members, chunk, sizes: Sizes::Same(Sectors(8 * ROWS)), array_size: None };
-        let seen = Rc::new(RefCell::new(Vec::new()));
-        let notes = Rc::clone(&seen);
-        let watch: Watch = Box::new(move |action| notes.borrow_mut().push(*action));
+        let (watch, seen) = noting();
         let host = NullHost::new(Geometry::new(&config).unwrap(), LIMITS, doubt, watch);
         Self { host, seen, broken: RefCell::default() }
     }

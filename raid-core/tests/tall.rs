@@ -9,23 +9,9 @@ use raid_core::action::{Action, Buf, Way, Work};
 use raid_core::engine;
 use raid_core::geometry::{Geometry, Part};
 use raid_core::request::{Kind, Refused, Request, RequestId};
-use raid_core::stripe::Limits;
 use raid_core::{ArrayConfig, FarSets, Level, Member, Raid0Layout, Raid5Layout, Raid6Layout, Raid10Layout};
 use raid_core::{Sector, Sectors, Sizes};
-use raid_testkit::null_host::{NullHost, receipt};
-
-const LIMITS: Limits = Limits {
-    shards: 2,
-    slots: 8,
-    requests: 64,
-    region_rows: 4,
-    log_page_words: 1,
-    read_errors_max: 10,
-    heal_window: 2,
-    checkpoint_rows: 4,
-};
-
-type Watch = Box<dyn Fn(&Action)>;
+use raid_testkit::null_host::{LIMITS, NullHost, Watch, noting, receipt};
 
 struct Array {
     host: NullHost<Watch>,
@@ -40,9 +26,7 @@ impl Array {
     fn new(level: Level, members: u16) -> Self {
         let chunk = if level == Level::Raid1 { Sectors(0) } else { Sectors(32) };
         let config = ArrayConfig { level, members, chunk, sizes: Sizes::Same(Sectors(256)), array_size: None };
-        let seen = Rc::new(RefCell::new(Vec::new()));
-        let notes = Rc::clone(&seen);
-        let watch: Watch = Box::new(move |action| notes.borrow_mut().push(*action));
+        let (watch, seen) = noting();
         let array = Self { host: NullHost::new(Geometry::new(&config).unwrap(), LIMITS, false, watch), seen };
         array.drain();
         array

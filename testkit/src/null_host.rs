@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use raid_core::Columns;
 use raid_core::action::{Action, Token};
@@ -17,6 +18,29 @@ use raid_core::region::{Found, RegionLog, RegionNo};
 use raid_core::reshape::Layouts;
 use raid_core::rows::{RowNo, Rows};
 use raid_core::stripe::{Limits, Shard};
+
+/// Small tables, so that requests meet: of regions of four rows, neighbours are in different shards.
+pub const LIMITS: Limits = Limits {
+    shards: 2,
+    slots: 8,
+    requests: 64,
+    region_rows: 4,
+    log_page_words: 1,
+    read_errors_max: 10,
+    heal_window: 2,
+    checkpoint_rows: 4,
+};
+
+/// Sees every action when it is asked for.
+pub type Watch = Box<dyn Fn(&Action)>;
+
+/// One that notes them all.
+#[must_use]
+pub fn noting() -> (Watch, Rc<RefCell<Vec<Action>>>) {
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let notes = Rc::clone(&seen);
+    (Box::new(move |action| notes.borrow_mut().push(*action)), seen)
+}
 
 /// Boxes.
 #[derive(Debug)]
