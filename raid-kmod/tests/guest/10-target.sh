@@ -49,3 +49,11 @@ test_wrong_tables_are_refused_and_leave_nothing() {
 	dmsetup create ours --table "$(table raid-kmod 6553600 raid5_ls 64 0 3)" 2>/dev/null && fail "taken with small members"
 	return 0
 }
+
+# Which code that is depends on the CPU: whoever emulates one says what it must be.
+test_parity_is_by_the_code_of_this_cpu() {
+	wanted=$(sed -n 's/.*raid_parity=\([^ ]*\).*/\1/p' /proc/cmdline)
+	rmmod raid_kmod
+	insmod /modules/raid_kmod.ko
+	dmesg | grep -q "parity by ${wanted:-[a-z0-9-]*}\$" || fail "not by $wanted: $(dmesg | grep 'parity by' | tail -1)"
+}

@@ -126,12 +126,15 @@ pub(super) enum Machine {
     Um,
     /// The same, with the kernel's own checks of locks and of memory.
     UmDebug,
+    /// A PC, with checks of locks and of sleep: there, vector registers must be asked for.
+    X86,
 }
 
 impl Machine {
     const fn arch(self) -> &'static str {
         match self {
             Self::Um | Self::UmDebug => "um",
+            Self::X86 => "x86",
         }
     }
 
@@ -140,6 +143,7 @@ impl Machine {
         match self {
             Self::Um => "um",
             Self::UmDebug => "um-debug",
+            Self::X86 => "x86",
         }
     }
 
@@ -154,12 +158,17 @@ impl Machine {
                 include_str!("../../../raid-kmod/tests/linux.config"),
                 include_str!("../../../raid-kmod/tests/debug.config")
             ),
+            Self::X86 => concat!(
+                include_str!("../../../raid-kmod/tests/x86.config"),
+                include_str!("../../../raid-kmod/tests/linux.config")
+            ),
         }
     }
 
     const fn goals(self) -> [&'static str; 2] {
         match self {
             Self::Um | Self::UmDebug => ["linux", "modules"],
+            Self::X86 => ["bzImage", "modules"],
         }
     }
 }
