@@ -17,7 +17,7 @@ use raid_core::geometry::Geometry;
 use raid_core::request::{Kind, Request, RequestId};
 use raid_core::stripe::Limits;
 use raid_core::{ArrayConfig, Level, Raid5Layout, Raid6Layout, Sector, Sectors, Sizes};
-use raid_testkit::null_host::{NullHost, receipt};
+use raid_testkit::null_host::NullHost;
 
 /// Requests in flight: as many as a busy server has.
 const WINDOW: u64 = 64;
@@ -38,27 +38,8 @@ fn host(level: Level, members: u16) -> Option<NullHost<impl Fn(&Action)>> {
     let sizes = Sizes::Same(Sectors(MEMBER_SECTORS));
     let config = ArrayConfig { level, members, chunk: Sectors(CHUNK_SECTORS), sizes, array_size: None };
     let host = NullHost::new(Geometry::new(&config).ok()?, LIMITS, false, |_| ());
-    drain(&host);
+    host.complete_all();
     Some(host)
-}
-
-/// Answers everything until it is quiet. Says how many requests completed well.
-fn drain<W: Fn(&Action)>(host: &NullHost<W>) -> u64 {
-    let mut completed = 0;
-    loop {
-        let mut more = host.run(64);
-        while let Some(action) = host.next() {
-            more = true;
-            match (receipt(&action), action) {
-                (Some((token, _)), _) => engine::complete(host, token, true),
-                (None, Action::Complete { result, .. }) => completed += u64::from(result.is_ok()),
-                (None, _) => {}
-            }
-        }
-        if !more {
-            return completed;
-        }
-    }
 }
 
 fn window<W: Fn(&Action)>(host: &NullHost<W>, kind: Kind, mut at: impl FnMut() -> u64) {
@@ -67,7 +48,7 @@ fn window<W: Fn(&Action)>(host: &NullHost<W>, kind: Kind, mut at: impl FnMut() -
         let taken = black_box(engine::submit(host, request));
         assert!(taken.is_ok(), "{taken:?}");
     }
-    assert_eq!(drain(host), WINDOW, "requests that nobody completed");
+    assert_eq!(host.complete_all(), WINDOW, "requests that nobody completed");
 }
 
 /// A workload on an array.

@@ -44,6 +44,8 @@ pub enum Format {
     DdfSwapped,
     /// Linux dm-raid, as LVM and `dmsetup` use it.
     DmRaid,
+    /// Linux dm-mirror, whose legs keep no records: only a log beside them tells where they agree.
+    DmMirror,
     /// LVM2's text: volumes that keep no records of their own.
     Lvm2,
     /// Intel's firmware RAID (IMSM).
@@ -52,7 +54,7 @@ pub enum Format {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Md090Little,
         Self::Md090Big,
         Self::Md10,
@@ -70,6 +72,7 @@ impl Format {
         Self::Ddf,
         Self::DdfSwapped,
         Self::DmRaid,
+        Self::DmMirror,
         Self::Lvm2,
         Self::Imsm,
     ];
@@ -95,6 +98,7 @@ impl Format {
             Self::Ddf => "ddf",
             Self::DdfSwapped => "ddf (little-endian)",
             Self::DmRaid => "dm-raid",
+            Self::DmMirror => "dm-mirror",
             Self::Lvm2 => "lvm2",
             Self::Imsm => "imsm",
         }

@@ -241,14 +241,19 @@ fn a_mirror_log_tells_the_regions_that_may_disagree() {
         runs
     };
     assert_eq!(unsynced(&log, 10_240), []);
-    let (at, byte) = mirror::update(&MirrorLog::parse(&log).unwrap(), 9, false, log[1025]).unwrap();
-    log[usize::try_from(at).unwrap()] = byte;
+    // What the kernel wrote is what is written for it.
+    let mut header = *log.first_chunk().unwrap();
+    mirror::put_header(&mut header, 10);
+    assert_eq!(header, log[..512]);
+    assert_eq!((mirror::bits(0, 10, &[0]).as_slice(), mirror::log_bytes(10)), (&log[1024..1536], 1536));
+    log[1024..1536].copy_from_slice(&mirror::bits(0, 10, &[1 << 9]));
     assert_eq!(unsynced(&log, 9_500), [Extent { at: Sector(9216), len: Sectors(284) }]);
     // The mirror grew: what the log has no bit for may disagree.
     assert_eq!(unsynced(&log, 11_000).last(), Some(&Extent { at: Sector(10_240), len: Sectors(760) }));
-    let back = mirror::update(&MirrorLog::parse(&log).unwrap(), 9, true, log[1025]).unwrap();
-    assert_eq!(back, (1025, fixture.members[2].1[(1 << 20) + 1025]));
-    assert_eq!(mirror::update(&MirrorLog::parse(&log).unwrap(), 10, true, 0), None);
+    // As lvm2 makes it: all bits count, as they stand.
+    mirror::put_header(&mut header, u64::MAX);
+    log[..512].copy_from_slice(&header);
+    assert_eq!(unsynced(&log, 10_240), [Extent { at: Sector(9216), len: Sectors(1024) }]);
     assert!(mirror::read_unsynced(&Image(&log), Sectors(0), Sectors(1), |_| ()).is_err());
     log[4] = 3;
     assert!(MirrorLog::parse(&log).is_err());
@@ -305,4 +310,18 @@ fn a_list_goes_on_from_area_to_area() {
     assert_eq!(dumped(&store[512..1024]), 64);
     dm::dump::snapshot(&store[..512], |_| ()).unwrap();
     dm::dump::mirror(&store[..512], |_| ()).unwrap();
+}
+
+#[test]
+fn a_sector_of_a_mirror_log_says_nothing_of_regions_that_there_are_not() {
+    let count = |bytes: &[u8; 512]| bytes.iter().map(|byte| byte.count_ones()).sum::<u32>();
+    for (first, regions, set) in
+        [(0, 0, 0), (0, 1, 1), (0, 8, 8), (0, 4095, 4095), (0, 9000, 4096), (8192, 9000, 808), (8192, 8192, 0)]
+    {
+        assert_eq!(count(&mirror::bits(first, regions, &[0; 64])), set, "{first} of {regions}");
+        // What nobody vouched for may disagree.
+        assert_eq!(count(&mirror::bits(first, regions, &[0])), set.min(64));
+        assert_eq!(count(&mirror::bits(first, regions, &[u64::MAX; 64])), 0);
+    }
+    assert_eq!([0, 1, 4096, 4097].map(mirror::log_bytes), [1024, 1536, 1536, 2048]);
 }

@@ -119,7 +119,7 @@ pub fn lost(name: &str, media: &SharedMedia) -> Vec<Loss> {
 
 /// True for formats that [`erase`] knows how to take away.
 fn is_erasable(format: Format) -> bool {
-    ![Format::DmRaid, Format::Lvm2].contains(&format)
+    ![Format::DmRaid, Format::DmMirror, Format::Lvm2].contains(&format)
 }
 
 /// Takes away every record of Linux MD, DDF, IMSM and BIOS RAIDs on a medium, so that none but the new one is found later.

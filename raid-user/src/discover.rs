@@ -29,10 +29,11 @@ use crate::media::{self, Media, MediaSpec, Note, OpenError, Options, SharedMedia
 
 pub use beside::Beside;
 pub use conflict::{Conflict, Only, settle};
+pub(crate) use dm::mirror_doubt;
 use identity::Imsm;
 pub(crate) use identity::serial_of;
 pub use identity::{Ambiguous, Identity, Serials};
-pub(crate) use table::{DeviceMut, folded};
+pub(crate) use table::{DeviceMut, OpenedMut, folded};
 pub use table::{DmTable, NoTable};
 
 /// How deep directories are followed.

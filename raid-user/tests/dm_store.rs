@@ -18,7 +18,6 @@ use raid_user::discover::Found;
 use raid_user::host::dm_store::{Image, dm_start};
 use raid_user::host::start::{Start, Stopped};
 use raid_user::host::{Running, StartError, Tuning};
-use raid_user::lvm::{Physical, VolumeGroup};
 use raid_user::media::{Media, MediaMut, MemMedia, SharedMediaMut};
 
 /// Sectors of an image.
@@ -286,26 +285,5 @@ fn a_slot_is_filled_by_its_own_image_with_metadata_of_any_age_and_by_no_other() 
                 assert!(whole.read(&[lost]) == world.content, "without {lost}, blank {blank}");
             }
         }
-    }
-}
-
-/// What a snapshot keeps would change behind its back.
-#[test]
-fn a_volume_of_lvm_with_a_snapshot_or_without_raid_is_not_written_to() {
-    let refusal = |case: &str| {
-        let fixture = raid_testkit::fixtures::load(case);
-        let inspect = |(name, bytes): (&String, &Vec<u8>)| {
-            Physical::inspect(name, Arc::new(MemMedia::new(name, bytes.clone()))).unwrap_or_default()
-        };
-        let physical = fixture.members.iter().filter_map(|(name, bytes)| inspect((name, bytes)));
-        let (groups, _) = VolumeGroup::sort(physical.collect());
-        let refused = |name: &String| groups[0].start(name, &OpenOptions::default()).err().unwrap().to_string();
-        groups[0].volumes().iter().map(refused).collect::<Vec<_>>()
-    };
-    let refused = refusal("lvm-snapshot");
-    assert!(!refused.is_empty() && refused.iter().all(|why| why.contains("writing past a snapshot")), "{refused:?}");
-    for (case, why) in [("lvm-linear", "several segments"), ("lvm-striped3", "a volume that is no RAID")] {
-        let refused = refusal(case);
-        assert!(!refused.is_empty() && refused.iter().all(|refused| refused.contains(why)), "{refused:?}");
     }
 }

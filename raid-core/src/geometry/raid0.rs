@@ -99,8 +99,8 @@ impl Zones {
         if from == 0 {
             return Some(Member(u8::try_from(index).ok()?));
         }
-        let mut reaching = (0..).zip(self.slots()).filter(|(_, size)| **size > from);
-        reaching.nth(usize::try_from(index).ok()?).map(|(slot, _)| Member(slot))
+        let mut reaching = self.slots().iter().zip(0..).filter(|(size, _)| **size > from);
+        reaching.nth(usize::try_from(index).ok()?).map(|(_, slot)| Member(slot))
     }
 
     pub(super) fn member_size(&self, member: Member) -> Sectors {

@@ -114,6 +114,12 @@ impl State {
         matches!(self, Self::Dirty | Self::NoSync | Self::Recovering)
     }
 
+    /// True if the bit stands in the log, and is to stay there.
+    #[must_use]
+    pub const fn has_bit(self) -> bool {
+        !matches!(self, Self::Clean | Self::Marking | Self::Clearing)
+    }
+
     /// True if redundancy may not fit the data although nothing is being written.
     #[must_use]
     pub const fn in_doubt(self) -> bool {

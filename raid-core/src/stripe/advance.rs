@@ -49,10 +49,10 @@ impl<M: Memory> Shard<M> {
             self.looks[slot] = Look::new(repair, band);
         }
         if class == Class::Write && !self.view.broken {
-            if self.regions.state(region) != region::State::Clean && self.log_durable < Ticket::FIRST {
+            if self.regions.state(region).has_bit() && self.log_durable < Ticket::FIRST {
                 // The bit was found, which does not mean that every member has it.
                 self.set(slot, Event::Wait);
-                self.slots[slot].wait = Wait::Ticket(Ticket::FIRST);
+                self.slots[slot].wait = Wait::Found;
                 return false;
             }
             let state = self.regions.enter(region);
@@ -151,6 +151,7 @@ impl<M: Memory> Shard<M> {
                 self.regions.happen(region, region::Event::Durable);
                 true
             }
+            Wait::Found => self.log_durable >= Ticket::FIRST || self.view.broken,
             Wait::Ticket(_) => self.view.broken,
             Wait::Asked => false,
         };

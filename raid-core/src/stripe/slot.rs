@@ -30,6 +30,8 @@ pub(super) enum Wait {
     /// The bit is being taken out; then it is set again.
     #[default]
     Clearing,
+    /// The bits that were found at the start are not on every member yet. That says nothing of a bit that was set since.
+    Found,
     /// The log was asked for a ticket.
     Asked,
     /// This batch of the log.

@@ -103,6 +103,13 @@ pub enum Refusal {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// The record ends before its last byte.
+    Truncated {
+        /// Bytes that are there.
+        found: usize,
+        /// Bytes that it has.
+        expected: usize,
+    },
     /// The medium has no room for the record, or for the data that it claims.
     MediumTooSmall {
         /// Sectors that the medium has.
@@ -128,6 +135,9 @@ impl fmt::Display for Refusal {
                 write!(f, "the checksum at byte {offset} is {found:#x}, the record's is {expected:#x}")
             }
             Self::Field { name, offset, found, why } => write!(f, "{name} at byte {offset} is {found:#x}: {why}"),
+            Self::Truncated { found, expected } => {
+                write!(f, "only {found} bytes of the {expected} of a record are there")
+            }
             Self::MediumTooSmall { found, needed } => {
                 write!(f, "the medium has {found} sectors, {needed} are needed")
             }

@@ -183,7 +183,13 @@ impl Kind {
     /// # Errors
     /// [`Refusal`].
     pub fn parse(self, bytes: &[u8], medium: Sectors) -> Result<Record, Refusal> {
-        (self.0.parse)(bytes, medium)?.record(medium)
+        self.claim(bytes, medium)?.record(medium)
+    }
+
+    /// What stands in a record. Where one is cut short zeros would be read, which can make a sum right.
+    fn claim(self, bytes: &[u8], medium: Sectors) -> Result<claim::Claim, Refusal> {
+        let (found, expected) = (bytes.len(), self.len_bytes());
+        if found < expected { Err(Refusal::Truncated { found, expected }) } else { (self.0.parse)(bytes, medium) }
     }
 
     /// Every field of a record, sound or not.
@@ -196,7 +202,10 @@ impl Kind {
         let record =
             self.parse(buf.get(..self.len_bytes()).unwrap_or(&[]), medium).map_err(|refusal| match refusal {
                 Refusal::MediumTooSmall { .. } => Unfit::Size,
-                Refusal::NoMagic { .. } | Refusal::Checksum { .. } | Refusal::Field { .. } => Unfit::Members,
+                Refusal::NoMagic { .. }
+                | Refusal::Checksum { .. }
+                | Refusal::Field { .. }
+                | Refusal::Truncated { .. } => Unfit::Members,
             })?;
         let chunked = !record.shape.chunk.is_zero();
         if record.role != Role::Slot(slot) || record.shape.members != spec.members {

@@ -96,7 +96,7 @@ impl Kind {
     /// # Errors
     /// [`Refusal`] if it was no sound record or what came of it is none; `bytes` are of no use then.
     pub fn update(self, bytes: &mut [u8], slot: u16, medium: Sectors, state: &Running<'_>) -> Result<Record, Refusal> {
-        let claim = (self.0.parse)(bytes, medium)?;
+        let claim = self.claim(bytes, medium)?;
         let told = state.told(&claim, slot);
         (self.0.tell)(bytes, &told);
         self.parse(bytes, medium).and_then(|record| sworn(record, slot, &told))
@@ -113,7 +113,7 @@ impl Kind {
         (like, medium): (Sectors, Sectors),
         state: &Running<'_>,
     ) -> Result<Record, Refusal> {
-        let claim = (self.0.parse)(bytes, like)?;
+        let claim = self.claim(bytes, like)?;
         let needed = claim.data_at.0.saturating_add(claim.used.0);
         let limit = self.data_end(medium).map_or(0, |limit| limit.0);
         if needed > limit {

@@ -126,7 +126,8 @@ pub fn update<'b, E: From<Refusal>>(
     let bytes = bytes.get(..place.len_bytes).ok_or(Refusal::NoEntry { what: "so long a record" })?;
     let after = Metadata::parse(bytes, &place)?;
     // What cannot be used is written only if it could not be used before.
-    for (index, volume) in (0..).zip(after.volumes_of(None)) {
+    // In this order: behind the last of 255 there is no number.
+    for (volume, index) in after.volumes_of(None).zip(0..) {
         if let (Err(refusal), Ok(_)) = (volume, metadata.volume(index, None)) {
             return Err(refusal.into());
         }

@@ -11,6 +11,7 @@
 mod error;
 mod kind;
 mod message;
+mod mirror;
 mod options;
 mod status;
 
@@ -22,6 +23,7 @@ use raid_core::{ArrayConfig, Columns, Level, Member, Sector, Sectors, Sizes};
 pub use error::TableError;
 use kind::Kind;
 pub use message::{Belief, Message};
+pub use mirror::{Believed, LEGS_MAX, MirrorTable};
 pub use options::Options;
 pub use status::{Activity, Info};
 
@@ -67,11 +69,11 @@ impl<'w, 'a> Table<'w, 'a> {
     pub fn parse(words: &'w [&'a str]) -> Result<Self, TableError<'a>> {
         let [name, count, rest @ ..] = words else { return Err(TableError::TooShort) };
         let kind = kind::kind_named(name).ok_or(TableError::UnknownType(name))?;
-        let count = count.parse().map_err(|_| TableError::NotANumber(count))?;
+        let count = number(count)?;
         let (parameters, rest) = rest.split_at_checked(count).ok_or(TableError::TooShort)?;
         let [members, rest @ ..] = rest else { return Err(TableError::TooShort) };
         let (devices, left) = rest.as_chunks();
-        let members = members.parse().map_err(|_| TableError::NotANumber(members))?;
+        let members = number(members)?;
         if devices.len() != members || !left.is_empty() {
             return Err(TableError::Devices { said: members, found: rest.len() });
         }
@@ -79,7 +81,7 @@ impl<'w, 'a> Table<'w, 'a> {
             return Err(TableError::Members(members));
         }
         let [chunk, parameters @ ..] = parameters else { return Err(TableError::TooShort) };
-        let chunk: u64 = chunk.parse().map_err(|_| TableError::NotANumber(chunk))?;
+        let chunk: u64 = number(chunk)?;
         let chunk = match kind {
             Kind::Raid1 => 0,
             _ if !chunk.is_power_of_two() || chunk < CHUNK_MIN => return Err(TableError::Chunk(chunk)),
@@ -208,6 +210,10 @@ impl<'w, 'a> Table<'w, 'a> {
 #[must_use]
 pub fn auto<'w, 'a>(words: &'w [&'a str]) -> Option<&'w [&'a str]> {
     words.split_first().filter(|(name, devices)| **name == "auto" && !devices.is_empty()).map(|(_, devices)| devices)
+}
+
+fn number<T: core::str::FromStr>(word: &str) -> Result<T, TableError<'_>> {
+    word.parse().map_err(|_| TableError::NotANumber(word))
 }
 
 #[cfg(test)]

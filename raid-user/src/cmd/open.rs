@@ -26,7 +26,7 @@ pub(super) struct OpenArgs {
     /// Members: files, devices, qcow2 or VMDK images, partitions (disk.img#2), nbd:// URIs; or directories of them
     #[arg(required_unless_present = "table", value_name = "MEMBER")]
     pub(super) members: Vec<String>,
-    /// An array of dm-raid instead: a line as dmsetup prints it, or a file with one; its devices have the names that stand there
+    /// An array of dm-raid or dm-mirror: a line as dmsetup prints it, or a file with one; its devices have the names that stand there
     #[arg(long, value_name = "LINE|FILE", conflicts_with_all = ["array", "volume"])]
     pub(super) table: Option<String>,
     /// Which array, by name or UUID, where members of several are given
@@ -187,19 +187,6 @@ impl OpenArgs {
         Ok(given)
     }
 
-    /// The members of the one array that is meant, for verbs that know arrays alone.
-    ///
-    /// # Errors
-    /// Several arrays and none chosen; none at all; something that stands on layers is meant.
-    pub(super) fn group(&self, output: &Output) -> Result<Vec<Found>, Failure> {
-        match self.meant(output)? {
-            Meant::Array { found, .. } | Meant::Table { found, .. } => Ok(found),
-            Meant::Volume { .. } => {
-                Err(Failure::new(Exit::Refused, "a volume of LVM: this verb knows arrays of members alone"))
-            }
-        }
-    }
-
     /// What is meant, for verbs that run it.
     ///
     /// # Errors
@@ -230,7 +217,7 @@ impl OpenArgs {
             group.volumes().contains(&name).then_some(Meant::Volume { group: Box::new(group), name })
         });
         let why = format!(
-            "{wanted}: a volume that stands on others is read; of those, RAID volumes of LVM alone are written to"
+            "{wanted}: what stands on an array, a partition or another volume is read; of LVM's volumes, those on disks alone are run"
         );
         meant.ok_or_else(|| Failure::new(Exit::Refused, why))
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use raid_core::Level;
 use raid_core::health::Epoch;
 use raid_formats::assemble::Claimant;
 use raid_formats::record::{Record, Uuid, WriteLog};
@@ -11,10 +12,11 @@ use super::exit::{Exit, Failure};
 use super::open::{Meant, OpenArgs, refused, unopened};
 use super::output::Output;
 use super::text;
-use crate::array::level_name;
+use crate::array::{OpenOptions, level_name};
 use crate::control::{self, About, Desk, Held, Server, socket_of};
-use crate::host::dm_store::dm_start_of;
-use crate::host::{Running, StartError, Tuning, start_array};
+use crate::discover::Found;
+use crate::host::{Running, StartError, Tuning, start_array, start_table};
+use crate::lvm::VolumeGroup;
 use crate::media::OpenError as MediaError;
 
 /// A running array.
@@ -50,20 +52,13 @@ impl Run {
             Meant::Table { table, found } => {
                 let record = found.first().map(|found| *found.record());
                 let record = record.ok_or_else(|| refused(crate::array::OpenError::NoMember))?;
-                (dm_start_of(&table, &options), About { uuid: table.identity(), ..about(&record) })
+                (start_table(&table, &options), About { uuid: table.identity(), ..about(&record) })
             }
             Meant::Volume { group, name } => {
                 let start = group.start(&name, &options);
-                let uuid = group.uuid(&name).unwrap_or_default();
-                let shape = start.as_ref().map_or_else(
-                    |_| String::new(),
-                    |start| {
-                        let geometry = start.rows.geometry();
-                        format!("{}, {} members", level_name(geometry.level()), geometry.members())
-                    },
-                );
-                let (name, description) = (format!("{}/{name}", group.name()), format!("lvm2 {shape}"));
-                (start, About { uuid, name, description, uri: None })
+                let shape = start.as_ref().map(|start| start.rows.geometry());
+                let shape = shape.map_or_else(|_| String::new(), |shape| shape_of(shape.level(), shape.members()));
+                (start, about_volume(&group, &name, &shape))
             }
         };
         let start = start.map_err(|error| unstarted(error, &args.members))?;
@@ -134,6 +129,59 @@ pub(super) fn place(array: Uuid) -> Result<PathBuf, Failure> {
 pub(super) fn about(record: &Record) -> About {
     let description = format!("{} {}", record.format.name(), text::shape(&record.shape));
     About { uuid: record.array, name: record.name.to_string(), description, uri: None }
+}
+
+fn shape_of(level: Level, members: u16) -> String {
+    format!("{}, {members} members", level_name(level))
+}
+
+fn about_volume(group: &VolumeGroup, name: &str, shape: &str) -> About {
+    let (name, uuid) = (format!("{}/{name}", group.name()), group.uuid(name).unwrap_or_default());
+    About { uuid, name, description: format!("lvm2 {shape}"), uri: None }
+}
+
+/// An array that is looked at without being run.
+pub(super) struct Members {
+    /// Who is in it.
+    pub(super) found: Vec<Found>,
+    /// What it is called.
+    pub(super) about: About,
+    /// What is to be known of it; nothing if opening its members tells that.
+    pub(super) warnings: Option<Vec<String>>,
+}
+
+impl Meant {
+    /// Its members, for verbs that look at its redundancy.
+    ///
+    /// # Errors
+    /// A volume of LVM that has none, or is not opened; no members.
+    pub(super) fn members(self, options: &OpenOptions) -> Result<Members, Failure> {
+        let first = |found: &[Found]| {
+            let record = found.first().map(|found| *found.record());
+            record.ok_or_else(|| refused(crate::array::OpenError::NoMember))
+        };
+        match self {
+            Self::Array { found, .. } => Ok(Members { about: about(&first(&found)?), found, warnings: None }),
+            Self::Table { table, found } => {
+                let about = About { uuid: table.identity(), ..about(&first(&found)?) };
+                Ok(Members { found, about, warnings: None })
+            }
+            Self::Volume { group, name } => {
+                let opened = group.open(&name, options).map_err(|stop| Failure::new(Exit::Refused, stop))?;
+                let title = format!("{}/{name}", group.name());
+                if !opened.lost.is_empty() {
+                    return Err(Failure::new(Exit::Refused, format!("{title}: {}", opened.lost.join("; "))));
+                }
+                let Some(array) = &opened.array else {
+                    let why = format!("{title}: {}: nothing in it is there twice", opened.description);
+                    return Err(Failure::new(Exit::Refused, why));
+                };
+                let shape = array.record().shape;
+                let about = about_volume(&group, &name, &shape_of(shape.level, shape.members));
+                Ok(Members { found: opened.found, about, warnings: Some(opened.warnings) })
+            }
+        }
+    }
 }
 
 /// The failure for an array that is not run.

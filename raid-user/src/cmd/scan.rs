@@ -7,12 +7,13 @@ use raid_formats::assemble::{Claimant, Verdict};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
+use super::identify;
 use super::open::{only, search_options};
 use super::output::Output;
 use super::text;
 use super::tree::{self, TreeLine};
 use crate::array::{Array, OpenOptions, because, verdicts};
-use crate::discover::{Found, Only, Outcome, Serials, group, search, settle};
+use crate::discover::{Found, Only, Outcome, Search, Serials, group, search, settle};
 use crate::layers::Layers;
 use crate::media::Media;
 
@@ -84,12 +85,13 @@ struct SlotLine {
 pub(super) fn run(args: &ScanArgs, output: &Output) -> Result<Exit, Failure> {
     let mut scan = Scan::default();
     let (mut found, mut physical) = (Vec::new(), Vec::new());
-    for outcome in search(&args.paths, &search_options(args.follow_references, args.only)) {
+    let how = search_options(args.follow_references, args.only);
+    for outcome in search(&args.paths, &how) {
         match outcome {
             Outcome::Member(member) => found.push(*member),
             Outcome::Physical(one) => physical.push(*one),
             Outcome::NotAMember(reason) => {
-                let why = if reason.damaged { reason.worst() } else { PLAIN.into() };
+                let why = if reason.damaged { reason.worst() } else { no_member(&reason.name, &how) };
                 scan.not_members.push(Named { name: reason.name, reason: why });
             }
             Outcome::Unopened { name, error } => scan.unopened.push(Named { name, reason: error.to_string() }),
@@ -112,6 +114,14 @@ pub(super) fn run(args: &ScanArgs, output: &Output) -> Result<Exit, Failure> {
     }
     output.print("raid.scan/1", &scan, || human(&scan))?;
     Ok(exit)
+}
+
+/// What stands on a medium that is no member of anything that can be found here.
+fn no_member(name: &str, how: &Search) -> String {
+    match identify::no_member(name, how) {
+        Ok(Some(("metadata", _, text))) => format!("{text}; whose, only a device-mapper table says (--table)"),
+        _ => PLAIN.into(),
+    }
 }
 
 fn describe(found: Vec<Found>) -> ArrayLine {

@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use raid_formats::assemble::Claimant as _;
 use raid_formats::record::Uuid;
 
 use super::exit::{Exit, Failure};
 use super::open::{Meant, OpenArgs};
 use super::output::Output;
-use super::run::{Administered, Run, about, place};
+use super::run::{Administered, Run, place};
 use crate::control::{Answer, Ask, Client, ClientError, Desk, FindingStatus, Held, Refusal, Status};
 use crate::host::Tuning;
 use crate::host::look::{LookError, look};
@@ -31,7 +30,7 @@ pub(super) struct TargetArgs {
     /// The control socket of a running array
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
-    /// An array of dm-raid instead: a line as dmsetup prints it, or a file with one; its devices have the names that stand there
+    /// An array of dm-raid or dm-mirror: a line as dmsetup prints it, or a file with one; its devices have the names that stand there
     #[arg(long, value_name = "LINE|FILE", conflicts_with_all = ["array", "volume"])]
     table: Option<String>,
     /// Which array, by name or UUID, where members of several are given
@@ -145,17 +144,16 @@ impl TargetArgs {
             return Ok(Handle::Remote(client));
         }
         let open = self.open();
-        let found = open.group(output)?;
-        let record = found.first().map(|found| *found.record());
-        let record = record.ok_or_else(|| super::open::refused(crate::array::OpenError::NoMember))?;
-        let (running, warnings) = look(found, &open.options()).map_err(|error| match error {
+        let (members, options) = (open.meant(output)?.members(&open.options())?, open.options());
+        let (running, warnings) = look(members.found, &options).map_err(|error| match error {
             LookError::Open(error) => super::open::refused(error),
             LookError::NotYet(_) => Failure::new(Exit::Refused, error),
             LookError::Io(error) => Failure::new(Exit::Io, error),
         })?;
-        warnings.iter().for_each(|warning| output.warn(&warning.to_string()));
+        let warnings = members.warnings.unwrap_or_else(|| warnings.iter().map(ToString::to_string).collect());
+        warnings.iter().for_each(|warning| output.warn(warning));
         let held = running.names().map(|name| name.map(|name| Held::new(&name))).collect();
-        Ok(Handle::Look(Box::new(Desk::new(Arc::new(running), about(&record), held)?)))
+        Ok(Handle::Look(Box::new(Desk::new(Arc::new(running), members.about, held)?)))
     }
 }
 

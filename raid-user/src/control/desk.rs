@@ -158,6 +158,9 @@ impl Desk {
             let why = format!("the array does not survive without slot {member}: add a member to a missing slot first");
             return Err(Refusal::new(REFUSED, why));
         }
+        if let Some(why) = self.running.vital(member) {
+            return Err(Refusal::new(REFUSED, format!("slot {member} cannot be thrown out: {why}")));
+        }
         self.running.fail(member);
         self.wait_for(|| self.running.is_noted()).ok_or_else(|| {
             Refusal::new(IO, format!("slot {member} is out, but the others could not write that down yet"))

@@ -2,12 +2,13 @@
 
 use raid_core::{Extent, Sector, Sectors};
 use raid_formats::assemble::Claimant as _;
-use raid_formats::dm;
+use raid_formats::dm::{self, mirror};
 use raid_formats::md;
 use raid_formats::record::{Record, Sync, WriteLog};
+use raid_formats::table::Believed;
 
 use super::{Found, MediaSource, Meta};
-use crate::media::{Media as _, SharedMedia};
+use crate::media::{Media, SharedMedia};
 
 impl Found {
     /// An image of dm-raid, whose metadata lie on the medium `beside`.
@@ -56,6 +57,15 @@ impl Found {
         }
     }
 
+    /// The same member without those, and they.
+    pub(crate) fn take_doubted(mut self) -> (Self, Vec<Extent>) {
+        let doubted = match &mut self.meta {
+            Meta::Told { doubted } => std::mem::take(doubted),
+            _ => Vec::new(),
+        };
+        (self, doubted)
+    }
+
     /// The medium that holds dm-raid's superblock and bitmap, if it was found by one.
     #[must_use]
     pub fn beside(&self) -> Option<&SharedMedia> {
@@ -64,4 +74,35 @@ impl Found {
             _ => None,
         }
     }
+}
+
+/// Runs of a mirror in which the first leg alone counts, and a sentence where that is so. Without a log, or with one that cannot be read,
+/// it is so everywhere.
+pub(crate) fn mirror_doubt(
+    log: Option<&dyn Media>,
+    believed: Believed,
+    region: Sectors,
+    len: Sectors,
+) -> (Vec<Extent>, Option<String>) {
+    let all = vec![Extent { at: Sector(0), len }];
+    let log = match (believed, log) {
+        (Believed::Agree, _) => return (Vec::new(), None),
+        (Believed::Differ, Some(_)) => {
+            return (all, Some("the mirror's legs are said to disagree, the first counts".into()));
+        }
+        (_, None) => {
+            let why = "the mirror has no log on disk: nothing says that its legs agree, the first counts";
+            return (all, Some(why.into()));
+        }
+        (Believed::Log, Some(log)) => log,
+    };
+    let mut runs = Vec::new();
+    if let Err(fault) = mirror::read_unsynced(&MediaSource(log), region, len, |run| runs.push(run)) {
+        let name = log.describe();
+        return (all, Some(format!("{name}: the mirror's log cannot be used ({fault}): the first leg counts")));
+    }
+    let sectors: u64 = runs.iter().map(|run| run.len.0).sum();
+    let note = format!("the mirror's legs may disagree in {sectors} sectors: there the first counts");
+    let differ = !runs.is_empty();
+    (runs, differ.then_some(note))
 }

@@ -43,7 +43,10 @@ pub enum LookError {
 /// # Errors
 /// [`LookError`].
 pub fn look(found: Vec<Found>, options: &OpenOptions) -> Result<(Running, Vec<Warning>), LookError> {
-    let (array, doubt) = Array::open_with_doubt(found, &OpenOptions { partial: false, ..options.clone() })?;
+    // Where a mirror's leg does not count, its rows are in doubt; for readers it is bad there.
+    let (found, legs): (Vec<Found>, Vec<Vec<Extent>>) = found.into_iter().map(Found::take_doubted).unzip();
+    let (array, mut doubt) = Array::open_with_doubt(found, &OpenOptions { partial: false, ..options.clone() })?;
+    doubt.extend(legs.concat());
     if array.layouts().is_reshaping() {
         return Err(LookError::NotYet("an array in the middle of a reshape"));
     }

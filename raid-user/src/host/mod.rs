@@ -20,6 +20,7 @@ mod marks;
 pub mod md_store;
 mod membership;
 pub(crate) mod memory;
+pub mod mirror_store;
 mod observe;
 mod one_flag;
 mod pieces;
@@ -42,7 +43,7 @@ pub use running::{Running, Tuning};
 pub use start_error::StartError;
 
 use crate::array::OpenOptions;
-use crate::discover::Found;
+use crate::discover::{DmTable, Found, NoTable, OpenedMut};
 use raid_formats::assemble::Claimant as _;
 use raid_formats::record::Format;
 
@@ -58,5 +59,21 @@ pub fn start_array(found: Vec<Found>, all: &[Found], options: &OpenOptions) -> R
         }
         Some(_) => container::container_start(found, all, options),
         None => md_store::md_start(found, options),
+    }
+}
+
+/// The same of a table's line: its devices are opened for writing, and locked. Those of dm-raid whose metadata are empty can be filled.
+///
+/// # Errors
+/// [`StartError`].
+pub fn start_table(table: &DmTable, options: &OpenOptions) -> Result<start::Start, StartError> {
+    let opened = table.open_mut().map_err(|error| match error {
+        NoTable::Media(error) => StartError::Media(error),
+        NoTable::Line(why) => StartError::NotYet(why),
+        other => StartError::Contradiction(other.to_string()),
+    })?;
+    match opened {
+        OpenedMut::Raid(devices) => dm_store::dm_start_of(devices, options),
+        OpenedMut::Mirror(mirror) => mirror_store::mirror_start(mirror),
     }
 }

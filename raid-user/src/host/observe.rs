@@ -134,6 +134,12 @@ impl Running {
         health.state(member) != Some(State::InSync) || self.inner.rows().geometry().survives(out)
     }
 
+    /// Why the format cannot do without this member, though others hold the same.
+    #[must_use]
+    pub fn vital(&self, member: Member) -> Option<&'static str> {
+        self.inner.store.vital(member)
+    }
+
     /// Rows that recovery could not put in order.
     #[must_use]
     pub fn unhealed_rows(&self) -> u64 {

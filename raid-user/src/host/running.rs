@@ -130,8 +130,9 @@ impl Running {
         running.clock = Some((stop, clock?));
         // A thread allocates while it starts. It must not do so for somebody's I/O: this ends when the last one runs.
         let _ended = started.recv();
-        engine::set_rates(&*running.inner, tuning.rates);
+        // Held first: rates that are set let the pass go on.
         running.inner.with_recovery(|recovery| recovery.hold(!tuning.heals));
+        engine::set_rates(&*running.inner, tuning.rates);
         if tuning.heals {
             running.begin();
         }

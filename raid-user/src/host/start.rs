@@ -140,6 +140,12 @@ pub trait Store: Send + Sync {
         Vec::new()
     }
 
+    /// Why the array cannot do without this member, though others hold the same; `None` if its level alone says whether it can.
+    fn vital(&self, member: Member) -> Option<&'static str> {
+        let _ = member;
+        None
+    }
+
     /// Lets go of the medium of a member that is out. False, and nothing is done, as long as the store has not heard that it is.
     fn release(&self, member: Member) -> bool;
 

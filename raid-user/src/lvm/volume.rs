@@ -7,13 +7,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use raid_core::{Extent, Level, Member, Raid0Layout, Sector, Sectors};
-use raid_formats::dm::mirror;
 use raid_formats::lvm::{Areas, Group, Images, Kind, Physical as Known, Refusal, Segment, Volume};
 use raid_formats::record::{Format, Name, Notes, Record, Role, Shape, Sync, Uuid, WriteLog};
+use raid_formats::table::Believed;
 
 use super::{VolumeGroup, shown};
 use crate::array::{Array, OpenOptions};
-use crate::discover::{Found, MediaSource};
+use crate::discover::{Found, mirror_doubt};
 use crate::media::{Joined, Media, Piece, SharedMedia, Snapshot};
 
 /// Volumes below one volume that are followed.
@@ -28,6 +28,8 @@ pub struct Opened {
     pub description: String,
     /// The array, if it is one from its first extent to its last.
     pub array: Option<Arc<Array>>,
+    /// The members of that array.
+    pub found: Vec<Found>,
     /// What cannot be read, and why.
     pub lost: Vec<String>,
     /// True if nothing of it can be read.
@@ -131,12 +133,18 @@ pub(super) fn snapshot_of<'a>(volume: &Volume<'a>) -> Option<SnapshotOf<'a>> {
 struct Made {
     piece: Piece,
     array: Option<Arc<Array>>,
+    found: Vec<Found>,
     description: String,
 }
 
 impl Made {
     fn lost(why: String) -> Self {
-        Self { description: format!("lost: {why}"), piece: Piece::Lost(why), array: None }
+        Self { piece: Piece::Lost(why.clone()), ..Self::plain(Piece::Zero, format!("lost: {why}")) }
+    }
+
+    /// What is no array.
+    fn plain(piece: Piece, description: String) -> Self {
+        Self { piece, array: None, found: Vec::new(), description }
     }
 }
 
@@ -193,7 +201,7 @@ impl<'a> Builder<'a> {
             lost.push("what a snapshot's store holds decides all of it".into());
         }
         if !lost.is_empty() {
-            return Ok(Opened { lost, is_lost: true, array: None, ..origin });
+            return Ok(Opened { lost, is_lost: true, array: None, found: Vec::new(), ..origin });
         }
         let snapshot = Snapshot::open(self.title(name), origin.media.clone(), store.media)
             .map_err(|reason| self.impossible(name, reason))?;
@@ -201,7 +209,7 @@ impl<'a> Builder<'a> {
         let kind = if of.merging { "with a snapshot merging into it" } else { "snapshot" };
         let description = format!("{kind} of {}, {chunks} chunks of {bytes} bytes differ", self.title(of.origin));
         let runs = vec![(0, snapshot.size_bytes(), description.clone())];
-        Ok(Opened { media: Arc::new(snapshot), description, array: None, runs, ..origin })
+        Ok(Opened { media: Arc::new(snapshot), description, array: None, found: Vec::new(), runs, ..origin })
     }
 
     /// Opens a volume as it stands, and everything below.
@@ -243,9 +251,9 @@ impl<'a> Builder<'a> {
         }
         let lost = joined.lost().into_iter().map(str::to_owned).collect();
         let runs = joined.pieces().zip(&made).map(|((at, len, _), made)| (at, len, made.description.clone())).collect();
-        let array = match made.as_slice() {
-            [only] => only.array.clone(),
-            _ => None,
+        let (array, found) = match made.as_slice() {
+            [only] => (only.array.clone(), only.found.clone()),
+            _ => (None, Vec::new()),
         };
         let description = match made.as_slice() {
             [] => "empty".to_owned(),
@@ -253,7 +261,7 @@ impl<'a> Builder<'a> {
             several => format!("{} segments", several.len()),
         };
         let (is_lost, media) = (joined.is_lost(), Arc::new(joined));
-        Ok(Opened { media, description, array, lost, is_lost, warnings: Vec::new(), on: Vec::new(), runs })
+        Ok(Opened { media, description, array, found, lost, is_lost, warnings: Vec::new(), on: Vec::new(), runs })
     }
 
     fn segment(&mut self, volume: &Volume<'a>, segment: &Segment<'a>, len: Sectors) -> Result<Made, Stop> {
@@ -266,7 +274,7 @@ impl<'a> Builder<'a> {
                     Piece::From(media, at) => format!("linear: {}, from byte {at}", media.describe()),
                     Piece::Zero => "zeros".into(),
                 };
-                Ok(Made { piece, array: None, description })
+                Ok(Made::plain(piece, description))
             }
             Kind::Striped { areas, count, chunk } => {
                 if !segment.extents.is_multiple_of(*count) {
@@ -283,7 +291,7 @@ impl<'a> Builder<'a> {
                 self.told(name, (Level::Raid1, Sectors::ZERO), legs, len, len, &unsynced)
             }
             Kind::Raid { level, images, chunk } => self.raid(name, *level, images, *chunk, len),
-            Kind::Zero => Ok(Made { piece: Piece::Zero, array: None, description: "zeros".into() }),
+            Kind::Zero => Ok(Made::plain(Piece::Zero, "zeros".into())),
             Kind::Error => Ok(Made::lost("LVM put an error here where extents were lost".into())),
             Kind::Snapshot { .. } => Err(self.impossible(name, "a snapshot is opened by the name of its store")),
             Kind::NotYet(kind) => Err(Stop::NotYet { volume: self.title(name), kind: shown(kind) }),
@@ -331,24 +339,9 @@ impl<'a> Builder<'a> {
 
     /// Runs of a mirror whose legs may disagree. Without a log, or with one that cannot be read, all of it.
     fn unsynced(&mut self, log: Option<&'a [u8]>, region: Sectors, len: Sectors) -> Result<Vec<Extent>, Stop> {
-        let all = vec![Extent { at: Sector(0), len }];
-        let Some(log) = log else {
-            self.warnings
-                .push("the mirror has no log on disk: nothing says that its legs agree, the first counts".into());
-            return Ok(all);
-        };
-        let opened = self.volume(log)?;
-        let mut runs = Vec::new();
-        let read = mirror::read_unsynced(&MediaSource(opened.media.as_ref()), region, len, |run| runs.push(run));
-        if let Err(fault) = read {
-            let title = self.title(log);
-            self.warnings.push(format!("{title}: the mirror's log cannot be used ({fault}): the first leg counts"));
-            return Ok(all);
-        }
-        if !runs.is_empty() {
-            let sectors: u64 = runs.iter().map(|run| run.len.0).sum();
-            self.warnings.push(format!("the mirror's legs may disagree in {sectors} sectors: there the first counts"));
-        }
+        let log = log.map(|log| self.volume(log)).transpose()?.map(|opened| opened.media);
+        let (runs, note) = mirror_doubt(log.as_deref(), Believed::Log, region, len);
+        self.warnings.extend(note);
         Ok(runs)
     }
 
@@ -457,7 +450,7 @@ impl<'a> Builder<'a> {
         let given: Vec<String> = found.iter().map(|found| found.name().to_owned()).collect();
         let use_stale = self.options.use_stale.iter().filter(|name| given.contains(name)).cloned().collect();
         let options = OpenOptions { use_stale, ..self.options.clone() };
-        let array = match Array::open(found, &options) {
+        let array = match Array::open(found.clone(), &options) {
             Ok(array) => array,
             Err(error) => {
                 let because = if away.is_empty() { String::new() } else { format!(" ({})", away.join("; ")) };
@@ -473,7 +466,7 @@ impl<'a> Builder<'a> {
         let shape = array.record().shape;
         let description = format!("{}, {} members", crate::array::level_name(shape.level), shape.members);
         let array = Arc::new(array);
-        Ok(Made { piece: Piece::From(array.clone(), 0), array: Some(array), description })
+        Ok(Made { piece: Piece::From(array.clone(), 0), array: Some(array), found, description })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Power on: what the disks say together, and what is to be done about it first.
 
 use raid_core::engine;
-use raid_core::health::{Event, Health, State};
+use raid_core::health::{Epoch, Event, Health, State};
 use raid_core::members::Members;
 use raid_core::region::RegionNo;
 use raid_core::rows::ROW_SECTORS;
@@ -63,6 +63,15 @@ impl Found {
 impl Life<'_> {
     /// The first that an array does: members that are not there are out, and what is due from the start begins.
     pub(super) fn begin(&self) {
+        // Nobody opened them: nothing that is decided before they are given a slot reaches them. Seed 8082237: a blank disk was told the
+        // states while another absent one was thrown out, in which it was in sync, and the power failed.
+        self.world.outside(|out| {
+            for seat in &self.found.absent {
+                if let Some(disk) = out.disks.get_mut(usize::from(seat.0)) {
+                    disk.since = Epoch(u64::MAX);
+                }
+            }
+        });
         for member in &self.found.absent {
             self.tell(Fact::Absent { member: *member });
             self.lose(*member);

@@ -1,7 +1,5 @@
 //! Disks come back in any order: what stands on them says whose seat they have, and not the bay they are in.
 
-use raid_core::Member;
-
 use super::disk::Disk;
 use super::faults::SHELF_MAX;
 use super::story::Fact;
@@ -35,11 +33,10 @@ impl Outside {
         let mut seats: Vec<Option<Disk>> = (0..places).map(|_| None).collect();
         let mut unknown = Vec::new();
         for disk in std::mem::take(&mut self.disks) {
-            if disk.health.is_none() {
+            let Some(slot) = disk.health.map(|health| health.seats().slot(disk.seat)) else {
                 unknown.push(disk);
                 continue;
-            }
-            let slot = Member(disk.seat.0 % u8::try_from(members).unwrap_or(u8::MAX));
+            };
             let Some(place) = seats.get_mut(usize::from(disk.seat.0)) else { continue };
             let knows = |disk: &Disk| (disk.present, disk.health.map(|health| health.epoch()));
             let loses = match place {

@@ -110,6 +110,7 @@ impl Life<'_> {
         self.totals.faults += 1;
         self.fault_at = self.next_id;
         self.model.unsettle();
+        self.unsettle_reads();
     }
 
     /// A disk is not there any more: nobody knows it yet.

@@ -344,6 +344,15 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
+    /// A member may be lost under the reads that are under way.
+    pub(super) fn unsettle_reads(&mut self) {
+        for (_, asked) in &mut self.asked {
+            if let Asked::Read { then, .. } = asked {
+                then.unsettle();
+            }
+        }
+    }
+
     fn heard(&mut self, id: RequestId, asked: Asked, result: Result<(), Error>) -> Result<(), String> {
         let own = self.world.buffers(|buffers| buffers.take(id));
         match (asked, result) {

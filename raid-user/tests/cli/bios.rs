@@ -56,6 +56,8 @@ fn each_format_is_made_written_to_degraded_filled_and_checked() {
             );
             writer.write_at(0, &bytes[512..9 * 512]).unwrap();
             writer.write_at(0, &bytes[..8 * 512]).unwrap();
+            let removed = raid(&folder, "remove --slot 1 d0");
+            assert_eq!(removed.code, 0, "{name}: {}", removed.stderr);
             let added = raid(&folder, &format!("add --new d{count} d0"));
             assert_eq!(added.code, 0, "{name}: {}", added.stderr);
             let rebuilt = raid(&folder, "rebuild d0");
@@ -75,6 +77,42 @@ fn each_format_is_made_written_to_degraded_filled_and_checked() {
         let copied = raid(&folder, &format!("copy {left} out"));
         assert_eq!(copied.code, 0, "{name}: {}", copied.stderr);
         assert!(std::fs::read(folder.path().join("out")).unwrap() == bytes, "{name}");
+    }
+}
+
+#[test]
+fn each_format_is_repaired_and_a_disk_that_was_thrown_out_is_put_in_again_and_another_one_for_it() {
+    for (format, level, count) in CASES.into_iter().filter(|(_, level, _)| !["0", "linear"].contains(level)) {
+        let (folder, ran) = made(&format!("--assume-clean --format {format} --level {level}"), count);
+        assert_eq!(ran.code, 0, "{format} {level}: {}", ran.stderr);
+        let all: Vec<String> = (0..count).map(|slot| format!(" d{slot}")).collect();
+        let without = |out: &str| all.iter().filter(|name| *name != out).cloned().collect::<Vec<_>>().concat();
+        let does = |verb: &str, members: &str, code: i32| {
+            let ran = raid(&folder, &format!("{verb}{members}"));
+            assert_eq!(ran.code, code, "{format} {level}: {verb}: {}{}", ran.stdout, ran.stderr);
+        };
+        let path = folder.path().join("d1");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[1000 * 512] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        does("check", &all.concat(), 1);
+        if format == "lsi" {
+            // It cannot say "clean", so nothing is judged before it is synchronised.
+            does("repair --trust all-but=d1", &all.concat(), 6);
+            does("rebuild", &all.concat(), 0);
+        } else {
+            does("repair", &all.concat(), 1);
+            does("repair --trust all-but=d1", &all.concat(), 0);
+        }
+        does("check", &all.concat(), 0);
+        does("fail --member d1", &all.concat(), 0);
+        // Nobody serves it, so nobody holds that disk.
+        does("remove --slot 1", &all.concat(), 1);
+        does("add --new d1", &without(" d1"), 0);
+        does("check", &all.concat(), 0);
+        does("fail --member d0", &all.concat(), 0);
+        does(&format!("add --new d{count}"), &without(" d0"), 0);
+        does("check", &format!("{} d{count}", without(" d0")), 0);
     }
 }
 

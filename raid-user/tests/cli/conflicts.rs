@@ -147,6 +147,11 @@ fn files_are_identified_in_one_line_each() {
     assert_eq!(ran.code, 5, "what cannot be opened is told by the exit code, too");
     let json = folder.raid(&["identify", "--json", "d1.img"]);
     assert!(json.stdout.contains("\"format\": \"md 1.2\""), "{}", json.stdout);
+    // What dm-raid keeps beside its data makes no array alone; a scan says what it is, and what is wanted beside it.
+    let scan = folder.raid(&["scan", "rmeta.img", "notes.txt"]).stdout;
+    let words = scan.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("rmeta.img: dm-raid metadata, device 0 of RAID 1, 3 members"), "{scan}");
+    assert!(words.contains("(--table)") && words.contains("1 without a superblock"), "{scan}");
 }
 
 /// What LVM's and device-mapper's records hold is told field by field, with the bytes if asked.

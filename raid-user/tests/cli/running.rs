@@ -47,7 +47,7 @@ pub(super) fn client(folder: &Folder) -> ClientMut {
     ClientMut::connect(&Uri::parse(&format!("nbd+unix:///?socket={}", socket.display())).unwrap()).unwrap()
 }
 
-fn cat(folder: &Folder, members: &str) -> Vec<u8> {
+pub(super) fn cat(folder: &Folder, members: &str) -> Vec<u8> {
     let arguments = std::iter::once("cat").chain(members.split(' '));
     let output = raid_in(env!("CARGO_BIN_EXE_raid"), folder.path()).args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -229,9 +229,9 @@ fn what_cannot_be_kept_right_is_refused_with_the_way_out_and_not_written_to() {
     assert!(code == 3 && said.contains("--without-log"), "{said}");
     let (code, said) = serve(&journal, "--without-log --ignore-journal .").unwrap_err();
     assert!(code == 3 && said.contains("read-only (without --write)"), "{said}");
-    let lvm = Folder::new().with("lvm-striped3", "", &[0, 1, 2]);
-    let (code, said) = serve(&lvm, ".").unwrap_err();
-    assert!(code == 3 && said.contains("not yet") && said.contains("no RAID"), "{said}");
+    let lvm = Folder::new().with("lvm-snapshot", "", &[1, 2]);
+    let (code, said) = serve(&lvm, "--volume vg/lv .").unwrap_err();
+    assert!(code == 3 && said.contains("not yet") && said.contains("past a snapshot"), "{said}");
 }
 
 #[test]

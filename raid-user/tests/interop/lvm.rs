@@ -13,8 +13,15 @@ use sha2::{Digest as _, Sha256};
 use crate::load::{RAID, client, load_and_kill, serve};
 use crate::{hash, said};
 
+/// Half a MiB that is flushed and told, and then writes without end behind it; the power fails at `KILL`.
+pub(crate) const UNTIL_KILLED: &str = "dd if=$(command -v mdadm) of=$md bs=64k count=8 conv=notrunc,fsync 2>/dev/null
+echo FLUSHED $(head -c 524288 $md | sha256sum | cut -d' ' -f1)
+random() { dd if=/dev/urandom of=$md bs=32k count=4 conv=notrunc oflag=direct seek=$((RANDOM % 60 + 20)) 2>/dev/null; }
+for worker in 1 2 3; do while :; do random; done & done
+sleep 0.4; echo KILL; sleep 30";
+
 /// LVM without udev, files in `/etc` and daemons; and what a volume holds.
-const PRELUDE: &str = "modprobe -d /tmp/modules -a dm-mod dm-raid 2>&1
+pub(crate) const PRELUDE: &str = "modprobe -d /tmp/modules -a dm-mod dm-raid 2>&1
 mkdir -p /tmp/lvm; export LVM_SYSTEM_DIR=/tmp/lvm
 cat > /tmp/lvm/lvm.conf <<END
 devices { dir=\"/dev\" scan=[\"/dev\"] obtain_device_list_from_udev=0 use_devicesfile=0 }
@@ -163,11 +170,7 @@ echo AFTER $(sha256sum < /dev/mapper/vg-lv | cut -d' ' -f1); lvm vgchange -an vg
         let Some(disks) = Disks::new(self) else { return };
         let script = format!(
             "{PRELUDE}lvm vgchange -ay vg 2>&1; idle; md=/dev/mapper/vg-lv
-dd if=$(command -v mdadm) of=$md bs=64k count=8 conv=notrunc,fsync 2>/dev/null
-echo FLUSHED $(head -c 524288 $md | sha256sum | cut -d' ' -f1)
-random() {{ dd if=/dev/urandom of=$md bs=32k count=4 conv=notrunc oflag=direct seek=$((RANDOM % 60 + 20)) 2>/dev/null; }}
-for worker in 1 2 3; do while :; do random; done & done
-sleep 0.4; echo KILL; sleep 30"
+{UNTIL_KILLED}"
         );
         let Some(guest) = uml::run_and_kill(disks.folder(), &script, &disks.paths(), "KILL") else { return };
         let left = disks.content(&[]);

@@ -12,6 +12,7 @@ mod dm;
 mod load;
 mod log;
 mod lvm;
+mod mirror;
 mod replace;
 
 use std::path::{Path, PathBuf};
@@ -370,6 +371,7 @@ fn main() {
     let all = std::env::var_os("RAID_INTEROP").is_some_and(|which| which == "all");
     let mut trials = container::trials(all);
     trials.extend(lvm::trials(all));
+    trials.extend(mirror::trials(all));
     trials.extend(replace::trials(all));
     trials.extend(dm::trials(all));
     trials.extend(log::trials(all));

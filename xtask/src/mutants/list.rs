@@ -99,7 +99,7 @@ pub(super) const MUTANTS: [Mutant; 51] = [
     mutant(
         "no-wait-for-first-batch",
         "raid-core/src/stripe/advance.rs",
-        "if self.regions.state(region) != region::State::Clean && self.log_durable < Ticket::FIRST {",
+        "if self.regions.state(region).has_bit() && self.log_durable < Ticket::FIRST {",
         "if false {",
         Caught,
     ),

@@ -23,7 +23,8 @@ use raid_formats::record::Sync;
 use super::start::{Slot, Stopped, Store, absent};
 use crate::media::SharedMediaMut;
 
-pub use start::{Image, dm_start, dm_start_of};
+pub(super) use start::dm_start_of;
+pub use start::{Image, dm_start};
 
 /// Bytes of the superblock's block.
 const BLOCK_BYTES: usize = 512;

@@ -11,7 +11,7 @@ use raid_formats::record::{Sync, WriteLog};
 
 use super::{BLOCK_BYTES, Disk, DmStore, Own, PAGE_WORDS, Shared};
 use crate::array::{Judged, OpenOptions};
-use crate::discover::{DeviceMut, DmTable, Found, MediaSource, NoTable};
+use crate::discover::{DeviceMut, Found, MediaSource};
 use crate::host::assembled::{Assembled, Current};
 use crate::host::marks::{Gathered, Marks};
 use crate::host::start::Start;
@@ -71,16 +71,8 @@ pub fn dm_start(images: Vec<Image>, options: &OpenOptions) -> Result<Start, Star
     Ok(Start { rows, health, slots, region_rows, log_page_words, doubt, marked, doubt_from, store: Box::new(store) })
 }
 
-/// The same of a table's line: its devices are opened for writing, and locked. Those whose metadata are empty can be filled.
-///
-/// # Errors
-/// [`StartError`].
-pub fn dm_start_of(table: &DmTable, options: &OpenOptions) -> Result<Start, StartError> {
-    let devices = table.open_mut().map_err(|error| match error {
-        NoTable::Media(error) => StartError::Media(error),
-        NoTable::Line(why) => StartError::NotYet(why),
-        other => StartError::Contradiction(other.to_string()),
-    })?;
+/// The same of the devices that a table's line names.
+pub(in crate::host) fn dm_start_of(devices: Vec<DeviceMut>, options: &OpenOptions) -> Result<Start, StartError> {
     let image = |device: DeviceMut| {
         let DeviceMut { slot, data, metadata: meta, found } = device;
         Image { slot, found, data, meta }

@@ -1,4 +1,4 @@
-//! An array that a line of device-mapper's table names, as `dmsetup table` prints it: dm-raid, with its devices by the names in the line.
+//! dm-raid's line: images with their metadata devices, by the names in the line.
 //!
 //! Where its metadata say something, they count and not the line, as in the kernel; a line that tells another shape than they is refused.
 
@@ -8,33 +8,15 @@ use std::sync::Arc;
 use raid_core::{Level, Sector, Sectors, Sizes};
 use raid_formats::assemble::Claimant as _;
 use raid_formats::dm;
-use raid_formats::record::{Format, Record, Role, Shape, Sync, Uuid};
+use raid_formats::record::{Format, Record, Role, Shape, Sync};
 use raid_formats::table::Table;
 
-use super::Found;
+use super::super::Found;
+use super::{DeviceMut, NoTable};
 use crate::media::{self, MediaSpec, Options, SharedMedia, open, open_mut};
 
 /// Bytes that begin a device with metadata.
 const HEAD_BYTES: usize = 4;
-
-/// Why a table's array is not opened.
-#[derive(Debug, thiserror::Error)]
-pub enum NoTable {
-    /// The line is refused.
-    #[error("table: {0}")]
-    Line(String),
-    /// A device cannot be opened.
-    #[error(transparent)]
-    Media(#[from] media::OpenError),
-    /// A device does not hold what the line says.
-    #[error("{name}: {why}")]
-    Device {
-        /// As the line has it.
-        name: String,
-        /// What stands there, and what should.
-        why: String,
-    },
-}
 
 /// One slot of the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +31,7 @@ struct Pair {
 
 /// A line of dm-raid's, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DmTable {
+pub(super) struct RaidLine {
     shape: Shape,
     /// Sectors of each device that hold data.
     each: Sectors,
@@ -57,40 +39,10 @@ pub struct DmTable {
     pairs: Vec<Pair>,
 }
 
-/// A device of the line, opened for writing.
-pub(crate) struct DeviceMut {
-    pub(crate) slot: u16,
-    pub(crate) data: media::SharedMediaMut,
-    pub(crate) metadata: media::SharedMediaMut,
-    /// What its metadata say; nothing if it is to be filled.
-    pub(crate) found: Option<Found>,
-}
-
-impl DmTable {
-    /// Understands a line: `[NAME:] 0 SECTORS raid TYPE ...`.
-    ///
-    /// # Errors
-    /// [`NoTable::Line`].
-    pub fn parse(line: &str) -> Result<Self, NoTable> {
+impl RaidLine {
+    /// Understands the words behind the target's name, of an array of `len` sectors.
+    pub(super) fn parse(rest: &[&str], len: Sectors) -> Result<Self, NoTable> {
         let refuse = |why: String| Err(NoTable::Line(why));
-        let mut words: Vec<&str> = line.split_whitespace().collect();
-        if words.first().is_some_and(|word| word.ends_with(':')) {
-            words.remove(0);
-        }
-        let [start, len, target, rest @ ..] = words.as_slice() else {
-            return refuse(
-                "words are missing; a line begins with 0, the array's sectors, and the target's name".into(),
-            );
-        };
-        if *target != "raid" {
-            return refuse(format!("target {target}: not yet; raid is understood"));
-        }
-        if *start != "0" {
-            return refuse(format!("an array that begins at sector {start} of the device, and not at 0"));
-        }
-        let Ok(len) = len.parse().map(Sectors) else {
-            return refuse(format!("{len}: a number of sectors should stand there"));
-        };
         let table = Table::parse(rest).map_err(|error| NoTable::Line(error.to_string()))?;
         let config = table.config(len).map_err(|error| NoTable::Line(error.to_string()))?;
         let Sizes::Same(each) = config.sizes else { return refuse("members of several sizes".into()) };
@@ -113,19 +65,17 @@ impl DmTable {
         Ok(Self { shape, each, in_doubt: options.sync, pairs })
     }
 
-    /// What tells this array from others: its devices' names.
-    #[must_use]
-    pub fn identity(&self) -> Uuid {
+    /// Its devices' names, in order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let names = self.pairs.iter().flat_map(|pair| [&pair.metadata, &pair.data]);
-        let words: Vec<&str> = names.map(|name| name.as_deref().unwrap_or("-")).collect();
-        folded(words.join(" ").as_bytes())
+        names.map(|name| name.as_deref().unwrap_or("-"))
     }
 
     /// The members that can be used, opened for reading, and what should be known of those that cannot.
     ///
     /// # Errors
     /// A device that is named cannot be opened, or holds something else.
-    pub fn found(&self, how: &Options) -> Result<(Vec<Found>, Vec<String>), NoTable> {
+    pub(super) fn found(&self, how: &Options) -> Result<(Vec<Found>, Vec<String>), NoTable> {
         let (mut members, mut notes) = (Vec::new(), Vec::new());
         let medium = |name: &str| Ok::<_, NoTable>(open(&MediaSpec::parse(OsStr::new(name))?, how)?.media);
         for pair in &self.pairs {
@@ -148,7 +98,7 @@ impl DmTable {
     ///
     /// # Errors
     /// As [`found`](Self::found); a line without metadata devices, on which nothing could be remembered.
-    pub(crate) fn open_mut(&self) -> Result<Vec<DeviceMut>, NoTable> {
+    pub(super) fn open_mut(&self) -> Result<Vec<DeviceMut>, NoTable> {
         let mut devices = Vec::new();
         let medium = |name: &str| Ok::<_, NoTable>(open_mut(&MediaSpec::parse(OsStr::new(name))?)?.media);
         for pair in &self.pairs {
@@ -212,34 +162,16 @@ impl DmTable {
     }
 }
 
-/// An identity made of words: the product and sum of FNV-1a in 128 bits.
-pub(crate) fn folded(words: &[u8]) -> Uuid {
-    let fold = |sum: u128, byte: &u8| (sum ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013B);
-    Uuid(words.iter().fold(0x6C62_272E_07BB_0142_62B8_2175_6295_C58D_u128, fold).to_be_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_understood_or_refused_with_the_word_at_fault() {
-        let line = "0 16384 raid raid10 6 32 nosync raid10_copies 2 raid10_format near 4 m0 i0 m1 i1 - - m3 i3";
-        let table = DmTable::parse(line).unwrap();
-        assert_eq!((table.shape.members, table.shape.chunk, table.each), (4, Sectors(32), Sectors(8192)));
-        assert_eq!(table.pairs[2].data, None);
-        assert_eq!(DmTable::parse(&format!("vg-lv: {line}\n")).unwrap(), table);
-        assert_ne!(DmTable::parse(&line.replace("i1", "i7")).unwrap().identity(), table.identity());
-        for (line, word) in [
-            ("", "missing"),
-            ("0 8 linear /dev/sda 0", "linear"),
-            ("0 many raid raid1", "many"),
-            ("8 16384 raid raid1 2 0 region_size 1024 2 m0 i0 m1 i1", "sector 8"),
-            ("0 16384 raid raid1 3 0 region_size 1024 2 - i0 m1 i1", "without"),
-            ("0 16384 raid raid7 3 0 region_size 1024 2 m0 i0 m1 i1", "raid7"),
-        ] {
-            let refused = DmTable::parse(line).unwrap_err().to_string();
-            assert!(refused.contains(word), "{line}: {refused}");
-        }
+    fn a_line_is_understood() {
+        let line = "raid10 6 32 nosync raid10_copies 2 raid10_format near 4 m0 i0 m1 i1 - - m3 i3";
+        let words: Vec<&str> = line.split(' ').collect();
+        let line = RaidLine::parse(&words, Sectors(16384)).unwrap();
+        assert_eq!((line.shape.members, line.shape.chunk, line.each), (4, Sectors(32), Sectors(8192)));
+        assert_eq!(line.pairs[2].data, None);
     }
 }
