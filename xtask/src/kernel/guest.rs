@@ -5,14 +5,14 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader, BufWriter},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result};
 
 use super::Choice;
 use super::archive::{Archive, Kind};
-use super::linux::{Kernel, Machine};
+use super::linux::Kernel;
+use super::machine::{BEST_CPU, Machine, Start};
 use crate::command::{command, find, output, root};
 use crate::test::count::Counts;
 
@@ -46,16 +46,13 @@ const SECONDS: u32 = 1500;
 /// How many times longer all takes in a kernel that watches itself, beside other builds; or on a machine that is emulated.
 const SLOW_TAKES: u32 = 5;
 
-/// Emulated CPUs, the parity code that the module must choose on each, and the tests that show that code. On the first one all
-/// levels are tested, too. QEMU of Debian 12 emulates no AVX-512 and no GFNI: those forms run in the other kernels.
+/// Emulated processors, the parity code that the module must choose on each, and the tests that show that code: of the first one, all
+/// levels. QEMU of Debian 12 emulates no AVX-512 and no GFNI; code for those runs in the kernel that is a process.
 const CPUS: [(&str, &str, &str); 3] = [
-    ("max", "avx2", "is_that_of_dm_raid"),
-    ("Nehalem", "ssse3", "raid6_is_that"),
-    ("qemu64", "portable", "raid6_is_that"),
+    (BEST_CPU, "avx2", "parity_is_by,is_that_of_dm_raid"),
+    ("Nehalem", "ssse3", "parity_is_by,raid6_is_that"),
+    ("qemu64", "portable", "parity_is_by,raid6_is_that"),
 ];
-
-/// Whose name tells of the parity code.
-const PARITY_TEST: &str = "parity_is_by";
 
 /// Bytes that traces write from.
 const PATTERN_BYTES: usize = 1 << 20;
@@ -132,24 +129,25 @@ pub(super) fn pattern() -> Vec<u8> {
     (0..PATTERN_BYTES / 8).flat_map(|_| next().to_le_bytes()).collect()
 }
 
-/// Boots the guest and counts what it says. In a hurry, it leaves out what is slow. A machine that is emulated is booted once for
-/// each of its CPUs; without a filter, for some of the tests.
+/// Boots the guest and counts what it says. In a hurry, it leaves out what is slow. An emulated machine is booted once for each of
+/// its processors; if nothing else is said, for some of the tests.
 ///
 /// # Errors
 /// If it cannot be started.
 pub(super) fn run(kernel: &Kernel, image: &Path, choice: Choice<'_>) -> Result<Counts> {
     let mut counts = Counts::default();
     if kernel.machine == Machine::X86 {
-        for (cpu, parity, filter) in CPUS {
-            println!("a CPU {cpu}, for parity by {parity}");
-            let word = format!("raid_parity={parity}");
-            let filters = if choice.filter.is_empty() { vec![PARITY_TEST, filter] } else { vec![choice.filter] };
-            for filter in filters {
-                counts += boot(kernel, image, cpu, &word, Choice { filter, ..choice })?;
-            }
+        for (cpu, parity, some) in CPUS {
+            println!("a processor {cpu}, for parity by {parity}");
+            let filter = match choice.filter {
+                "" if choice.whole && cpu == BEST_CPU => "",
+                "" => some,
+                filter => filter,
+            };
+            counts += boot(kernel, image, cpu, &format!("raid_parity={parity}"), Choice { filter, ..choice })?;
         }
     } else {
-        counts = boot(kernel, image, "", "", choice)?;
+        counts = boot(kernel, image, BEST_CPU, "", choice)?;
     }
     if counts.passed + counts.failed + counts.skipped == 0 {
         println!("no test of the guest has {} in its name", choice.filter);
@@ -158,44 +156,16 @@ pub(super) fn run(kernel: &Kernel, image: &Path, choice: Choice<'_>) -> Result<C
     Ok(counts)
 }
 
-/// A machine for the guest, and the words that its kernel hears.
-fn machine(kernel: &Kernel, image: &Path, cpu: &str, words: &str, seconds: u32) -> Command {
-    let mut guest = command("timeout");
-    guest.args(["--kill-after=5", &seconds.to_string()]);
-    if kernel.machine == Machine::X86 {
-        guest.args([
-            "qemu-system-x86_64",
-            "-machine",
-            "q35",
-            "-accel",
-            "tcg,thread=multi",
-            "-cpu",
-            cpu,
-            "-smp",
-            "2",
-            "-m",
-            "1024",
-        ]);
-        guest.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio", "-kernel"]);
-        guest.arg(kernel.folder.join("arch/x86/boot/bzImage")).arg("-initrd").arg(image);
-        guest.arg("-append").arg(format!("console=ttyS0 quiet panic=-1 {words}"));
-    } else {
-        guest.arg(kernel.folder.join("linux")).arg("mem=1024M").arg(format!("initrd={}", image.display()));
-        guest.args(["con=null", "con0=fd:0,fd:1", "quiet", "seccomp=on", "panic=1"]).args(words.split_whitespace());
-    }
-    guest
-}
-
-fn boot(kernel: &Kernel, image: &Path, cpu: &str, word: &str, choice: Choice<'_>) -> Result<Counts> {
-    let slow = choice.debug || kernel.machine == Machine::X86;
-    let times = if slow { SLOW_TAKES } else { 1 };
+fn boot(kernel: &Kernel, image: &Path, cpu: &'static str, word: &str, choice: Choice<'_>) -> Result<Counts> {
+    let times = if choice.debug || choice.x86 { SLOW_TAKES } else { 1 };
     let hurry = if choice.hurry { "raid_hurry=1" } else { "" };
-    let words = format!("raid_only={} raid_times={times} {hurry} {word}", choice.filter);
-    let mut guest = machine(kernel, image, cpu, &words, SECONDS * times);
-    let mut child = guest.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("the guest does not start")?;
+    // What watches memory needs a part of it.
+    let megabytes = if choice.debug && choice.x86 { 2048 } else { 1024 };
+    let start = Start { cpu, seconds: Some(SECONDS * times), ..Start::new(kernel, image, megabytes) };
+    let (mut child, said) = start.spawn(&format!("raid_only={} raid_times={times} {hurry} {word}", choice.filter))?;
     let mut counts = Counts::default();
     let (mut ended, mut last) = (false, VecDeque::new());
-    for line in BufReader::new(child.stdout.take().context("the guest is mute")?).split(b'\n') {
+    for line in BufReader::new(said).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).trim_end().to_owned();
         counts += outcome(&line);
         ended |= line.starts_with(&format!("{GUEST}done"));

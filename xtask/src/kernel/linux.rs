@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::cache::Cache;
+use super::{cache::Cache, machine::Machine};
 use crate::{
     apt::{self, Suite},
     command::{cargo, command, find, output, perform, root},
@@ -117,60 +117,6 @@ fn upstream(version: &str) -> Option<(&str, &str)> {
     let second = upstream.match_indices('.').nth(1).map_or(upstream.len(), |(at, _)| at);
     let known = upstream.chars().all(|letter| letter.is_ascii_digit() || letter == '.');
     known.then_some((upstream, upstream.get(..second)?))
-}
-
-/// What a kernel is built for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Machine {
-    /// A process of the host: boots in a quarter of a second.
-    Um,
-    /// The same, with the kernel's own checks of locks and of memory.
-    UmDebug,
-    /// A PC, with checks of locks and of sleep: there, vector registers must be asked for.
-    X86,
-}
-
-impl Machine {
-    const fn arch(self) -> &'static str {
-        match self {
-            Self::Um | Self::UmDebug => "um",
-            Self::X86 => "x86",
-        }
-    }
-
-    /// What its folders are called.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Um => "um",
-            Self::UmDebug => "um-debug",
-            Self::X86 => "x86",
-        }
-    }
-
-    const fn config(self) -> &'static str {
-        match self {
-            Self::Um => concat!(
-                include_str!("../../../raid-kmod/tests/um.config"),
-                include_str!("../../../raid-kmod/tests/linux.config")
-            ),
-            Self::UmDebug => concat!(
-                include_str!("../../../raid-kmod/tests/um.config"),
-                include_str!("../../../raid-kmod/tests/linux.config"),
-                include_str!("../../../raid-kmod/tests/debug.config")
-            ),
-            Self::X86 => concat!(
-                include_str!("../../../raid-kmod/tests/x86.config"),
-                include_str!("../../../raid-kmod/tests/linux.config")
-            ),
-        }
-    }
-
-    const fn goals(self) -> [&'static str; 2] {
-        match self {
-            Self::Um | Self::UmDebug => ["linux", "modules"],
-            Self::X86 => ["bzImage", "modules"],
-        }
-    }
 }
 
 /// A built kernel.

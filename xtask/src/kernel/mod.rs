@@ -8,9 +8,11 @@ mod cache;
 mod cuts;
 mod guest;
 mod linux;
+mod machine;
 mod module;
 mod shared;
 mod speed;
+mod volatile;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -18,7 +20,8 @@ use anyhow::{Result, bail, ensure};
 
 use crate::{command::root, test::count::Counts, tools};
 use cache::Cache;
-use linux::{Kernel, Machine};
+use linux::Kernel;
+use machine::Machine;
 
 /// What of the tests is run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +34,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) debug: bool,
     /// In an emulated PC.
     pub(crate) x86: bool,
+    /// There, all tests on its best processor.
+    pub(crate) whole: bool,
     /// How often the power is cut, after all that.
     pub(crate) cuts: u64,
     /// Nothing but that.
@@ -59,17 +64,34 @@ pub(crate) fn run(choice: Choice<'_>) -> ExitCode {
 /// # Errors
 /// If something cannot be had, built or started.
 pub(crate) fn speed(filter: &str) -> Result<()> {
+    let (kernel, image) = with_fio(Machine::Um)?;
+    speed::rates(&kernel, &image, filter)
+}
+
+/// Compares the instructions that the target, dm-raid and md take for a request.
+///
+/// # Errors
+/// If something cannot be had, built or started.
+pub(crate) fn instructions(filter: &str) -> Result<()> {
+    let (kernel, image) = with_fio(Machine::X86)?;
+    speed::instructions(&kernel, &image, filter)
+}
+
+fn with_fio(machine: Machine) -> Result<(Kernel, PathBuf)> {
     let skips = tools::ensure(&[tools::FIO])?;
     ensure!(skips.is_empty(), "{}", skips.join(", "));
-    match built(Machine::Um, &["fio"])? {
-        Ok((kernel, image)) => speed::run(&kernel, &image, filter),
+    match built(machine, &["fio"])? {
+        Ok(built) => Ok(built),
         Err(skips) => bail!("{}", skips.join(", ")),
     }
 }
 
 /// The kernel and what its guest is filled with, the programs `more` too; or why not.
 fn built(machine: Machine, more: &[&str]) -> Result<Result<(Kernel, PathBuf), Vec<String>>> {
-    let missing = tools::ensure(&tools::FOR_KERNEL)?;
+    let mut missing = tools::ensure(&tools::FOR_KERNEL)?;
+    if machine.is_emulated() {
+        missing.extend(tools::ensure(&tools::FOR_X86)?);
+    }
     if !missing.is_empty() {
         return Ok(Err(missing));
     }
@@ -95,16 +117,11 @@ pub(crate) fn tests(choice: Choice<'_>) -> Result<Counts> {
         return Ok(Counts::skip(vec!["raid-kmod: its guest is for Linux on x86-64".to_owned()]));
     }
     let machine = match choice {
+        Choice { x86: true, debug: true, .. } => Machine::X86Debug,
         Choice { x86: true, .. } => Machine::X86,
         Choice { debug: true, .. } => Machine::UmDebug,
         _ => Machine::Um,
     };
-    if machine == Machine::X86 {
-        let skips = tools::ensure(&tools::FOR_X86)?;
-        if !skips.is_empty() {
-            return Ok(Counts::skip(skips));
-        }
-    }
     let (kernel, image) = match built(machine, &[])? {
         Ok(built) => built,
         Err(skips) => return Ok(Counts::skip(skips)),
