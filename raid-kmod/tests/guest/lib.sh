@@ -39,6 +39,7 @@ run_test() {
 	dmsetup remove_all --force >/dev/null 2>&1
 	left=
 	rmmod raid_kmod 2>/tmp/rmmod || left="the module stays: $(cat /tmp/rmmod)"
+	! ps | grep 'kworker/R-raid\(_meta\)\?\]' >/tmp/stays || left="$left a worker stays: $(cat /tmp/stays)"
 	rmmod brd 2>/dev/null
 	kill $watch
 	dmesg | grep -E 'BUG|WARNING|Oops|panic|possible|inconsistent|general protection|unable to handle' >/tmp/complaints

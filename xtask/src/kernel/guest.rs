@@ -162,7 +162,8 @@ fn boot(kernel: &Kernel, image: &Path, cpu: &'static str, word: &str, choice: Ch
     // What watches memory needs a part of it.
     let megabytes = if choice.debug && choice.x86 { 2048 } else { 1024 };
     let start = Start { cpu, seconds: Some(SECONDS * times), ..Start::new(kernel, image, megabytes) };
-    let (mut child, said) = start.spawn(&format!("raid_only={} raid_times={times} {hurry} {word}", choice.filter))?;
+    let (only, hz) = (choice.filter, kernel.ticks()?);
+    let (mut child, said) = start.spawn(&format!("raid_only={only} raid_times={times} raid_hz={hz} {hurry} {word}"))?;
     let mut counts = Counts::default();
     let (mut ended, mut last) = (false, VecDeque::new());
     for line in BufReader::new(said).split(b'\n') {

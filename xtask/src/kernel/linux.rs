@@ -126,6 +126,18 @@ pub(super) struct Kernel {
     pub(super) machine: Machine,
 }
 
+impl Kernel {
+    /// How often a second its clock ticks.
+    ///
+    /// # Errors
+    /// If its configuration does not say.
+    pub(super) fn ticks(&self) -> Result<String> {
+        let config = fs::read_to_string(self.folder.join(".config"))?;
+        let ticks = config.lines().find_map(|line| line.strip_prefix("CONFIG_HZ="));
+        ticks.map(str::to_owned).context("a kernel without CONFIG_HZ")
+    }
+}
+
 /// Builds a kernel, if the one in the cache is of another configuration or not there.
 ///
 /// # Errors
