@@ -1,9 +1,11 @@
 //! Whole stripes written by one core on a host that moves bytes and has no disks: the engine decides, each block is copied once, and
-//! parity is made once. `alone` is the same copies and the same parity with nobody deciding; `deciding` is the engine without bytes.
+//! parity is made once. `alone` is the same copies and the same parity with nobody deciding.
 //!
-//! Chunks are 64 KiB; what is sent at a time is one stripe, in the order in which a long write sends it. The bytes to be written are
-//! the same few again and again (`cached`), or many times what the caches hold (`memory`). Rounds are interleaved; the ratio is the
-//! median of those of single rounds, to `alone`. `cargo bench -p raid-benches --bench rows`; as a test (without `--bench`) one stripe each.
+//! `rows` is the engine with the stripe in one request, whose bytes are copied into buffers of its own, row by row, as its parity is
+//! made; `engine` knows rows of 4 KiB, in the order in which a long write sends them; `deciding` is each of them without bytes. Chunks
+//! are 64 KiB; what is sent at a time is one stripe. The bytes to be written are the same few again and again (`cached`), or many times
+//! what the caches hold (`memory`). Rounds are interleaved; the ratio is the median of those of single rounds, to `alone`.
+//! `cargo bench -p raid-benches --bench rows`; as a test (without `--bench`) one stripe each.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -35,7 +37,7 @@ const LIMITS: Limits = Limits {
     heal_window: 8,
     checkpoint_rows: 1024,
 };
-const FORMS: [&str; 3] = ["engine", "deciding", "alone"];
+const FORMS: [&str; 5] = ["rows", "deciding-rows", "engine", "deciding", "alone"];
 
 /// The bytes of the slots' rows, and of the requests.
 struct Bytes<'a> {
@@ -84,7 +86,22 @@ impl Bytes<'_> {
             Action::Compute { slot, stripe, work: Work::Parity { .. }, .. } => {
                 self.parity(slot.slot.into(), &geometry.stripe(stripe).expect("a stripe of the array"));
             }
+            Action::Compute { stripe, work: Work::Rows { .. }, .. } => {
+                let stripe = geometry.stripe(stripe).expect("a stripe of the array");
+                for row in 0..ROWS {
+                    self.bring(row, usize::from(stripe.data_count()), &stripe);
+                    self.parity(row, &stripe);
+                }
+            }
             _ => {}
+        }
+    }
+
+    /// All columns of a row, as a caller's bytes are brought into a request's buffers.
+    fn bring(&mut self, row: usize, columns: usize, stripe: &StripeMap) {
+        for column in 0..columns {
+            let member = stripe.data(u8::try_from(column).expect("few columns")).expect("a data column");
+            self.take(row, member, row * columns + column);
         }
     }
 }
@@ -127,20 +144,26 @@ fn measure(case: &str, level: Level, source: &[u8], budget: Option<Duration>) {
             let roles = geometry.stripe(StripeNo(next)).expect("a stripe of the array");
             let from = bytes.borrow().from;
             bytes.borrow_mut().from = (from + requests.len() * BLOCK) % source.len();
-            moves.set(FORMS[turn.who] == "engine");
+            moves.set(["engine", "rows"].contains(&FORMS[turn.who]));
+            let len = Sectors(ROWS as u64 * 8);
+            let all = Request { kind: Kind::WriteRows { fua: false }, len, ..requests[0] };
             let start = Instant::now();
-            if FORMS[turn.who] == "alone" {
-                let mut bytes = bytes.borrow_mut();
-                for row in 0..ROWS {
-                    for column in 0..columns {
-                        let member = roles.data(u8::try_from(column).expect("few columns")).expect("a data column");
-                        bytes.take(row, member, row * columns + column);
+            match FORMS[turn.who] {
+                "alone" => {
+                    let mut bytes = bytes.borrow_mut();
+                    for row in 0..ROWS {
+                        bytes.bring(row, columns, &roles);
+                        bytes.parity(row, &roles);
                     }
-                    bytes.parity(row, &roles);
                 }
-            } else {
-                engine::submit_many(&host, &requests).expect("there is room for a stripe");
-                assert_eq!(host.complete_all(), requests.len() as u64);
+                "rows" | "deciding-rows" => {
+                    engine::submit(&host, all).expect("nobody is at any row");
+                    assert_eq!(host.complete_all(), 1);
+                }
+                _ => {
+                    engine::submit_many(&host, &requests).expect("there is room for a stripe");
+                    assert_eq!(host.complete_all(), requests.len() as u64);
+                }
             }
             took += start.elapsed();
         }

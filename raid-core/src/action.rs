@@ -5,6 +5,7 @@
 //! done in any order.
 
 use crate::check::{Evidence, Finding};
+use crate::geometry::Part;
 use crate::health::Epoch;
 use crate::request::{Error, Request, RequestId};
 use crate::units::{Columns, Member, Sector, Sectors, StripeNo};
@@ -102,6 +103,13 @@ pub enum Buf {
     },
     /// A request's own, from its first byte on.
     Request(RequestId),
+    /// A column of a request of [whole rows](crate::request::Kind::WriteRows): the host's room for so many rows of it.
+    Rows {
+        /// The request.
+        request: RequestId,
+        /// Which column: data in the array's order, or parity.
+        part: Part,
+    },
     /// None: the sectors are to read as zeros after the write, whatever the member does for that. Only of writes.
     Zeroes {
         /// The member may free what it held there.
@@ -150,6 +158,15 @@ pub enum Work {
     },
     /// The named parity becomes what all data columns make.
     Parity {
+        /// Make P.
+        p: bool,
+        /// Make Q.
+        q: bool,
+    },
+    /// The named parity of a request of whole rows becomes what its data columns make. No buffer of the slot has a part in it.
+    Rows {
+        /// The request.
+        request: RequestId,
         /// Make P.
         p: bool,
         /// Make Q.

@@ -13,17 +13,20 @@
 //! | [`Recovery`] | [`Host::with_recovery`] | 1 |
 //! | [`Checking`] | [`Host::with_check`] | 1 |
 
-use crate::action::{Action, Answer, Buf, Token, Way};
+mod submit;
+
+pub use submit::{submit, submit_many};
+
+use crate::action::{Action, Answer, Token, Way};
 use crate::broadcast::Outcome;
 use crate::check::{self, CheckStep, Checked, Checking, Order};
 use crate::flush::{FlushStep, Flushes, Purpose};
 use crate::health::{Epoch, HealthError};
 use crate::members::{Away, Members, Unknown};
 use crate::memory::Memory;
-use crate::plan::{self, How};
 use crate::recovery::{Rates, Recovery, RecoveryStep};
 use crate::region::{LogStep, RegionLog, RegionNo};
-use crate::request::{Error, Kind, Refused, Request};
+use crate::request::{Error, Refused, Request};
 use crate::reshape::Layouts;
 use crate::rows::{Piece, RowKind, RowNo, Rows};
 use crate::stripe::{Limits, Shard, Step, Steps, Task, What};
@@ -70,121 +73,8 @@ pub trait Host {
     fn pause(&self) {}
 }
 
-/// Takes a request.
-///
-/// # Errors
-/// [`Refused`]; the request is the host's again.
-pub fn submit<H: Host>(host: &H, request: Request) -> Result<(), Refused> {
-    if request.kind == Kind::Flush {
-        let started = host.with_flushes(|flushes| flushes.start(Purpose::Request(request.id)));
-        drive_flushes(host);
-        return if started { Ok(()) } else { Err(Refused::Busy) };
-    }
-    check_range(host, request)?;
-    let Some(request) = meant(host, request) else {
-        host.perform(Action::Complete { request: request.id, result: Ok(()) });
-        return Ok(());
-    };
-    if direct(host, request)? {
-        return Ok(());
-    }
-    let task = task_of(host, request)?;
-    host.pause();
-    if submit_task(host, task) { Ok(()) } else { Err(Refused::Busy) }
-}
-
-/// Takes requests in order, those for one shard in one critical section: nobody can begin with a row before its neighbours are
-/// there, so that a long write becomes full-stripe writes. Says how many were taken, and why not the next one.
-///
-/// # Errors
-/// [`Refused`], for the request at that place; it and all behind it are the host's again.
-pub fn submit_many<H: Host>(host: &H, requests: &[Request]) -> Result<(), (usize, Refused)> {
-    let mut from = 0;
-    while let Some(request) = requests.get(from) {
-        let taken = submit_run(host, &requests[from..]).map_err(|refused| (from, refused))?;
-        if taken == 0 {
-            submit(host, *request).map_err(|refused| (from, refused))?;
-        }
-        from += taken.max(1);
-    }
-    Ok(())
-}
-
-/// Takes the writes at the start of `requests` that belong to one shard; zero if the first is none of that kind.
-fn submit_run<H: Host>(host: &H, requests: &[Request]) -> Result<usize, Refused> {
-    let write = |request: &Request| -> Option<Task> {
-        let request = meant(host, *request)?;
-        let slotted = request.kind.writes() && host.rows().kind() != RowKind::Plain;
-        check_range(host, request).and_then(|()| task_of(host, request)).ok().filter(|_| slotted)
-    };
-    let Some(shard) = requests.first().and_then(write).map(|task| shard_of(host, task.piece.row)) else { return Ok(0) };
-    let mine = |request: &Request| write(request).filter(|task| shard_of(host, task.piece.row) == shard);
-    let taken = host
-        .with_shard(shard, |machine| requests.iter().map_while(mine).take_while(|task| machine.submit(*task)).count());
-    host.wake(shard);
-    if taken == 0 { Err(Refused::Busy) } else { Ok(taken) }
-}
-
-/// A request that lies inside one row of the array, as a task.
-fn task_of<H: Host>(host: &H, request: Request) -> Result<Task, Refused> {
-    let (piece, taken) = host.rows().piece(request.at, request.len).ok_or(Refused::PastTheEnd)?;
-    if taken != request.len {
-        return Err(Refused::CrossesRow);
-    }
-    let what = match request.kind {
-        Kind::Write { fua } => What::Write { id: request.id, fua, zeroes: None },
-        Kind::WriteZeroes { fua, free } => What::Write { id: request.id, fua, zeroes: Some(free) },
-        Kind::Discard => What::Write { id: request.id, fua: false, zeroes: Some(true) },
-        Kind::Read | Kind::Flush => What::Read(request.id),
-    };
-    Ok(Task { piece, what })
-}
-
-/// What a request comes to: a discard is a write of zeros that may be freed. `None` if nothing is to be done.
-fn meant<H: Host>(host: &H, request: Request) -> Option<Request> {
-    match request.kind {
-        Kind::Discard if !host.discards() => None,
-        Kind::Discard => Some(Request { kind: Kind::WriteZeroes { fua: false, free: true }, ..request }),
-        _ => Some(request),
-    }
-}
-
-fn check_range<H: Host>(host: &H, request: Request) -> Result<(), Refused> {
-    let end = request.at.checked_add(request.len).ok_or(Refused::PastTheEnd)?;
-    let fits = !request.len.is_zero() && end.0 <= host.rows().geometry().array_size().0;
-    if fits { Ok(()) } else { Err(Refused::PastTheEnd) }
-}
-
-/// Does what needs no slot: reads of trusted members, and everything where there is no redundancy. True if it was that.
-fn direct<H: Host>(host: &H, request: Request) -> Result<bool, Refused> {
-    let plain = host.rows().kind() == RowKind::Plain;
-    let buf = Buf::Request(request.id);
-    let (way, buf) = match request.kind {
-        Kind::Write { fua } if plain => (Way::Write { fua }, buf),
-        Kind::WriteZeroes { fua, free } if plain => (Way::Write { fua }, Buf::Zeroes { free }),
-        Kind::Read => (Way::Read, buf),
-        Kind::Write { .. } | Kind::WriteZeroes { .. } | Kind::Discard | Kind::Flush => return Ok(false),
-    };
-    let health = host.with_members(|members| members.view().health);
-    let step = plan::read(host.layouts(), &health, request.at, request.len).map_err(|_| Refused::PastTheEnd)?;
-    let How::Direct { place } = step.how else {
-        if plain {
-            host.perform(Action::Complete { request: request.id, result: Err(Error::Lost) });
-        }
-        return Ok(plain);
-    };
-    if step.len != request.len {
-        return if plain { Err(Refused::CrossesRow) } else { Ok(false) };
-    }
-    let seat = health.seat(place.member);
-    let token = Token::Direct { request, member: seat, seen: health.epoch() };
-    host.pause();
-    host.perform(Action::Io { token, way, member: seat, at: place.at, len: request.len, buf });
-    Ok(true)
-}
-
-/// Puts a task into its shard. False if the shard is full.
-fn submit_task<H: Host>(host: &H, task: Task) -> bool {
+/// Puts a task into its shard.
+fn submit_task<H: Host>(host: &H, task: Task) -> Result<(), Refused> {
     let shard = shard_of(host, task.piece.row);
     let taken = host.with_shard(shard, |machine| machine.submit(task));
     host.wake(shard);
@@ -264,7 +154,7 @@ fn direct_done<H: Host>(host: &H, request: Request, member: Member, seen: Epoch,
             let piece = host.rows().piece(request.at, request.len).filter(|(_, taken)| *taken == request.len);
             host.pause();
             match piece {
-                Some((piece, _)) if submit_task(host, Task { piece, what: What::Read(request.id) }) => return,
+                Some((piece, _)) if submit_task(host, Task { piece, what: What::Read(request.id) }).is_ok() => return,
                 // Too long for a row, or no room now: the host asks again.
                 _ => Err(Error::RowByRow),
             }
@@ -547,7 +437,7 @@ fn drive_recovery<H: Host>(host: &H) {
             RecoveryStep::Heal(row) => {
                 let piece = Piece { row, band: host.rows().whole(row), column: Member(0) };
                 // There is always room: requests of the host leave the window free.
-                if !submit_task(host, Task { piece, what: What::Heal }) {
+                if submit_task(host, Task { piece, what: What::Heal }).is_err() {
                     host.with_recovery(|recovery| recovery.healed(row, false));
                 }
             }
@@ -577,7 +467,7 @@ fn drive_check<H: Host>(host: &H) {
             Some(CheckStep::Row(row, repair)) => {
                 let piece = Piece { row, band: host.rows().whole(row), column: Member(0) };
                 // There is always room, as for recovery.
-                if !submit_task(host, Task { piece, what: What::Check(repair) }) {
+                if submit_task(host, Task { piece, what: What::Check(repair) }).is_err() {
                     host.with_check(|check| check.checked(Checked::Lost, 0));
                 }
             }

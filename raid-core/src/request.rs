@@ -1,9 +1,13 @@
 //! What a host asks for, and what it is told.
 //!
 //! A request that may touch redundancy lies inside one row: eight sectors of one chunk, aligned. [`Rows::piece`] cuts
-//! longer ranges. What a request is about is its array sectors; the bytes stay with the host, under the request's number.
+//! longer ranges. A write may also be tall: of several whole rows that follow each other, up to [`TALL_ROWS`]: of one chunk where there are
+//! copies ([`Kind::Write`]), of all columns of a stripe where there is parity ([`Kind::WriteRows`]). It is taken if nobody is at any
+//! of its rows just now, and else is to be cut. What a request is about is its array sectors; the bytes stay with the host, under the
+//! request's number.
 //!
 //! [`Rows::piece`]: crate::rows::Rows::piece
+//! [`TALL_ROWS`]: crate::rows::TALL_ROWS
 
 use core::fmt;
 
@@ -20,6 +24,13 @@ pub enum Kind {
     Read,
     /// Write the request's buffer.
     Write {
+        /// Complete when the data are durable, not when they are readable.
+        fua: bool,
+    },
+    /// Write whole rows of one stripe: `len` sectors of each of its data columns. `at` is the first sector of them in the first column, the
+    /// others lie a chunk further on each. All of them are new, so nothing is read; the bytes stay in the request's buffer until it is
+    /// done, and so does the parity that they make: the host has room for that beside them ([`Buf::Rows`](crate::action::Buf::Rows)).
+    WriteRows {
         /// Complete when the data are durable, not when they are readable.
         fua: bool,
     },
@@ -59,6 +70,8 @@ pub enum Refused {
     PastTheEnd,
     /// It crosses a row: cut it with [`Rows::piece`](crate::rows::Rows::piece).
     CrossesRow,
+    /// A tall write, and somebody is at one of its rows, or it crosses a region, or all slots are taken: submit it row by row.
+    RowByRow,
 }
 
 impl Kind {
@@ -66,7 +79,7 @@ impl Kind {
     #[must_use]
     pub const fn writes(self) -> bool {
         match self {
-            Self::Write { .. } | Self::WriteZeroes { .. } | Self::Discard => true,
+            Self::Write { .. } | Self::WriteRows { .. } | Self::WriteZeroes { .. } | Self::Discard => true,
             Self::Read | Self::Flush => false,
         }
     }
@@ -78,6 +91,7 @@ impl fmt::Display for Refused {
             Self::Busy => "all request entries are taken",
             Self::PastTheEnd => "the range is empty or reaches past the end of the array",
             Self::CrossesRow => "the range crosses a row",
+            Self::RowByRow => "the rows of the range must be written one by one just now",
         })
     }
 }

@@ -17,19 +17,31 @@ pub const ROW_SECTORS: u64 = 8;
 /// The same, for buffers that are indexed by sector.
 pub const ROW_LEN: usize = 8;
 
+/// Rows of the tallest write.
+pub const TALL_ROWS: u8 = 16;
+
+static_assertions::const_assert!(TALL_ROWS as u64 * ROW_SECTORS <= u8::MAX as u64);
 static_assertions::const_assert!(ROW_LEN as u64 == ROW_SECTORS);
 
 /// Number of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowNo(pub u64);
 
-/// A part of a row: the same sectors of each of its columns.
+/// A part of a row: the same sectors of each of its columns. Of a tall write, all of several rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Band {
     /// First sector, from the row's start.
     pub first: u8,
     /// Sectors.
     pub len: u8,
+}
+
+impl Band {
+    /// Rows that it reaches into.
+    #[must_use]
+    pub const fn rows(self) -> u64 {
+        (self.first as u64).saturating_add(self.len as u64).div_ceil(ROW_SECTORS)
+    }
 }
 
 /// Where a range of array sectors lies among rows.
@@ -148,6 +160,38 @@ impl Rows {
         let taken = len.0.min(ROW_SECTORS - first).min(place.run.0);
         let band = Band { first: u8::try_from(first).ok()?, len: u8::try_from(taken).ok()? };
         (taken > 0).then_some((Piece { row: RowNo(within.0 / ROW_SECTORS), band, column }, Sectors(taken)))
+    }
+
+    /// Several whole rows of copies inside one chunk, or of all columns of a stripe from the first one on. `None` if the range is not
+    /// that, or taller than [`TALL_ROWS`].
+    #[must_use]
+    pub fn tall(&self, at: Sector, len: Sectors) -> Option<Piece> {
+        let place = self.geometry.map(at)?;
+        let (within, column) = match self.kind {
+            RowKind::Parity => {
+                let stripe = self.geometry.stripe(self.geometry.stripe_at(place.at))?;
+                let others = u64::from(stripe.data_count().saturating_sub(1)).checked_mul(self.geometry.chunk().0)?;
+                let end = at.checked_add(Sectors(others))?.checked_add(len)?;
+                if end.0 > self.geometry.array_size().0 {
+                    return None;
+                }
+                (place.at, stripe.data(0).filter(|first| *first == place.member)?)
+            }
+            RowKind::Copies => (at, Member(0)),
+            RowKind::Plain => return None,
+        };
+        let whole = within.0.is_multiple_of(ROW_SECTORS) && len.0.is_multiple_of(ROW_SECTORS);
+        let fits = whole && !len.is_zero() && len <= place.run && len.0 <= u64::from(TALL_ROWS) * ROW_SECTORS;
+        let band = Band { first: 0, len: u8::try_from(len.0).ok()? };
+        fits.then_some(Piece { row: RowNo(within.0 / ROW_SECTORS), band, column })
+    }
+
+    /// The tallest write at the start of a range, where there are copies. `None` if it is no taller than a row.
+    #[must_use]
+    pub fn tallest(&self, at: Sector, len: Sectors) -> Option<Piece> {
+        let run = self.geometry.map(at).filter(|_| self.kind == RowKind::Copies)?.run;
+        let len = len.min(run).min(Sectors(u64::from(TALL_ROWS) * ROW_SECTORS)).floor_to(Sectors(ROW_SECTORS));
+        self.tall(at, len).filter(|piece| piece.band.rows() > 1)
     }
 
     /// All of a row; shorter than others at the end of a mirror whose size is no multiple of rows.

@@ -7,6 +7,7 @@
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -37,7 +38,7 @@ const FORMS: [Form; 5] = [
         name: "avx2_gfni",
         multiply: "vgf2p8affineqb",
         register: "%ymm",
-        golden: [(0, 386), (273, 1399), (45, 210), (60, 280), (9, 70), (30, 159)],
+        golden: [(0, 386), (273, 1399), (255, 1191), (270, 1235), (9, 70), (30, 159)],
     },
     Form {
         name: "avx512",
@@ -49,7 +50,7 @@ const FORMS: [Form; 5] = [
         name: "avx512_gfni",
         multiply: "vgf2p8affineqb",
         register: "%zmm",
-        golden: [(0, 874), (658, 2652), (66, 232), (88, 324), (15, 108), (50, 199)],
+        golden: [(0, 874), (658, 2652), (416, 1515), (438, 1641), (15, 108), (50, 199)],
     },
 ];
 
@@ -118,6 +119,7 @@ fn isa_files_compile_to_an_object_that_needs_nothing() -> Result<(), Box<dyn Err
     assert_eq!(run(Command::new("nm").arg("--undefined-only").arg(&object))?.trim(), "", "this is no leaf");
 
     let code = run(Command::new("objdump").args(["--disassemble", "--no-show-raw-insn"]).arg(&object))?;
+    let mut others = String::new();
     for form in FORMS {
         for (entry, (multiplying, wide)) in ENTRIES.into_iter().zip(form.golden) {
             let name = form.name;
@@ -128,14 +130,13 @@ fn isa_files_compile_to_an_object_that_needs_nothing() -> Result<(), Box<dyn Err
                 (form.multiply, multiplying, body.lines().filter(multiplies).count()),
                 (form.register, wide, body.lines().filter(uses).count()),
             ] {
-                let off_by = count.abs_diff(golden) * 100;
-                assert!(
-                    off_by <= golden * TOLERANCE_PERCENT,
-                    "{name} {entry}: {count} lines with {what} where there were {golden}: look at the code, then here"
-                );
+                if count.abs_diff(golden) * 100 > golden * TOLERANCE_PERCENT {
+                    writeln!(others, "{name} {entry}: {count} lines with {what} where there were {golden}")?;
+                }
             }
             assert!(!body.contains("call"), "{name} {entry} calls functions");
         }
     }
+    assert!(others.is_empty(), "look at the code, then here:\n{others}");
     Ok(())
 }

@@ -73,12 +73,14 @@ impl Mirror {
                 (Way::Read, Buf::Slot { slot, .. }) => {
                     slots.insert(slot, disks.holds.get(&(member.0, row)).copied().unwrap_or(0));
                 }
-                (Way::Read, Buf::Request(_) | Buf::Zeroes { .. }) => {}
+                (Way::Read, Buf::Request(_) | Buf::Rows { .. } | Buf::Zeroes { .. }) => {}
                 (Way::Write { .. }, _) => {
                     let number = match buf {
                         Buf::Slot { slot, .. } => slots[&slot],
                         Buf::Request(request) => request.0,
-                        Buf::Zeroes { .. } => unreachable!("nobody asked for zeros"),
+                        Buf::Rows { .. } | Buf::Zeroes { .. } => {
+                            unreachable!("nobody asked for several rows, or zeros")
+                        }
                     };
                     let held = disks.holds.insert((member.0, row), number).unwrap_or(0);
                     // Before any write of this run, copies may differ in any way.

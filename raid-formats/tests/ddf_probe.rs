@@ -14,6 +14,7 @@ use raid_testkit::{
     fixtures, fuzz_bodies, fuzz_ddf,
     image::{Image, Sparse},
 };
+use std::{fs, path::Path};
 
 const FIVE: Shape = Shape { level: Level::Raid5(Raid5Layout::LeftSymmetric), members: 3, chunk: 128, used: 8192 };
 
@@ -215,8 +216,10 @@ fn a_dump_covers_every_byte_of_a_real_set_in_order() {
 /// A seed that is refused at the door would test nothing behind it.
 #[test]
 fn every_seed_that_is_a_medium_reads() {
-    for order in [Order::Big, Order::Little] {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/ddf");
+    for (order, seed) in [(Order::Big, "big"), (Order::Little, "little")] {
         let medium = fuzz_ddf::small_medium(order);
+        assert!(fs::read(corpus.join(seed)).unwrap() == medium, "{seed} is another medium");
         assert_eq!(records(&medium).len(), 2);
         fuzz_bodies::ddf(&medium);
     }

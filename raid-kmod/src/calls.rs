@@ -4,7 +4,7 @@
 
 use kernel::prelude::*;
 use kernel::sync::{new_spinlock, SpinLock};
-use raid_core::request::{Kind, Request, RequestId};
+use raid_core::request::{Kind, Refused, Request, RequestId};
 use raid_core::rows::Rows;
 use raid_core::{Sector, Sectors};
 
@@ -27,6 +27,8 @@ struct State {
     /// Those that wait, by their own links.
     first: *mut RawRequest,
     last: *mut RawRequest,
+    /// Sectors of the first one that are sent row by row: somebody was at one of several rows there.
+    by_rows: u32,
     /// Requests that ever came.
     asked: u64,
 }
@@ -69,7 +71,7 @@ impl Calls {
             entries.push(Entry { request: core::ptr::null_mut(), skip: 0 }, GFP_KERNEL)?;
             free.push(number, GFP_KERNEL)?;
         }
-        let state = State { entries, free, first: core::ptr::null_mut(), last: core::ptr::null_mut(), asked: 0 };
+        let state = State { entries, free, first: core::ptr::null_mut(), last: core::ptr::null_mut(), by_rows: 0, asked: 0 };
         Ok(Self { state: KBox::pin_init(new_spinlock!(state, "raid_calls"), GFP_KERNEL)? })
     }
 
@@ -121,8 +123,10 @@ impl Calls {
             let Some(number) = state.free.pop() else { return };
             let (at, left) = (Sector(request.at + u64::from(request.cut)), Sectors((request.sectors - request.cut).into()));
             let kind = kind(request);
+            let several = matches!(kind, Kind::Write { .. }) && request.cut >= state.by_rows;
+            let tall = if several { rows.tallest(at, left) } else { None };
             let piece = rows.piece(at, left).filter(|_| kind != Kind::Flush);
-            let len = piece.map_or(left, |(_, len)| len);
+            let len = tall.map_or(piece.map_or(left, |(_, len)| len), |tall| Sectors(tall.band.len.into()));
             if let Some(entry) = state.entries.get_mut(number as usize) {
                 *entry = Entry { request: pointer, skip: request.cut };
             }
@@ -135,8 +139,8 @@ impl Calls {
     }
 
     /// The pieces of a batch were taken, but for those from `taken` on. The request in front leaves the line if all of it is, or
-    /// if it was `refused` for good. True if the next one may be tried.
-    pub(crate) fn fed(&self, batch: &Batch, taken: usize, refused: bool) -> bool {
+    /// if it was `refused` for good. True if the next one, or what is left of it, may be tried.
+    pub(crate) fn fed(&self, batch: &Batch, taken: usize, refused: Option<Refused>) -> bool {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         // SAFETY: As in `cut`; only the feeder takes from the line, so it is the same one.
@@ -148,12 +152,18 @@ impl Calls {
             // There is room: it was taken from there.
             let _ = state.free.push_within_capacity(piece.id.0 as u32);
         }
-        if refused {
-            (request.whole, request.error) = (true, shim::LOST);
+        match refused {
+            None | Some(Refused::Busy) => {}
+            Some(Refused::RowByRow) => {
+                state.by_rows = request.cut + batch.get(taken).map_or(0, |piece| piece.len.0 as u32);
+                return true;
+            }
+            Some(Refused::PastTheEnd | Refused::CrossesRow) => (request.whole, request.error) = (true, shim::LOST),
         }
         if !request.whole {
             return taken == batch.len();
         }
+        state.by_rows = 0;
         let pointer: *mut RawRequest = request;
         state.first = request.next;
         if state.first.is_null() {

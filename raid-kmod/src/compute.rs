@@ -86,7 +86,7 @@ impl<B: Bytes> Desk<'_, B> {
 
     fn change(&self, slot: SlotId, stripe: Option<&StripeMap>, band: Band, work: Work) -> bool {
         match work {
-            Work::Check { .. } | Work::Vote { .. } => false,
+            Work::Rows { .. } | Work::Check { .. } | Work::Vote { .. } => false,
             Work::Take { column, from } => self.band(slot, column, band).is_some_and(|row| self.take(from, row)),
             Work::Give { column, request } => {
                 self.band(slot, column, band).is_some_and(|row| self.bytes.copy(request, row, true))

@@ -16,7 +16,7 @@ use raid_core::members::Members;
 use raid_core::plan::{self, How};
 use raid_core::recovery::{Rates, Recovery};
 use raid_core::region::{Found, RegionLog, RegionNo};
-use raid_core::request::{Refused, RequestId};
+use raid_core::request::RequestId;
 use raid_core::reshape::Layouts;
 use raid_core::rows::{RowKind, RowNo, Rows, ROW_SECTORS};
 use raid_core::stripe::{Limits, Shard};
@@ -251,8 +251,8 @@ impl Array {
                 return;
             }
             let (taken, refused) = match engine::submit_many(self, &batch) {
-                Ok(()) => (batch.len(), false),
-                Err((taken, why)) => (taken, why != Refused::Busy),
+                Ok(()) => (batch.len(), None),
+                Err((taken, why)) => (taken, Some(why)),
             };
             if !self.rooms.calls.fed(&batch, taken, refused) {
                 return;
@@ -367,6 +367,8 @@ impl Array {
                 // SAFETY: As above; a request is valid while a piece of it is under way.
                 unsafe { shim::raid_io_request(io.0, lanes, lane, device, place, request, skip, bytes, write, fua) };
             }
+            // Nobody asks for whole rows here: their bytes are the caller's, who may change them while parity is made.
+            Buf::Rows { .. } => self.done(io, lane, false),
             Buf::Zeroes { free } => {
                 // SAFETY: As above.
                 unsafe { shim::raid_io_zeroes(io.0, lanes, lane, device, place, bytes, free, fua) };

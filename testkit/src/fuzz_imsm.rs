@@ -1,5 +1,6 @@
 //! The fuzz body of IMSM: bytes as the end of a medium, as they are and with the sum made right.
 
+use crate::fuzz_words::{Listener, speaks};
 use crate::image::Image;
 use raid_core::{Columns, Sectors};
 use raid_formats::{
@@ -30,7 +31,7 @@ fn bare(data: &[u8]) {
     }
     match Metadata::parse(&record, &place) {
         Ok(metadata) => look_around(&metadata),
-        Err(refusal) => assert!(!refusal.to_string().is_empty()),
+        Err(refusal) => assert!(speaks(&refusal)),
     }
 }
 
@@ -58,17 +59,17 @@ fn probe(data: &[u8]) {
             let mut buf = vec![0; place.len_bytes];
             match imsm::read(&source, &place, &mut buf) {
                 Ok(metadata) => look_around(&metadata),
-                Err(fault) => assert!(!fault.to_string().is_empty()),
+                Err(fault) => assert!(speaks(&fault)),
             }
-            let mut end = 0;
+            let (mut end, mut listener) = (0, Listener::default());
             let dumped = imsm::dump::record(&buf, |field| {
-                assert!(!field.value.to_string().is_empty());
+                listener.hear(&field);
                 assert!(field.offset == end, "{} leaves a gap", field.name);
                 end = field.offset + field.len;
             });
             assert!(dumped.is_err() || end as usize == buf.len());
         }
-        Err(fault) => assert!(!fault.to_string().is_empty()),
+        Err(fault) => assert!(speaks(&fault)),
     }
 }
 
@@ -77,6 +78,10 @@ fn look_around(metadata: &Metadata) {
     assert!(metadata.record().len() <= metadata.emit().len());
     assert!(metadata.candidates().count() <= metadata.disks().len());
     assert!(metadata.bad_blocks().count() <= metadata.emit().len() / 8);
+    // Firmware makes two. What more of them say is the same again, and finding each takes time that grows with their square.
+    if metadata.header().num_raid_devs > 4 {
+        return;
+    }
     for own in (0..metadata.header().num_disks).take(4).map(Some).chain([None]) {
         for volume in metadata.volumes_of(own) {
             let Ok(volume) = volume else { continue };
@@ -100,8 +105,8 @@ fn changed(metadata: &Metadata) {
         &[Change::Resync { volume: 0, kind: MigrationKind::Repair }, Change::InSync { volume: 0 }],
         &[Change::Rebuild { volume: 0, slot: 0, disk: 0 }, Change::Mark { volume: 0, at: Sectors(4096) }],
     ];
+    let mut next = vec![0; imsm::RECORD_BYTES_MAX];
     for changes in stories {
-        let mut next = vec![0; imsm::RECORD_BYTES_MAX];
         let state = RunningState { generation, changes };
         let mut writes = 0;
         let updated = imsm::update::<Refusal>(metadata, &mut next, &state, |_| {
@@ -113,7 +118,7 @@ fn changed(metadata: &Metadata) {
                 assert_eq!(updated.header().generation_num.get(), generation);
                 assert!(writes > 0 && updated.volumes().count() == metadata.volumes().count());
             }
-            Err(refusal) => assert!(writes == 0 && !refusal.to_string().is_empty()),
+            Err(refusal) => assert!(writes == 0 && speaks(&refusal)),
         }
     }
 }

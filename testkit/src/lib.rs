@@ -13,6 +13,7 @@ pub mod fuzz_dm;
 pub mod fuzz_imsm;
 pub mod fuzz_lvm;
 pub mod fuzz_plan;
+pub mod fuzz_words;
 pub mod image;
 pub mod imsm_made;
 pub mod known;

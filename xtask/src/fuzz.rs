@@ -2,12 +2,17 @@
 //!
 //! Counting what was covered wants the compiler's unstable switches. The stable compiler has them too, behind `RUSTC_BOOTSTRAP`.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    command::{cargo, command, output, perform, root, tools_folder},
+    command::{cargo, command, line, output, perform, root, tools_folder},
     tools,
 };
 
@@ -16,12 +21,19 @@ pub(crate) const SAME_WALK: u32 = 1;
 /// A new walk each time.
 pub(crate) const NEW_WALK: u32 = 0;
 
-/// Fuzzes one target or all, each for so many seconds, on the walk `seed`. The corpus in `fuzz/corpus` is read; what is found new goes to
+/// When a target's run ends: whichever comes first.
+#[derive(Clone, Copy)]
+pub(crate) struct Until {
+    pub(crate) seconds: u32,
+    pub(crate) executions: Option<u64>,
+}
+
+/// Fuzzes one target or all, each until then, on the walk `seed`. The corpus in `fuzz/corpus` is read; what is found new goes to
 /// `target/fuzz-corpus`, so that a run leaves the tree as it was.
 ///
 /// # Errors
 /// If there is no such target, a build fails, or an input makes a target fail.
-pub(crate) fn run(only: Option<&str>, seconds: u32, seed: u32) -> Result<()> {
+pub(crate) fn run(only: Option<&str>, until: Until, seed: u32) -> Result<()> {
     let skips = tools::ensure(&[tools::CXX])?;
     if let Some(skip) = skips.first() {
         bail!("{skip}");
@@ -32,8 +44,9 @@ pub(crate) fn run(only: Option<&str>, seconds: u32, seed: u32) -> Result<()> {
         bail!("no such fuzz target; there are: {}", targets.join(", "));
     }
     for target in chosen {
-        println!("fuzzing {target} for {seconds} s");
-        run_one(target, seconds, seed)?;
+        println!("fuzzing {target} for {} s", until.seconds);
+        let executions = run_one(target, until, seed)?;
+        println!("{target}: {executions} executions");
     }
     Ok(())
 }
@@ -47,19 +60,46 @@ pub(crate) fn targets() -> Result<Vec<String>> {
     Ok(list.lines().map(|name| name.trim().to_owned()).collect())
 }
 
-fn run_one(target: &str, seconds: u32, seed: u32) -> Result<()> {
+/// Executions of the run, as the fuzzer counts them.
+fn run_one(target: &str, until: Until, seed: u32) -> Result<u64> {
     let found = root().join("target/fuzz-corpus").join(target);
     fs::create_dir_all(&found)?;
     let seeds = root().join("fuzz/corpus").join(target);
     let mut fuzz = cargo_fuzz()?;
     // What is looked for is a panic: core and formats forbid `unsafe`, and `xtask asan` covers where they cannot.
-    fuzz.args(["run", "--sanitizer", "none"]).arg(target).arg(found);
-    if seeds.exists() {
-        fuzz.arg(seeds);
+    // Comparisons are not traced: that takes two thirds of the time, and what is compared with stands in the seeds.
+    fuzz.args(["run", "--sanitizer", "none", "--no-trace-compares"]).arg(target).arg(found);
+    fuzz.arg(&seeds).arg("--").arg(format!("-max_total_time={}", until.seconds)).arg(format!("-seed={seed}"));
+    fuzz.args(["-print_final_stats=1", "-verbosity=0"]).arg(format!("-max_len={}", longest(&seeds)?));
+    if let Some(executions) = until.executions {
+        fuzz.arg(format!("-runs={executions}"));
     }
-    fuzz.arg("--").arg(format!("-max_total_time={seconds}")).arg(format!("-seed={seed}"));
-    fuzz.args(["-print_final_stats=1", "-verbosity=0"]);
-    perform(&mut fuzz)
+    counted(&mut fuzz)
+}
+
+/// Bytes of the longest seed. It holds all that its target reads, and longer inputs cost time and show nothing.
+fn longest(seeds: &Path) -> Result<u64> {
+    let mut longest = 0;
+    for seed in fs::read_dir(seeds).with_context(|| format!("{} has no seeds", seeds.display()))? {
+        longest = longest.max(seed?.metadata()?.len());
+    }
+    Ok(longest)
+}
+
+/// Runs the fuzzer, repeats what it says, and finds its count therein.
+fn counted(fuzz: &mut Command) -> Result<u64> {
+    let mut child = fuzz.stderr(Stdio::piped()).spawn().with_context(|| format!("cannot start {}", line(fuzz)))?;
+    let mut executions = None;
+    for said in child.stderr.take().map(BufReader::new).into_iter().flat_map(BufRead::lines) {
+        let said = said?;
+        executions = executions.or_else(|| said.strip_prefix("stat::number_of_executed_units:")?.trim().parse().ok());
+        eprintln!("{said}");
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{} failed ({status})", line(fuzz));
+    }
+    executions.with_context(|| format!("{} did not say how much it ran", line(fuzz)))
 }
 
 /// `cargo fuzz`, which the first call builds into `target/tools`.

@@ -55,6 +55,9 @@ enum Verb {
         /// How long each target runs
         #[arg(long, default_value_t = 60, value_name = "N")]
         seconds: u32,
+        /// Ends each target earlier, after so many executions
+        #[arg(long, value_name = "N")]
+        executions: Option<u64>,
     },
     /// Kills `raid serve --write` under load, and checks what is left
     Kill9 {
@@ -119,7 +122,9 @@ fn main() -> ExitCode {
         Verb::Test { steps, quick } => return test::run(&steps, quick),
         Verb::Tidy => tidy::run(),
         Verb::NoStd => no_std::run(),
-        Verb::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds, fuzz::NEW_WALK),
+        Verb::Fuzz { target, seconds, executions } => {
+            fuzz::run(target.as_deref(), fuzz::Until { seconds, executions }, fuzz::NEW_WALK)
+        }
         Verb::Kill9 { rounds } => crash::kill9(rounds),
         Verb::Interop => crash::interop(),
         Verb::Asan => asan::run().map(|counts| println!("{counts}")),

@@ -50,7 +50,7 @@ enum Powers {
 }
 
 /// What a member is in a stripe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     /// Data column, in the array's order.
     Data(u8),

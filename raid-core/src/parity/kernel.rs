@@ -15,7 +15,8 @@
 //! * `len` is a multiple of 64. Nothing need be aligned.
 
 use super::lanes::Isa;
-use super::loops::{Check, Claim, Dot, Fixed, Listed, Plain, Pq, Step, Stream, StreamAhead, Update, Xor, walk};
+use super::loops::{Check, Claim, Dot, Fixed, FixedFactors, Listed, ListedFactors, Plain, Pq, Step, Stream};
+use super::loops::{StreamAhead, Update, Xor, walk};
 
 /// [`Kernels::pq`], [`Kernels::dot`] and so on take this for `temporal`: the blocks come from memory, and what is made is not
 /// looked at soon. Any other number: they are in the caches.
@@ -214,9 +215,37 @@ pub(super) unsafe fn dot<I: Isa, const U: usize, const LINE: usize, const FOLD: 
 ) {
     let columns = Listed { pointers, count };
     let destinations = dot.addr() | sum.addr();
+    // SAFETY: Handed on; `count` is that of the pointers and of the factors.
+    unsafe {
+        if I::FACTOR_FITS && temporal != MEMORY {
+            with_count!(count, [2 3 4 5 6 7 8], dot_of::<I, U>(pointers, factors, dot, sum, len, FOLD));
+        }
+        let factors = ListedFactors(factors);
+        travel::<I, _, U, LINE>(&Dot::<_, _, FOLD> { columns, factors, dot, sum }, count, len, temporal, destinations)
+    }
+}
+
+/// [`dot`] of `K` columns in the caches. `fold` is known where this is inlined.
+///
+/// # Safety
+/// As for [`xor`]; there are `K` pointers and factors.
+#[inline(always)]
+unsafe fn dot_of<I: Isa, const U: usize, const K: usize>(
+    pointers: *const *const u8,
+    factors: *const u8,
+    dot: *mut u8,
+    sum: *mut u8,
+    len: usize,
+    fold: bool,
+) {
     // SAFETY: Handed on.
     unsafe {
-        travel::<I, _, U, LINE>(&Dot::<_, FOLD> { columns, factors, dot, sum }, count, len, temporal, destinations)
+        let (columns, factors) = (Fixed::<K>::new(pointers), FixedFactors::<_, K>::new::<I>(factors));
+        if fold {
+            cached::<I, _, U>(&Dot::<_, _, true> { columns, factors, dot, sum }, K, len);
+        } else {
+            cached::<I, _, U>(&Dot::<_, _, false> { columns, factors, dot, sum }, K, len);
+        }
     }
 }
 

@@ -90,6 +90,9 @@ pub(super) trait Isa {
     /// A constant factor, made ready for [`times`](Self::times).
     type Factor: Copy;
 
+    /// A factor is one register: a few can be made ready before a walk and stay where they are.
+    const FACTOR_FITS: bool = false;
+
     /// Turns a sum into the form that [`horner`](Self::horner) carries on: itself, unless an ISA has a cheaper one.
     ///
     /// # Safety

@@ -214,6 +214,57 @@ impl<const K: usize> Columns for Fixed<K> {
     }
 }
 
+/// The factors of columns, by index.
+pub(super) trait Factors<I: Isa>: Copy {
+    /// That of column `index`, made ready.
+    ///
+    /// # Safety
+    /// The CPU has the instructions; there is a factor `index`.
+    unsafe fn at(&self, index: usize) -> I::Factor;
+}
+
+/// As many as the caller has: each is made ready anew at each place.
+#[derive(Clone, Copy)]
+pub(super) struct ListedFactors(pub(super) *const u8);
+
+impl<I: Isa> Factors<I> for ListedFactors {
+    #[inline(always)]
+    unsafe fn at(&self, index: usize) -> I::Factor {
+        // SAFETY: The caller's promise.
+        unsafe { I::factor(*self.0.add(index)) }
+    }
+}
+
+/// A number known when this is compiled: made ready once.
+#[derive(Clone, Copy)]
+pub(super) struct FixedFactors<F, const K: usize>([F; K]);
+
+impl<F: Copy, const K: usize> FixedFactors<F, K> {
+    /// # Safety
+    /// The CPU has the instructions; `factors` is a list of `K`, and `K` is not 0.
+    #[inline(always)]
+    pub(super) unsafe fn new<I: Isa<Factor = F>>(factors: *const u8) -> Self {
+        // SAFETY: All indices are below `K`.
+        unsafe {
+            let mut all = [I::factor(*factors); K];
+            let mut index = 1;
+            while index < K {
+                *all.as_mut_ptr().add(index) = I::factor(*factors.add(index));
+                index += 1;
+            }
+            Self(all)
+        }
+    }
+}
+
+impl<I: Isa, const K: usize> Factors<I> for FixedFactors<I::Factor, K> {
+    #[inline(always)]
+    unsafe fn at(&self, index: usize) -> I::Factor {
+        // SAFETY: `index` < `K`.
+        unsafe { *self.0.as_ptr().add(index) }
+    }
+}
+
 /// The sum of the first `count` columns.
 ///
 /// # Safety
@@ -295,9 +346,9 @@ unsafe fn sums<I: Isa, C: Columns, const U: usize, T: Traffic>(
 /// # Safety
 /// As for [`Columns::load`], with `count` ≤ that of the columns; `factors` has as many.
 #[inline(always)]
-unsafe fn dots<I: Isa, C: Columns, const U: usize, T: Traffic>(
+unsafe fn dots<I: Isa, C: Columns, F: Factors<I>, const U: usize, T: Traffic>(
     columns: &C,
-    factors: *const u8,
+    factors: &F,
     count: usize,
     at: usize,
 ) -> ([I::Register; U], [I::Register; U]) {
@@ -307,14 +358,14 @@ unsafe fn dots<I: Isa, C: Columns, const U: usize, T: Traffic>(
         let mut sum = dot;
         let mut index = count & 1;
         if index == 1 {
-            let factor = I::factor(*factors);
+            let factor = factors.at(0);
             sum = columns.load::<I::Register, U, T>(0, at);
             for u in 0..U {
                 dot[u] = I::times(sum[u], factor);
             }
         }
         while index < count {
-            let (f, g) = (I::factor(*factors.add(index)), I::factor(*factors.add(index + 1)));
+            let (f, g) = (factors.at(index), factors.at(index + 1));
             let x = columns.load::<I::Register, U, T>(index, at);
             let y = columns.load::<I::Register, U, T>(index + 1, at);
             for u in 0..U {
@@ -370,15 +421,15 @@ impl<I: Isa, C: Columns> Step<I> for Pq<C> {
 
 /// Σ factor i · column i and Σ columns. With `FOLD`, the last column counts in the first sum only, and the first sum in the
 /// second: so the second unknown of two equations falls out of the first.
-pub(super) struct Dot<C, const FOLD: bool> {
+pub(super) struct Dot<C, F, const FOLD: bool> {
     pub(super) columns: C,
-    pub(super) factors: *const u8,
+    pub(super) factors: F,
     pub(super) dot: *mut u8,
     /// May be null.
     pub(super) sum: *mut u8,
 }
 
-impl<I: Isa, C: Columns, const FOLD: bool> Step<I> for Dot<C, FOLD> {
+impl<I: Isa, C: Columns, F: Factors<I>, const FOLD: bool> Step<I> for Dot<C, F, FOLD> {
     #[inline(always)]
     unsafe fn step<const U: usize, T: Traffic>(&self, at: usize) -> bool {
         // SAFETY: There is at least one column, so that `count - 1` is one; `at` is within what the entry point was
@@ -386,9 +437,9 @@ impl<I: Isa, C: Columns, const FOLD: bool> Step<I> for Dot<C, FOLD> {
         unsafe {
             let count = self.columns.count() - if FOLD { 1 } else { 0 };
             claim::<I::Register, U, T>(self.dot.wrapping_add(at));
-            let (mut dot, mut sum) = dots::<I, C, U, T>(&self.columns, self.factors, count, at);
+            let (mut dot, mut sum) = dots::<I, C, F, U, T>(&self.columns, &self.factors, count, at);
             if FOLD {
-                let factor = I::factor(*self.factors.add(count));
+                let factor = self.factors.at(count);
                 let x = self.columns.load::<I::Register, U, T>(count, at);
                 for u in 0..U {
                     dot[u] = dot[u].xor(I::times(x[u], factor));
@@ -466,7 +517,7 @@ impl<I: Isa, C: Columns> Step<I> for Check<C> {
             } else if self.factors.is_null() {
                 sums::<I, C, U, T>(&self.columns, at)
             } else {
-                let (q, p) = dots::<I, C, U, T>(&self.columns, self.factors, count, at);
+                let (q, p) = dots::<I, C, _, U, T>(&self.columns, &ListedFactors(self.factors), count, at);
                 (p, q)
             };
             let p = difference::<I::Register, U, T>(p, self.p, at);

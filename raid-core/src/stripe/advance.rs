@@ -2,14 +2,14 @@
 
 use super::list::{List, Task, What};
 use super::look::Look;
-use super::slot::{Class, Job, Stage, Wait};
+use super::slot::{Class, Job, Slot, Stage, Wait};
 use super::{Event, Shard, State, Step, Steps};
 use crate::action::{Action, Buf, Source, Token, Way, Work};
 use crate::check;
 use crate::memory::Memory;
 use crate::plan_write::{self, Aim, Method, Plan};
 use crate::region::{self, Ticket};
-use crate::request::Error;
+use crate::request::{Error, RequestId};
 use crate::rows::Rows;
 use crate::units::{Columns, Member, Sectors};
 
@@ -38,7 +38,9 @@ impl<M: Memory> Shard<M> {
 
     /// Serves the next batch that waits, or leaves.
     fn start(&mut self, rows: &Rows, slot: usize, steps: &mut Steps) -> bool {
-        let Some(first) = self.pool.first(&self.slots[slot].waiting) else {
+        // Those who wait for one of several rows are not served here.
+        let Slot { rows: height, waiting, .. } = &self.slots[slot];
+        let Some(first) = self.pool.first(waiting).filter(|first| first.piece.band.rows() == *height) else {
             self.release(slot);
             return false;
         };
@@ -81,12 +83,15 @@ impl<M: Memory> Shard<M> {
             let same = next.piece.band == first.piece.band && class(next.what) == class(first.what);
             let new = columns.insert(next.piece.column);
             let joins = match next.what {
-                What::Write { .. } => same && new,
+                What::Write { .. } => same && new && !matches!(first.what, What::Rows { .. }),
                 What::Read(_) => same,
-                What::Heal | What::Check(_) => batch.is_empty(),
+                What::Rows { .. } | What::Heal | What::Check(_) => batch.is_empty(),
             };
             if !joins {
                 break;
+            }
+            if let What::Rows { fua, .. } = next.what {
+                fua_any = fua;
             }
             if let What::Write { fua, zeroes: filled, .. } = next.what {
                 fua_any |= fua;
@@ -130,7 +135,10 @@ impl<M: Memory> Shard<M> {
         let mut sight = rows.sight(entry.row, entry.job.band, &self.view.health);
         sight.bad = entry.job.bad;
         sight.doubt = self.regions.state(entry.job.region).in_doubt();
-        let columns = || self.pool.iter(&entry.batch).map(|task| task.piece.column).collect();
+        let columns = || match &entry.job.stripe {
+            Some(stripe) if self.rows_of(slot).is_some() => Rows::data(stripe),
+            _ => self.pool.iter(&entry.batch).map(|task| task.piece.column).collect(),
+        };
         let aim = match entry.job.class {
             Class::Read => Aim::Fetch(columns()),
             Class::Write => Aim::Write(columns()),
@@ -140,6 +148,14 @@ impl<M: Memory> Shard<M> {
         match &entry.job.stripe {
             Some(stripe) => plan_write::parity(stripe, &sight, aim),
             None => plan_write::copies(&sight, aim),
+        }
+    }
+
+    /// The request of whole rows that a slot serves.
+    fn rows_of(&self, slot: usize) -> Option<RequestId> {
+        match self.pool.first(&self.slots[slot].batch)?.what {
+            What::Rows { id, .. } => Some(id),
+            _ => None,
         }
     }
 
@@ -214,8 +230,12 @@ impl<M: Memory> Shard<M> {
         if way != Way::Read && entry.job.becomes_zeroes(member) {
             return Buf::Zeroes { free: entry.job.free };
         }
-        if entry.job.stripe.is_some() {
-            return Buf::Slot { slot: self.id(slot), column: member };
+        if let Some(stripe) = &entry.job.stripe {
+            let whole = if entry.job.class == Class::Write { self.rows_of(slot) } else { None };
+            return match whole.zip(stripe.part(member)) {
+                Some((request, part)) => Buf::Rows { request, part },
+                None => Buf::Slot { slot: self.id(slot), column: member },
+            };
         }
         if entry.job.class == Class::Check {
             let source = self.looks[slot].source().filter(|_| way != Way::Read);
@@ -281,14 +301,19 @@ impl<M: Memory> Shard<M> {
                                     Method::Reconstruct => Work::Take { column, from },
                                 })
                             }
-                            What::Heal | What::Check(_) => None,
+                            What::Rows { .. } | What::Heal | What::Check(_) => None,
                         };
                         (Stage::Task(next), work)
                     }
                 },
                 Stage::Parity => {
                     let makes = *class != Class::Read && plan.method == Method::Reconstruct && !plan.parity.is_empty();
-                    (Stage::Done, makes.then(|| Work::Parity { p: is_p(plan.parity), q: is_q(plan.parity) }))
+                    let (p, q) = (is_p(plan.parity), is_q(plan.parity));
+                    let work = match self.rows_of(slot) {
+                        Some(request) => Work::Rows { request, p, q },
+                        None => Work::Parity { p, q },
+                    };
+                    (Stage::Done, makes.then_some(work))
                 }
                 Stage::Done => return None,
             };
@@ -320,7 +345,9 @@ impl<M: Memory> Shard<M> {
             }
             let Some(task) = self.pool.pop(&mut self.slots[slot].batch) else { break };
             steps.push(match task.what {
-                What::Read(request) | What::Write { id: request, .. } => Step::Do(Action::Complete { request, result }),
+                What::Read(request) | What::Write { id: request, .. } | What::Rows { id: request, .. } => {
+                    Step::Do(Action::Complete { request, result })
+                }
                 What::Heal => Step::Healed { row: self.slots[slot].row, result },
                 What::Check(_) => self.looks[slot].result(result.err()),
             });
@@ -336,7 +363,7 @@ impl<M: Memory> Shard<M> {
 const fn class(what: What) -> Class {
     match what {
         What::Read(_) => Class::Read,
-        What::Write { .. } => Class::Write,
+        What::Write { .. } | What::Rows { .. } => Class::Write,
         What::Heal => Class::Heal,
         What::Check(_) => Class::Check,
     }

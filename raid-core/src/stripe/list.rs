@@ -28,6 +28,13 @@ pub enum What {
         /// No bytes but zeros, which members may free if it is true; the request's bytes if there is nothing.
         zeroes: Option<bool>,
     },
+    /// Write all data columns, as they stand in the request's buffer.
+    Rows {
+        /// For whom.
+        id: RequestId,
+        /// Complete when durable.
+        fua: bool,
+    },
     /// Bring the redundancy of the row in order. Recovery asks for this.
     Heal,
     /// Compare the row's redundancy with its data, and repair it if asked.

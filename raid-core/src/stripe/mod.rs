@@ -22,7 +22,7 @@ use crate::broadcast::{Outcome, Verdict, View};
 use crate::check::{Checked, Evidence};
 use crate::memory::{Memory, OutOfMemory};
 use crate::region::{self, RegionNo, Ticket};
-use crate::request::Error;
+use crate::request::{Error, Refused};
 use crate::rows::{Band, RowNo, Rows};
 use crate::units::Member;
 
@@ -125,6 +125,8 @@ pub struct Shard<M: Memory> {
     looks: M::Array<Look>,
     /// Slots by row: the first of each chain. A power of two of them.
     index: M::Array<Option<u16>>,
+    /// Slots of several rows: the first of their chain. They are few.
+    tall: Option<u16>,
     /// Slots without a row: a stack, so that the one that comes next is warm in the caches.
     free: M::Array<u16>,
     free_len: usize,
@@ -164,6 +166,7 @@ impl<M: Memory> Shard<M> {
             slots: M::array(slots, |_| Slot::free())?,
             looks: M::array(slots, |_| Look::new(None, Band::default()))?,
             index: M::array(slots.next_power_of_two(), |_| None)?,
+            tall: None,
             // The first is on top.
             free: M::array(slots, |place| u16::try_from(slots - 1 - place).unwrap_or(u16::MAX))?,
             free_len: slots,
@@ -176,12 +179,18 @@ impl<M: Memory> Shard<M> {
         })
     }
 
-    /// Takes a task; false if the table is full. Room for the windows of recovery and of a check is kept.
-    #[must_use]
-    pub fn submit(&mut self, task: Task) -> bool {
+    /// Takes a task. Room for the windows of recovery and of a check is kept.
+    ///
+    /// # Errors
+    /// [`Refused::Busy`] if the table is full; [`Refused::RowByRow`] if the task has several rows and they cannot be had all at once: it
+    /// would have to wait for several slots, and everybody behind it too.
+    pub fn submit(&mut self, task: Task) -> Result<(), Refused> {
         let kept = if matches!(task.what, What::Heal | What::Check(_)) { 0 } else { self.reserved };
         if self.pool.free() <= kept {
-            return false;
+            return Err(Refused::Busy);
+        }
+        if !self.can_begin(task.piece.row, task.piece.band.rows()) {
+            return Err(Refused::RowByRow);
         }
         match self.slot_of(task.piece.row) {
             Some(slot) => {
@@ -193,7 +202,19 @@ impl<M: Memory> Shard<M> {
                 self.admit();
             }
         }
-        true
+        Ok(())
+    }
+
+    /// False if there are several rows and no slot can begin with all of them now.
+    fn can_begin(&self, row: RowNo, rows: u64) -> bool {
+        let end = row.0.saturating_add(rows);
+        let meets = |slot: usize| self.slots[slot].row.0 < end && self.slots[slot].covers_from(row);
+        rows <= 1
+            // Nobody waits in the queue, then.
+            || self.free_len > 0
+                && self.region_of(row) == self.region_of(RowNo(end - 1))
+                && self.chain(self.tall).all(|slot| !meets(slot))
+                && (row.0..end).all(|row| self.single_of(RowNo(row)).is_none())
     }
 
     /// Advances slots until there is nothing to do, or no room in `steps`. True if there may be more to do.
@@ -326,16 +347,19 @@ impl<M: Memory> Shard<M> {
         usize::try_from(row.0 & (self.index.len() - 1) as u64).unwrap_or(0)
     }
 
+    /// The slots of a chain.
+    fn chain(&self, first: Option<u16>) -> impl Iterator<Item = usize> {
+        core::iter::successors(first, |slot| self.slots[usize::from(*slot)].chain).map(usize::from)
+    }
+
+    /// The slot that works on a row alone.
+    fn single_of(&self, row: RowNo) -> Option<usize> {
+        self.chain(self.index[self.bucket(row)]).find(|slot| self.slots[*slot].row == row)
+    }
+
+    /// The slot that works on a row.
     fn slot_of(&self, row: RowNo) -> Option<usize> {
-        let mut next = self.index[self.bucket(row)];
-        while let Some(slot) = next {
-            let slot = usize::from(slot);
-            if self.slots[slot].row == row {
-                return Some(slot);
-            }
-            next = self.slots[slot].chain;
-        }
-        None
+        self.single_of(row).or_else(|| self.chain(self.tall).find(|slot| self.slots[*slot].covers(row)))
     }
 
     /// Gives free slots to the tasks that wait for one, in order. Others for the same row come along.
@@ -344,24 +368,33 @@ impl<M: Memory> Shard<M> {
             let Some(top) = self.free_len.checked_sub(1) else { return };
             self.free_len = top;
             let (number, row) = (self.free[top], task.piece.row);
-            let (slot, bucket) = (usize::from(number), self.bucket(row));
+            let slot = usize::from(number);
             // Its last job stays until it starts with the next.
             let entry = &mut self.slots[slot];
-            (entry.row, entry.chain, entry.wait) = (row, self.index[bucket], Wait::default());
-            self.index[bucket] = Some(number);
+            (entry.row, entry.rows, entry.wait) = (row, task.piece.band.rows(), Wait::default());
+            let first = self.first_like(slot);
+            let chain = first.replace(number);
+            self.slots[slot].chain = chain;
             self.set(slot, Event::Join);
             self.pool.pick(row, &mut self.queue, &mut self.slots[slot].waiting);
             self.wake(slot);
         }
     }
 
-    /// Takes a slot from its row.
+    /// Where the chain of a slot begins.
+    fn first_like(&mut self, slot: usize) -> &mut Option<u16> {
+        let Slot { row, rows, .. } = self.slots[slot];
+        let bucket = self.bucket(row);
+        if rows > 1 { &mut self.tall } else { &mut self.index[bucket] }
+    }
+
+    /// Takes a slot from its row, or its rows. Whoever came for one of several meanwhile gets a slot of that row.
     fn release(&mut self, slot: usize) {
-        let bucket = self.bucket(self.slots[slot].row);
         let (chain, number) = (self.slots[slot].chain.take(), u16::try_from(slot).unwrap_or(u16::MAX));
-        let mut before = self.index[bucket];
+        let first = self.first_like(slot);
+        let mut before = *first;
         if before == Some(number) {
-            self.index[bucket] = chain;
+            *first = chain;
         }
         while let Some(other) = before {
             let other = &mut self.slots[usize::from(other)].chain;
@@ -373,6 +406,9 @@ impl<M: Memory> Shard<M> {
         self.set(slot, Event::Leave);
         self.free[self.free_len] = number;
         self.free_len += 1;
+        while !self.slots[slot].waiting.is_empty() {
+            self.pool.shift(&mut self.slots[slot].waiting, &mut self.queue);
+        }
         self.admit();
     }
 

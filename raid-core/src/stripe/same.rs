@@ -22,6 +22,7 @@ impl<M: Memory> Hash for Shard<M> {
             slots,
             looks,
             index: _,
+            tall: _,
             free: _,
             free_len: _,
             ready,
@@ -58,6 +59,7 @@ impl<M: Memory> Shard<M> {
             slots,
             looks,
             index,
+            tall,
             free,
             free_len,
             ready,
@@ -76,16 +78,17 @@ impl<M: Memory> Shard<M> {
         self.ready.copy_from_slice(ready);
         self.pool.copy_from(pool);
         (self.view, self.log_durable, self.queue) = (*view, *log_durable, *queue);
+        self.tall = *tall;
         (self.ready_from, self.ready_len) = (*ready_from, *ready_len);
     }
 
     fn hash_slot<H: Hasher>(&self, slot: &Slot, into: &mut H) {
-        let Slot { state, row, chain: _, ready, waiting, wait, batch, job } = slot;
+        let Slot { state, row, rows, chain: _, ready, waiting, wait, batch, job } = slot;
         (state, ready).hash(into);
         if *state == State::Free {
             return;
         }
-        row.hash(into);
+        (row, rows).hash(into);
         if *state == State::Marking {
             wait.hash(into);
         }

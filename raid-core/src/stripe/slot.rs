@@ -53,7 +53,9 @@ pub(super) enum Class {
 pub(super) struct Slot {
     pub(super) state: State,
     pub(super) row: RowNo,
-    /// Next slot in the same bucket of the index by row.
+    /// How many, from that one on.
+    pub(super) rows: u64,
+    /// Next slot in the same bucket of the index by row; of a tall one, the next tall one.
     pub(super) chain: Option<u16>,
     /// In the ring of slots to be advanced.
     pub(super) ready: bool,
@@ -118,10 +120,21 @@ impl Job {
 }
 
 impl Slot {
+    /// True if it works on `row`.
+    pub(super) fn covers(&self, row: RowNo) -> bool {
+        self.row <= row && self.covers_from(row)
+    }
+
+    /// True if it works on `row`, or on one behind it.
+    pub(super) fn covers_from(&self, row: RowNo) -> bool {
+        self.row.0.saturating_add(self.rows) > row.0
+    }
+
     pub(super) fn free() -> Self {
         Self {
             state: State::Free,
             row: RowNo(0),
+            rows: 1,
             chain: None,
             ready: false,
             waiting: List::default(),

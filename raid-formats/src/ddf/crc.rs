@@ -6,8 +6,7 @@
 //! changed structure is sealed in the form in which it was found.
 
 use super::word::{Full, Order};
-use crate::md;
-use crc::{Algorithm, CRC_32_ISO_HDLC, Crc};
+use crate::{crc32::crc32, md};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Bytes before the checksum.
@@ -15,12 +14,9 @@ const CRC_OFFSET: usize = 4;
 /// The first byte behind it.
 const CRC_END: usize = 8;
 
-static PLAIN: Crc<u32> = Crc::<u32>::new(&Algorithm { init: 0, xorout: 0, check: 0, residue: 0, ..CRC_32_ISO_HDLC });
-static INVERTED: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
-
 /// The plain sum of `bytes`.
 pub(super) fn plain(bytes: &[u8]) -> u32 {
-    PLAIN.checksum(bytes)
+    crc32(0, &[bytes])
 }
 
 /// What is summed, and how.
@@ -38,11 +34,8 @@ impl Form {
     pub fn sum(self, bytes: &[u8]) -> Option<u32> {
         let head = bytes.get(..CRC_OFFSET)?;
         let tail = bytes.get(CRC_END..self.len)?;
-        let mut digest = if self.inverted { INVERTED.digest() } else { PLAIN.digest() };
-        digest.update(head);
-        digest.update(&[0xFF; CRC_END - CRC_OFFSET]);
-        digest.update(tail);
-        Some(digest.finalize())
+        let inverted = if self.inverted { u32::MAX } else { 0 };
+        Some(inverted ^ crc32(inverted, &[head, &[0xFF; CRC_END - CRC_OFFSET], tail]))
     }
 
     /// Puts the right sum into a structure that was changed.

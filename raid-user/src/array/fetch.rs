@@ -13,7 +13,7 @@ use raid_core::{Extent, Member, SECTOR_BYTES, Sector, Sectors};
 
 use super::runs::with_run;
 use super::{Array, Slot, slot_list};
-use crate::media::Run;
+use crate::media::{Run, Stored};
 
 /// Longest run recovered at once: bounds the memory of one read to this much a member.
 const RECOVER_MAX: Sectors = Sectors(512);
@@ -169,6 +169,17 @@ impl Array {
             at = step_end;
         }
         Ok(runs)
+    }
+
+    /// Where a member that may be read has the bytes from `offset_bytes` on, up to where the plan has another answer.
+    pub(super) fn straight(&self, offset_bytes: u64, len_bytes: u64) -> Option<Stored<'_>> {
+        let skip = offset_bytes % SECTOR_BYTES;
+        let sectors = Sectors(skip.checked_add(len_bytes)?.div_ceil(SECTOR_BYTES));
+        let step = plan::read(&self.layouts, self, Sector(offset_bytes / SECTOR_BYTES), sectors).ok()?;
+        let How::Direct { place } = step.how else { return None };
+        let slot = self.slots.get(usize::from(place.member.0))?.as_ref()?;
+        let start = self.medium_sector(step.side, place.member, place.at)?.bytes()?;
+        slot.media.stored(start.checked_add(skip)?, len_bytes.min(step.len.bytes()? - skip))
     }
 
     fn member_holes(&self, step: &Step, member: Member, place: Sector, at: u64, end: u64) -> io::Result<Vec<Run>> {

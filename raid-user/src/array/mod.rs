@@ -19,7 +19,7 @@ use raid_core::reshape::{Layouts, Side};
 use raid_core::{Columns, Extent, Level, Member, Sector, Sectors};
 use raid_formats::record::{Record, Uuid};
 
-use crate::media::{Media, MediaId, Overlay, Run, SharedMedia};
+use crate::media::{Media, MediaId, Overlay, Run, SharedMedia, Stored};
 
 pub use open::verdicts;
 pub(crate) use open::{Judged, judge_missing, missing, with_superblock};
@@ -246,6 +246,10 @@ impl Media for Array {
 
     fn is_memory(&self) -> bool {
         self.slots.iter().flatten().all(|slot| slot.media.is_memory())
+    }
+
+    fn stored(&self, offset_bytes: u64, len_bytes: u64) -> Option<Stored<'_>> {
+        self.straight(offset_bytes, len_bytes)
     }
 
     fn describe(&self) -> String {

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use raid_core::Member;
 use raid_core::action::SlotId;
 use raid_core::memory::{Memory, OutOfMemory};
-use raid_core::rows::ROW_LEN;
+use raid_core::rows::{ROW_LEN, TALL_ROWS};
 
 use super::memory::Heap;
 
@@ -23,6 +23,15 @@ pub(super) const ROW_BYTES: usize = ROW_LEN * 512;
 pub(super) struct Row(pub(super) [u8; ROW_BYTES]);
 
 const _: () = assert!(size_of::<Mutex<Row>>() == ROW_BYTES + 512);
+
+/// Bytes of several rows on one member.
+pub(super) const TALL_BYTES: usize = ROW_BYTES * TALL_ROWS as usize;
+
+/// Several rows of one member, aligned as one is.
+#[repr(align(512))]
+pub(super) struct Tall(pub(super) [u8; TALL_BYTES]);
+
+const _: () = assert!(size_of::<Mutex<Tall>>() == TALL_BYTES + 512);
 
 /// All slots' rows.
 pub(super) struct Buffers {

@@ -4,13 +4,15 @@ use std::sync::MutexGuard;
 
 use raid_core::action::{Answer, SlotId, Source, Work};
 use raid_core::check;
-use raid_core::geometry::StripeMap;
+use raid_core::geometry::{Part, StripeMap};
 use raid_core::parity::{self, Lost, Ops, Parity};
+use raid_core::request::RequestId;
 use raid_core::rows::Rows;
 use raid_core::{Columns, Member};
 
 use super::buffers::{Buffers, ROW_BYTES, Row};
 use super::calls::Calls;
+use super::inner::{lock, tall_column};
 
 /// Most columns that a stripe can have.
 const COLUMNS_MAX: usize = 255;
@@ -51,6 +53,7 @@ impl Band {
 /// What arithmetic needs of the host.
 pub(super) struct Desk<'a> {
     pub(super) ops: &'static Ops,
+    pub(super) rows: &'a Rows,
     pub(super) buffers: &'a Buffers,
     pub(super) calls: &'a Calls,
 }
@@ -129,6 +132,10 @@ impl<'a> Desk<'a> {
                 let make = if has_few(stripe) { Self::make::<COLUMNS_FEW> } else { Self::make::<COLUMNS_MAX> };
                 make(self, slot, stripe, band, (p, q))
             }),
+            Work::Rows { request, p, q } => stripe.is_some_and(|stripe| {
+                let sum = if has_few(stripe) { Self::sum::<COLUMNS_FEW> } else { Self::sum::<COLUMNS_MAX> };
+                sum(self, request, stripe, band, (p, q))
+            }),
             Work::Recover { lost, other, p, q } => stripe.is_some_and(|stripe| {
                 let recover = if has_few(stripe) { Self::recover::<COLUMNS_FEW> } else { Self::recover::<COLUMNS_MAX> };
                 recover(self, slot, stripe, band, (lost, other), (p, q))
@@ -163,6 +170,25 @@ impl<'a> Desk<'a> {
         with_slices(&rows, band, usize::from(stripe.columns()), |data| {
             self.ops.recover(data, Lost::Nothing, wanted(&mut p, band), wanted(&mut q, band))
         })
+    }
+
+    /// The parity of several rows, which lie in the request's buffers as their data do.
+    fn sum<const N: usize>(&self, request: RequestId, stripe: &StripeMap, band: Band, (p, q): (bool, bool)) -> bool {
+        let held = |part: Part| Some(lock(self.calls.column(request, tall_column(self.rows, part))?));
+        let mut rows = [const { None }; N];
+        for (part, member) in (0..stripe.data_count()).filter_map(|part| Some((part, stripe.data(part)?))) {
+            if let Some(place) = stripe.column(member).and_then(|column| rows.get_mut(usize::from(column))) {
+                *place = held(Part::Data(part));
+            }
+        }
+        let mut slices: [&[u8]; N] = [&[]; N];
+        for (slice, row) in slices.iter_mut().zip(&rows) {
+            *slice = row.as_ref().map_or(&[], |row| &row.0[..band.len()]);
+        }
+        let (mut p, mut q) = (p.then(|| held(Part::P)).flatten(), q.then(|| held(Part::Q)).flatten());
+        let p = p.as_deref_mut().map_or(Parity::Absent, |row| Parity::Wanted(&mut row.0[..band.len()]));
+        let q = q.as_deref_mut().map_or(Parity::Absent, |row| Parity::Wanted(&mut row.0[..band.len()]));
+        slices.get(..stripe.columns().into()).is_some_and(|data| self.ops.recover(data, Lost::Nothing, p, q).is_ok())
     }
 
     fn recover<const N: usize>(

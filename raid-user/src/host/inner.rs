@@ -10,6 +10,7 @@ use raid_core::action::{Action, Answer, Buf, Token, Way};
 use raid_core::check::Checking;
 use raid_core::engine::{self, Host};
 use raid_core::flush::Flushes;
+use raid_core::geometry::Part;
 use raid_core::health::{Epoch, SEATED_MAX};
 use raid_core::members::Members;
 use raid_core::memory::OutOfMemory;
@@ -17,11 +18,11 @@ use raid_core::parity::Ops;
 use raid_core::recovery::Recovery;
 use raid_core::region::{Found, RegionLog, RegionNo};
 use raid_core::reshape::Layouts;
-use raid_core::rows::{ROW_LEN, Rows};
+use raid_core::rows::{ROW_LEN, RowKind, Rows};
 use raid_core::stripe::{Limits, Shard};
 use raid_core::{Member, Sector, Sectors};
 
-use super::buffers::{Buffers, ROW_BYTES, Row};
+use super::buffers::{Buffers, ROW_BYTES, Row, Tall};
 use super::calls::Calls;
 use super::checks::Findings;
 use super::compute::{Band, Desk};
@@ -97,7 +98,7 @@ impl Inner {
             ops: raid_core::parity::detect(),
             buffers: Buffers::new(limits.shards, limits.slots, width)?,
             seats: Seats::new(slots, seats.into()),
-            calls: Calls::new(calls)?,
+            calls: Calls::new(calls, tall_columns(&rows))?,
             jobs: Jobs::new(limits.shards, capacity),
             room: Room::new(turns),
             layouts: Layouts::one(rows.geometry().clone()),
@@ -153,7 +154,7 @@ impl Inner {
             Action::Complete { request, result } => self.calls.done(request, result),
             Action::Found(finding) => self.findings.note(finding),
             Action::Compute { token, slot, stripe, first, len, work } => {
-                let desk = Desk { ops: self.ops, buffers: &self.buffers, calls: &self.calls };
+                let desk = Desk { ops: self.ops, rows: &self.rows, buffers: &self.buffers, calls: &self.calls };
                 let stripe = self.rows.geometry().stripe(stripe);
                 let done = desk.work(slot, stripe.as_ref(), Band::new(first, len), work);
                 debug_assert!(done != Answer::Failed, "arithmetic on what there is not: {work:?}");
@@ -189,16 +190,30 @@ impl Inner {
                 (self.buffers.cell(slot, column)?, first * 512)
             }
             Buf::Request(request) => (self.calls.cell(request)?, 0),
-            Buf::Zeroes { .. } => return None,
+            Buf::Rows { .. } | Buf::Zeroes { .. } => return None,
         };
         let to = from.checked_add(usize::try_from(len.bytes()?).ok()?).filter(|to| *to <= ROW_BYTES)?;
         Some(Place { offset_bytes, row, bytes: from..to })
+    }
+
+    /// The bytes of several rows on one member.
+    fn tall(&self, buf: Buf) -> Option<&Mutex<Tall>> {
+        match buf {
+            Buf::Request(request) => self.calls.column(request, 0),
+            Buf::Rows { request, part } => self.calls.column(request, tall_column(&self.rows, part)),
+            Buf::Slot { .. } | Buf::Zeroes { .. } => None,
+        }
     }
 
     fn io(&self, seat: &Seat, way: Way, at: Sector, len: Sectors, buf: Buf) -> io::Result<()> {
         if let Buf::Zeroes { free } = buf {
             let (offset_bytes, len_bytes) = seat.offset_bytes(at).zip(len.bytes()).ok_or_else(gone)?;
             seat.media.write_zeroes(offset_bytes, len_bytes, free)?;
+        } else if let Some(column) = self.tall(buf) {
+            let (offset_bytes, len_bytes) = seat.offset_bytes(at).zip(len.bytes()).ok_or_else(gone)?;
+            let column = lock(column);
+            let bytes = usize::try_from(len_bytes).ok().and_then(|len| column.0.get(..len)).ok_or_else(gone)?;
+            seat.media.write_at(offset_bytes, bytes)?;
         } else {
             let Place { offset_bytes, row, bytes } = self.place(seat, at, len, buf).ok_or_else(gone)?;
             let bytes = &mut lock(row).0[bytes];
@@ -208,6 +223,24 @@ impl Inner {
             }
         }
         if way == (Way::Write { fua: true }) { seat.media.flush() } else { Ok(()) }
+    }
+}
+
+/// Buffers that a write of several rows needs: one for all copies, or one for each column.
+fn tall_columns(rows: &Rows) -> usize {
+    match rows.kind() {
+        RowKind::Plain => 0,
+        RowKind::Copies => 1,
+        RowKind::Parity => rows.geometry().members().into(),
+    }
+}
+
+/// Which of them a column has: P is first, and Q last.
+pub(super) fn tall_column(rows: &Rows, part: Part) -> usize {
+    match part {
+        Part::P => 0,
+        Part::Data(column) => usize::from(column) + 1,
+        Part::Q => usize::from(rows.geometry().members()) - 1,
     }
 }
 

@@ -29,6 +29,7 @@ mod running;
 mod seats;
 pub mod start;
 mod start_error;
+mod tall;
 mod turn;
 
 /// What threads meet at. `tests/model` has another one, which tries every order.

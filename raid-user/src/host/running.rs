@@ -22,10 +22,11 @@ use super::inner::Inner;
 use super::membership::Usher;
 use super::pieces::Pieces;
 use super::start::{Start, Stopped};
+use super::tall;
 use crate::media::{Media, MediaMut};
 
 /// Pieces of one request that are under way at a time.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 
 /// Bytes that become zeros in one go.
 const ZEROES_AT_ONCE: u64 = 1 << 30;
@@ -266,18 +267,37 @@ impl Running {
         if self.sectors.0.checked_sub(at.0).is_none_or(|left| left < len.0) {
             return Err(past_the_end());
         }
-        let pieces = Pieces::new(self.inner.rows(), at, len);
-        let (most, mut pieces) = (pieces.at_a_time(BATCH), pieces.peekable());
-        let mut ids = [RequestId(0); BATCH];
-        while pieces.peek().is_some() {
-            // A range that begins inside of a row has one piece more than it fills rows.
-            let wanted = (bytes.len().div_ceil(512).div_ceil(ROW_LEN) + 1).min(most);
-            let taken = self.inner.calls.take(&mut ids[..wanted]);
-            let done = self.batch(kind, at, &mut bytes, (&mut pieces, &ids[..taken]));
-            self.inner.calls.give(&ids[..taken]);
-            done?;
+        let mut pieces = Pieces::new(self.inner.rows(), at, len);
+        let (most, tall) = (pieces.at_a_time(BATCH), tall::kind_of(kind, self.inner.rows().kind()));
+        while !pieces.is_over() {
+            if let Some(tall) = tall.filter(|_| pieces.tall().is_some()) {
+                self.several_rows((kind, tall), at, &mut bytes, &mut pieces)?;
+                continue;
+            }
+            let mut until_tall = std::iter::from_fn(|| match tall.is_some() && pieces.tall().is_some() {
+                true => None,
+                false => pieces.next(),
+            });
+            self.row_by_row(kind, at, &mut bytes, (&mut until_tall, most))?;
         }
         Ok(())
+    }
+
+    /// Sends the next pieces, so many at most.
+    pub(super) fn row_by_row(
+        &self,
+        kind: Kind,
+        at: Sector,
+        bytes: &mut Bytes<'_>,
+        (pieces, most): (&mut impl Iterator<Item = (Sector, Sectors)>, usize),
+    ) -> io::Result<()> {
+        let mut ids = [RequestId(0); BATCH];
+        // A range that begins inside of a row has one piece more than it fills rows.
+        let wanted = (bytes.len().div_ceil(512).div_ceil(ROW_LEN) + 1).min(most);
+        let taken = self.inner.calls.take(&mut ids[..wanted]);
+        let done = self.batch(kind, at, bytes, (pieces, &ids[..taken]));
+        self.inner.calls.give(&ids[..taken]);
+        done
     }
 
     /// Sends the next pieces, one for each of `ids`. The range begins at `at`.
@@ -316,7 +336,7 @@ impl Running {
 
     /// Submits all, and works along while there is something to be done at once; waits where the engine is full. Says how many were taken
     /// if it will not take the next.
-    fn submit_all(&self, requests: &[Request]) -> Result<(), (usize, Refused)> {
+    pub(super) fn submit_all(&self, requests: &[Request]) -> Result<(), (usize, Refused)> {
         let mut done = 0;
         loop {
             let helper = self.inner.jobs.helper();
@@ -394,7 +414,7 @@ impl Drop for Running {
 }
 
 /// A caller's bytes.
-enum Bytes<'a> {
+pub(super) enum Bytes<'a> {
     From(&'a [u8]),
     Into(&'a mut [u8]),
     /// So many zeros, which nobody has.
@@ -410,7 +430,7 @@ impl Bytes<'_> {
         }
     }
 
-    fn copy_to(&self, skip_sectors: u64, len: Sectors, row: Option<&mut [u8]>) {
+    pub(super) fn copy_to(&self, skip_sectors: u64, len: Sectors, row: Option<&mut [u8]>) {
         if let (Self::From(bytes), Some(row)) = (self, row) {
             let range = range(skip_sectors, len);
             row[..range.len()].copy_from_slice(&bytes[range]);
@@ -437,7 +457,7 @@ fn whole_sectors(offset_bytes: u64, len_bytes: u64) -> Range<u64> {
     offset_bytes.next_multiple_of(SECTOR_BYTES)..end_bytes / SECTOR_BYTES * SECTOR_BYTES
 }
 
-fn failed(error: Error) -> io::Error {
+pub(super) fn failed(error: Error) -> io::Error {
     io::Error::other(error)
 }
 

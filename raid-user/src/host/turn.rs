@@ -16,7 +16,7 @@ use raid_core::members::Members;
 use raid_core::recovery::Recovery;
 use raid_core::region::RegionLog;
 use raid_core::reshape::Layouts;
-use raid_core::rows::Rows;
+use raid_core::rows::{ROW_SECTORS, Rows};
 use raid_core::stripe::{Limits, Shard};
 use raid_core::{Member, Sector, Sectors};
 
@@ -70,10 +70,10 @@ impl Orders {
         Self { orders: Vec::with_capacity(ORDERS_MAX), last: [0; 256] }
     }
 
-    /// False if there is no room, or it is none to be gathered.
+    /// False if there is no room, or it is none to be gathered: several rows are a run by themselves.
     fn take(&mut self, action: Action) -> bool {
         let Action::Io { token, way, member, at, len, buf } = action else { return false };
-        if self.orders.len() >= ORDERS_MAX {
+        if self.orders.len() >= ORDERS_MAX || matches!(buf, Buf::Rows { .. }) || len.0 > ROW_SECTORS {
             return false;
         }
         let place = u16::try_from(self.orders.len()).unwrap_or(u16::MAX);

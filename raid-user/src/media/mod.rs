@@ -38,6 +38,7 @@ mod snapshot;
 mod spec;
 
 use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 pub use error::OpenError;
@@ -93,6 +94,13 @@ pub trait Media: Send + Sync {
     /// True if reads and writes never wait for a device: whoever asks may as well do them himself, at once.
     fn is_memory(&self) -> bool {
         false
+    }
+
+    /// Where the bytes from `offset_bytes` on stand as they are in a file that is memory, and how many of `len_bytes` do so there one
+    /// behind the other: whoever sends them need not copy them first. None if they are to be read, as by default.
+    fn stored(&self, offset_bytes: u64, len_bytes: u64) -> Option<Stored<'_>> {
+        let _ = (offset_bytes, len_bytes);
+        None
     }
 
     /// Which bytes of which thing it is, so that a member given twice under two names is noticed.
@@ -151,6 +159,17 @@ pub struct Run {
     pub zero: bool,
 }
 
+/// Bytes that stand in an open file as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// The file.
+    pub file: BorrowedFd<'a>,
+    /// The first one's place in it.
+    pub offset_bytes: u64,
+    /// How many there are.
+    pub len_bytes: u64,
+}
+
 /// A shared medium opened for reading.
 pub type SharedMedia = Arc<dyn Media>;
 
@@ -178,6 +197,9 @@ impl<M: Media + ?Sized> Media for Arc<M> {
     }
     fn is_memory(&self) -> bool {
         (**self).is_memory()
+    }
+    fn stored(&self, offset_bytes: u64, len_bytes: u64) -> Option<Stored<'_>> {
+        (**self).stored(offset_bytes, len_bytes)
     }
     fn identity(&self) -> Option<MediaId> {
         (**self).identity()

@@ -4,6 +4,7 @@ use std::fs::{File, FileType, Metadata, TryLockError};
 use std::io::{self, IoSlice, IoSliceMut, Seek as _, SeekFrom};
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,7 @@ use rustix::fs::{FallocateFlags, OFlags, SeekFrom as SeekTo};
 use rustix::io::Errno;
 
 use super::{
-    Media, MediaId, MediaMut, OpenError, Run, at, check_range, len_of, read_one_by_one, runs, write_one_by_one,
+    Media, MediaId, MediaMut, OpenError, Run, Stored, at, check_range, len_of, read_one_by_one, runs, write_one_by_one,
 };
 
 /// Marks a [`RawFile`] opened `O_RDONLY`. It has no way to write.
@@ -186,6 +187,11 @@ impl<Access: Send + Sync> Media for RawFile<Access> {
 
     fn is_memory(&self) -> bool {
         self.memory
+    }
+
+    fn stored(&self, offset_bytes: u64, len_bytes: u64) -> Option<Stored<'_>> {
+        let lies_within = check_range(self.size_bytes, offset_bytes, len_bytes).is_ok();
+        (self.memory && lies_within).then(|| Stored { file: self.file.as_fd(), offset_bytes, len_bytes })
     }
 
     fn identity(&self) -> Option<MediaId> {

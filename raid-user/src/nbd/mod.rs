@@ -13,6 +13,7 @@ pub mod protocol;
 mod queue;
 pub mod reply;
 pub mod server;
+mod straight;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::machine::{Agreed, Request};
-use super::out::Out;
+use super::out::{Out, Straight};
 use super::protocol::{
     BASE_ALLOCATION_ID, Command, CommandFlags, Errno, SIMPLE_REPLY_MAGIC, STATE_HOLE_ZERO, STRUCTURED_REPLY_MAGIC,
     chunk,
@@ -17,11 +17,34 @@ const EXTENTS_MAX: usize = 1024;
 /// Reads from this size on are looked at for holes first: it saves sending zeros and costs a look.
 const HOLES_FROM_BYTES: u32 = 64 << 10;
 
-/// Does `request` on `target` and appends the whole reply.
-pub fn answer(target: &Target, agreed: Agreed, request: &Request, out: &mut Out) {
+/// Reads from this size on are not copied where they stand in a file as they are; shorter ones are sent together sooner than that.
+const STRAIGHT_FROM_BYTES: u32 = 64 << 10;
+
+/// True if what `request` wants can be sent without being read into memory.
+///
+/// Only of what nobody writes to: bytes that wait in the socket for a client who is slow stand in the member still. Of an array that runs,
+/// that member may be taken out meanwhile and be filled with what belongs elsewhere.
+/// And only in structured replies, which can say that bytes could not be had when their length is out already.
+#[must_use]
+pub fn is_straight(target: &Target, agreed: Agreed, request: &Request) -> bool {
+    let Target::ReadOnly(media) = target else { return false };
+    if request.command != Command::Read || request.len_bytes < STRAIGHT_FROM_BYTES || !agreed.structured {
+        return false;
+    }
+    let (mut at, mut left) = (request.offset_bytes, u64::from(request.len_bytes));
+    while left > 0 {
+        let Some(stored) = media.stored(at, left).filter(|stored| stored.len_bytes > 0) else { return false };
+        let len_bytes = stored.len_bytes.min(left);
+        (at, left) = (at + len_bytes, left - len_bytes);
+    }
+    true
+}
+
+/// Does `request` on `target` and appends the whole reply; `straight`, without the bytes that it reads.
+pub fn answer(target: &Target, agreed: Agreed, request: &Request, straight: bool, out: &mut Out) {
     let start = out.len();
     let done = match request.command {
-        Command::Read => read(target.media(), agreed, request, out),
+        Command::Read => read(target.media(), agreed, request, straight, out),
         Command::BlockStatus => block_status(target.media(), request, out),
         Command::Write | Command::Flush | Command::Trim | Command::WriteZeroes | Command::Disconnect => {
             change(target, request).map(|()| success(agreed, request.cookie, out))
@@ -72,7 +95,7 @@ fn push_head(out: &mut Out, flags: u16, kind: u16, cookie: u64, len: usize) {
     out.put(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
 }
 
-fn read(media: &dyn Media, agreed: Agreed, request: &Request, out: &mut Out) -> io::Result<()> {
+fn read(media: &dyn Media, agreed: Agreed, request: &Request, straight: bool, out: &mut Out) -> io::Result<()> {
     let (offset, len) = (request.offset_bytes, request.len_bytes);
     if !agreed.structured {
         simple(request.cookie, 0, out);
@@ -83,7 +106,7 @@ fn read(media: &dyn Media, agreed: Agreed, request: &Request, out: &mut Out) -> 
     let runs = if one_chunk { whole } else { cut(media.allocation(offset, u64::from(len)).unwrap_or(whole), len) };
     let mut at = offset;
     for (index, run) in runs.iter().enumerate() {
-        let flags = if index + 1 == runs.len() { chunk::FLAG_DONE } else { 0 };
+        let flags = if index + 1 == runs.len() && !straight { chunk::FLAG_DONE } else { 0 };
         let run_len = u32::try_from(run.len_bytes).unwrap_or(len);
         if run.zero {
             let body = [at.to_be_bytes().as_slice(), &run_len.to_be_bytes()].concat();
@@ -92,21 +115,32 @@ fn read(media: &dyn Media, agreed: Agreed, request: &Request, out: &mut Out) -> 
             let start = out.len();
             push_head(out, flags, chunk::OFFSET_DATA, request.cookie, run_len as usize + 8);
             out.put(&at.to_be_bytes());
-            if let Err(error) = media.read_at(at, out.room(run_len as usize)) {
+            if straight {
+                out.put_straight(Straight { cookie: request.cookie, offset_bytes: at, len_bytes: run_len });
+            } else if let Err(error) = media.read_at(at, out.room(run_len as usize)) {
                 // The chunks before stand; this one becomes the error, with its place.
                 out.cut(start);
-                let why = error.to_string();
-                let why = why.get(..why.len().min(512)).unwrap_or("unreadable").as_bytes();
-                let why_len = u16::try_from(why.len()).unwrap_or(0).to_be_bytes();
-                let errno = (errno_of(&error) as u32).to_be_bytes();
-                let body = [errno.as_slice(), &why_len, why, &at.to_be_bytes()].concat();
-                push_chunk(out, chunk::FLAG_DONE, chunk::ERROR_OFFSET, request.cookie, &body);
+                push_lost(out, chunk::FLAG_DONE, request.cookie, at, &error);
                 return Ok(());
             }
         }
         at += run.len_bytes;
     }
+    if straight {
+        // Whether all bytes could be had is known when they are sent: the last word comes behind them.
+        push_chunk(out, chunk::FLAG_DONE, chunk::NONE, request.cookie, &[]);
+    }
     Ok(())
+}
+
+/// Appends that from `at` on there is no reading.
+pub(super) fn push_lost(out: &mut Out, flags: u16, cookie: u64, at: u64, error: &io::Error) {
+    let why = error.to_string();
+    let why = why.get(..why.len().min(512)).unwrap_or("unreadable").as_bytes();
+    let why_len = u16::try_from(why.len()).unwrap_or(0).to_be_bytes();
+    let errno = (errno_of(error) as u32).to_be_bytes();
+    let body = [errno.as_slice(), &why_len, why, &at.to_be_bytes()].concat();
+    push_chunk(out, flags, chunk::ERROR_OFFSET, cookie, &body);
 }
 
 /// `runs` made to cover exactly `len` bytes, equal neighbours merged, small holes filled: a chunk costs more than a few zeros.

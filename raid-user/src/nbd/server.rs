@@ -3,7 +3,8 @@
 //! One thread a connection reads and feeds the machine; a pool of workers does the requests of all connections; each reply is written whole
 //! under its connection's lock, in the order in which requests are done. A connection stops reading while it has
 //! [`Limits::in_flight`] requests unanswered. Where the target is memory, the thread that reads does the small ones itself, and
-//! sends the replies together when no more requests are there: to hand them over costs more than to do them.
+//! sends the replies together when no more requests are there: to hand them over costs more than to do them. It does the large ones
+//! too where [`straight`] sends them, without a copy.
 
 use std::collections::HashMap;
 use std::fs;
@@ -20,10 +21,11 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::machine::{Agreed, Export, Limits, Machine, Request, Step};
-use super::out::Out;
+use super::out::{Out, Part};
 use super::protocol::ExportFlags;
 use super::queue::Queue;
 use super::reply;
+use super::straight;
 use super::stream::Stream;
 use crate::media::{Media, MediaMut, SharedMedia};
 
@@ -35,8 +37,6 @@ const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 const CONNECTIONS_MAX: usize = 64;
 /// Requests up to here are done by whoever read them, where the target is memory; longer ones only if no other waits behind.
 const SMALL_BYTES: u32 = 32 << 10;
-/// Replies are sent together up to here.
-const BATCH_BYTES: usize = 128 << 10;
 /// What is read into memory of its own: more than any head.
 const HEAD_BYTES: usize = 256;
 /// Payloads up to here leave their memory to the next ones, to so many.
@@ -355,8 +355,8 @@ fn spawn_worker(shared: &Arc<Shared>, queue: &Arc<Queue<Job>>) -> Option<JoinHan
         while let Some((connection, agreed, request)) = queue.pop() {
             let _place = InFlight(&connection);
             out.clear();
-            reply::answer(&shared.target, agreed, &request, &mut out);
-            connection.send(out.bytes());
+            reply::answer(&shared.target, agreed, &request, false, &mut out);
+            connection.send(&out, &shared.target);
             connection.keep(request.payload);
         }
     };
@@ -392,8 +392,8 @@ fn spawn_reader(shared: &Arc<Shared>, stream: Stream, id: u64, queue: &Arc<Queue
 fn converse(shared: &Shared, connection: &Arc<Connection>, queue: &Queue<Job>) -> io::Result<()> {
     connection.stream.set_timeouts(Some(PATIENCE), Some(PATIENCE))?;
     let (mut machine, greeting) = Machine::new(shared.export.clone(), shared.limits);
-    connection.send(&greeting);
     let (mut patient, mut at_once, mut out) = (false, false, Out::default());
+    out.put(&greeting);
     let mut input = io::BufReader::with_capacity(128 << 10, &connection.stream);
     loop {
         if machine.transmitting() && !patient {
@@ -402,7 +402,7 @@ fn converse(shared: &Shared, connection: &Arc<Connection>, queue: &Queue<Job>) -
         }
         if input.buffer().len() < machine.want() {
             // To wait for the client without giving him what he may wait for would be to wait for ever.
-            connection.send(out.bytes());
+            connection.send(&out, &shared.target);
             out.clear();
             at_once = shared.target.media().is_memory();
         }
@@ -411,23 +411,26 @@ fn converse(shared: &Shared, connection: &Arc<Connection>, queue: &Queue<Job>) -
         match machine.got(bytes) {
             Step::Read => {}
             Step::Send(bytes) => out.put(&bytes),
-            Step::Do(request) if at_once && (request.len_bytes <= SMALL_BYTES || input.buffer().is_empty()) => {
-                reply::answer(&shared.target, machine.agreed(), &request, &mut out);
-                connection.keep(request.payload);
-            }
             Step::Do(request) => {
-                connection.take_place(shared.limits.in_flight);
-                queue.push((Arc::clone(connection), machine.agreed(), request));
+                let straight = at_once && reply::is_straight(&shared.target, machine.agreed(), &request);
+                let short = request.len_bytes <= SMALL_BYTES || input.buffer().is_empty();
+                if straight || at_once && short {
+                    reply::answer(&shared.target, machine.agreed(), &request, straight, &mut out);
+                    connection.keep(request.payload);
+                } else {
+                    connection.take_place(shared.limits.in_flight);
+                    queue.push((Arc::clone(connection), machine.agreed(), request));
+                }
             }
             Step::Refuse { cookie, errno, why } => reply::refuse(machine.agreed(), cookie, errno, why, &mut out),
             Step::Close { send, .. } => {
                 out.put(&send);
-                connection.send(out.bytes());
+                connection.send(&out, &shared.target);
                 return Ok(());
             }
         }
-        if out.len() >= BATCH_BYTES {
-            connection.send(out.bytes());
+        if out.is_enough() {
+            connection.send(&out, &shared.target);
             out.clear();
         }
     }
@@ -445,12 +448,13 @@ impl Drop for InFlight<'_> {
 
 impl Connection {
     /// Sends a whole message. A client that does not take it loses the connection, not the server its worker.
-    fn send(&self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
+    fn send(&self, out: &Out, target: &Target) {
         let _writing = lock(&self.writing);
-        if (&self.stream).write_all(bytes).is_err() {
+        let sent = out.send(|part| match part {
+            Part::Bytes(bytes) => (&self.stream).write_all(bytes),
+            Part::Straight(part) => straight::send(&self.stream, target.media(), part),
+        });
+        if sent.is_err() {
             self.stream.shutdown(Shutdown::Both);
         }
     }

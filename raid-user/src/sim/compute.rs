@@ -29,6 +29,22 @@ pub(super) struct Own {
     pub(super) len: usize,
     pub(super) writes: bool,
     pub(super) values: Column,
+    pub(super) shape: Shape,
+}
+
+/// How many buffers a request of the engine is.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(super) struct Shape {
+    /// Those that are writes of the model.
+    pub(super) parts: usize,
+    /// Those and the ones of parity.
+    pub(super) all: usize,
+    pub(super) rows: usize,
+}
+
+impl Shape {
+    /// That of whatever lies in one row.
+    pub(super) const ONE: Self = Self { parts: 1, all: 1, rows: 1 };
 }
 
 /// All buffers of a host.
@@ -152,13 +168,16 @@ impl Buffers {
                     self.recover(slot, stripe, at, lost, other, p);
                 }
             }
+            (Work::Rows { request, p, q }, Some(stripe)) => self.sum_rows(request, stripe, (p, q)),
             (Work::Check { p, q }, Some(stripe)) => return self.check(slot, stripe, rows, p, q),
             (Work::Vote { members }, _) => {
                 let copies: Vec<_> = members.iter().map(|member| (member, self.bytes(slot, member, &rows))).collect();
                 let copies: Vec<_> = copies.iter().map(|(member, copy)| (*member, copy.as_slice())).collect();
                 return by_copies(&copies).into();
             }
-            (Work::Parity { .. } | Work::Recover { .. } | Work::Check { .. }, None) => return Answer::Failed,
+            (Work::Parity { .. } | Work::Rows { .. } | Work::Recover { .. } | Work::Check { .. }, None) => {
+                return Answer::Failed;
+            }
         }
         Answer::Done
     }
@@ -224,13 +243,13 @@ impl Buffers {
 }
 
 /// The data members of a stripe in the order of their exponents.
-struct Roles {
+pub(super) struct Roles {
     data: [(u8, Member); 32],
     len: usize,
 }
 
 impl Roles {
-    fn new(stripe: &StripeMap) -> Self {
+    pub(super) fn new(stripe: &StripeMap) -> Self {
         let mut roles = Self { data: [(0, Member(0)); 32], len: 0 };
         for member in Rows::data(stripe).iter() {
             roles.data[roles.len] = (stripe.exponent(member).unwrap_or(0), member);
@@ -241,7 +260,7 @@ impl Roles {
     }
 
     /// P and Q of one sector of each data member.
-    fn parity(&self, mut value: impl FnMut(Member) -> Value) -> (Value, Value) {
+    pub(super) fn parity(&self, mut value: impl FnMut(Member) -> Value) -> (Value, Value) {
         let (mut p, mut q, mut power) = (0, 0, None);
         for (exponent, member) in self.data[..self.len].iter().rev() {
             // Horner: from the highest exponent down, twice for each step.

@@ -5,10 +5,11 @@
 use raid_core::Member;
 use raid_core::action::{Action, Answer, Buf, Token, Way, Work};
 use raid_core::check;
+use raid_core::request::RequestId;
 use raid_core::rows::{Band, ROW_LEN};
 
 use super::bug::Bug;
-use super::compute::{Column, POISON};
+use super::compute::{Column, Own, POISON};
 use super::disk::{Chance, Disk};
 use super::story::Fact;
 use super::world::{Inside, Pending, World, index, target};
@@ -98,7 +99,8 @@ impl Inside {
                     {
                         Work::Take { column, from }
                     }
-                    (Some(Bug::SkipRecover), Work::Recover { .. }) | (Some(Bug::SkipParity), Work::Parity { .. }) => {
+                    (Some(Bug::SkipRecover), Work::Recover { .. })
+                    | (Some(Bug::SkipParity), Work::Parity { .. } | Work::Rows { .. }) => {
                         return (token, Answer::Done);
                     }
                     (_, work) => work,
@@ -123,7 +125,7 @@ impl Inside {
                         let first = at % ROW_LEN;
                         self.buffers.column(slot, column)[first..first + len].copy_from_slice(values);
                     }
-                    Buf::Zeroes { .. } => return false,
+                    Buf::Rows { .. } | Buf::Zeroes { .. } => return false,
                 }
                 true
             }
@@ -132,8 +134,9 @@ impl Inside {
                 let disk = &mut self.out.disks[usize::from(member.0)];
                 let well = !std::mem::take(&mut disk.refuses) && disk.present;
                 if let Some(astray) = disk.astray.take().filter(|_| well) {
-                    let values = self.content(buf, at);
-                    self.out.disks[usize::from(member.0)].write_astray(astray, at, &values[..len]);
+                    let rows = 0..len.div_ceil(ROW_LEN);
+                    let values: Vec<_> = rows.flat_map(|row| self.content(buf, at, row)).take(len).collect();
+                    self.out.disks[usize::from(member.0)].write_astray(astray, at, &values);
                     return well;
                 }
                 if well && !dropped {
@@ -144,10 +147,12 @@ impl Inside {
         }
     }
 
-    /// What a write to `at` carries.
-    pub(super) fn content(&mut self, buf: Buf, at: usize) -> Column {
+    /// What a write to `at` carries, or one row of it if it has several.
+    pub(super) fn content(&mut self, buf: Buf, at: usize, row: usize) -> Column {
+        let values = |own: Option<&mut Own>| own.map_or([POISON; ROW_LEN], |own| own.values);
         match buf {
-            Buf::Request(request) => self.buffers.own(request).map_or([POISON; ROW_LEN], |own| own.values),
+            Buf::Request(request) => values(self.buffers.own(RequestId(request.0 + row as u64))),
+            Buf::Rows { request, part } => values(self.buffers.row_of(request, part, row)),
             Buf::Zeroes { .. } => [0; ROW_LEN],
             Buf::Slot { slot, column } => {
                 let mut values = *self.buffers.column(slot, column);
@@ -159,9 +164,12 @@ impl Inside {
 
     /// Writes each sector with this chance: a write that the power cut caught is torn anywhere.
     pub(super) fn write(&mut self, member: Member, at: usize, len: usize, buf: Buf, fua: bool, chance: Chance) {
-        for (offset, value) in self.content(buf, at).into_iter().take(len).enumerate() {
-            if chance.comes(&mut self.out.dice) {
-                self.out.disks[usize::from(member.0)].write(at + offset, value, fua);
+        for row in 0..len.div_ceil(ROW_LEN) {
+            let from = row * ROW_LEN;
+            for (offset, value) in (from..len).zip(self.content(buf, at, row)) {
+                if chance.comes(&mut self.out.dice) {
+                    self.out.disks[usize::from(member.0)].write(at + offset, value, fua);
+                }
             }
         }
     }

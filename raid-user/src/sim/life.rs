@@ -12,7 +12,7 @@ use raid_core::{Columns, Sector, Sectors};
 
 use super::assembly::Found;
 use super::check;
-use super::compute::Own;
+use super::compute::{Own, Shape};
 use super::model::{Acknowledged, Model, Then, Value, Written};
 use super::same::{Mark, Sum};
 use super::setup::{Moment, Setup};
@@ -28,7 +28,7 @@ const MENDING_TURNS_MAX: u32 = 2_000;
 
 /// A request under way, and what the model must hear when it is done.
 #[derive(Clone, Debug, Hash)]
-enum Asked {
+pub(super) enum Asked {
     Write { written: Written, fua: bool, at: usize, sick: bool },
     Read { then: Then, at: usize, len: usize, sick: bool, epoch: Epoch },
     Flush { then: Acknowledged },
@@ -43,7 +43,7 @@ pub(super) struct Life<'a> {
     /// What stood on the disks at power on.
     pub(super) found: &'a Found,
     pub(super) next_id: u64,
-    asked: Vec<(RequestId, Asked)>,
+    pub(super) asked: Vec<(RequestId, Asked)>,
     /// Answers that were not heard yet.
     done: Vec<(RequestId, Result<(), Error>)>,
     /// The newest request when a fault happened last.
@@ -253,7 +253,9 @@ impl<'a> Life<'a> {
             let row = ROW_LEN;
             if whole { (kind, at / row * row, row) } else { (kind, at, 1 + out.dice.index(row)) }
         });
-        if kind.writes() && self.dice(3) {
+        if kind.writes() && self.dice(4) {
+            self.ask_tall(kind, at);
+        } else if kind.writes() && self.dice(3) {
             // A run of neighbours, as a sequential writer makes them.
             for offset in 0..self.setup.run {
                 self.submit(kind, at + offset * len, len);
@@ -296,15 +298,15 @@ impl<'a> Life<'a> {
                 let epoch = self.world.view().health.epoch();
                 Some(Asked::Read { then: self.model.now(at, len), at, len, sick, epoch })
             }
-            Kind::Write { .. } | Kind::WriteZeroes { .. } | Kind::Discard => None,
+            Kind::Write { .. } | Kind::WriteRows { .. } | Kind::WriteZeroes { .. } | Kind::Discard => None,
         };
         let writes = kind.writes();
-        self.world.buffers(|buffers| buffers.bring(Own { id, at, len, writes, values }));
+        self.world.buffers(|buffers| buffers.bring(Own { id, at, len, writes, values, shape: Shape::ONE }));
         self.tell(Fact::Asked { id, kind, at, len });
         self.world.arm();
         match engine::submit(&self.world, Request { id, kind, at: sector, len: Sectors(len as u64) }) {
             Ok(()) => {}
-            Err(Refused::Busy | Refused::PastTheEnd | Refused::CrossesRow) => {
+            Err(Refused::Busy | Refused::PastTheEnd | Refused::CrossesRow | Refused::RowByRow) => {
                 self.tell(Fact::Refused { id });
                 self.world.buffers(|buffers| buffers.take(id));
                 return None;
@@ -333,12 +335,18 @@ impl<'a> Life<'a> {
         let mut done = std::mem::take(&mut self.done);
         self.world.take_done(&mut done);
         for (id, result) in done.drain(..) {
-            let Some(place) = self.asked.iter().position(|(other, _)| *other == id) else {
-                return Err(format!("request {} is done and nobody asked for it, or it was done before", id.0));
-            };
-            let (_, asked) = self.asked.swap_remove(place);
             self.tell(Fact::Answered { id, result });
-            self.heard(id, asked, result)?;
+            // What is one request to the engine may be several to the model.
+            let Shape { parts, all, .. } = self.world.buffers(|buffers| buffers.shape_of(id));
+            let (parts, all) = (id.0 + parts as u64, id.0 + all as u64);
+            for part in (id.0..parts).map(RequestId) {
+                let Some(place) = self.asked.iter().position(|(other, _)| *other == part) else {
+                    return Err(format!("request {} is done and nobody asked for it, or it was done before", part.0));
+                };
+                let (_, asked) = self.asked.swap_remove(place);
+                self.heard(part, asked, result)?;
+            }
+            self.world.buffers(|buffers| (parts..all).for_each(|id| _ = buffers.take(RequestId(id))));
         }
         self.done = done;
         Ok(())
@@ -431,7 +439,8 @@ impl<'a> Life<'a> {
             let id = RequestId(self.next_id);
             let then = self.model.now(at, len);
             let request = Request { id, kind: Kind::Read, at: Sector(at as u64), len: Sectors(len as u64) };
-            self.world.buffers(|buffers| buffers.bring(Own { id, at, len, writes: false, values: [0; ROW_LEN] }));
+            let own = Own { id, at, len, writes: false, values: [0; ROW_LEN], shape: Shape::ONE };
+            self.world.buffers(|buffers| buffers.bring(own));
             engine::submit(&self.world, request).map_err(|refused| format!("a read of a quiet array: {refused}"))?;
             while self.world.turn() {}
             let own = self.world.buffers(|buffers| buffers.take(id)).ok_or("a buffer is gone")?;
@@ -499,6 +508,6 @@ fn written(out: &mut super::world::Outside) -> Kind {
 }
 
 /// What a request writes to a sector: no two writes, and no two sectors of one, share one.
-fn value_of(id: RequestId, sector: usize) -> Value {
+pub(super) fn value_of(id: RequestId, sector: usize) -> Value {
     id.0 << 20 | sector as u64
 }

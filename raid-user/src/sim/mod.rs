@@ -25,6 +25,7 @@ mod scrub;
 mod setup;
 mod shrink;
 mod story;
+mod tall;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -58,6 +59,8 @@ pub struct Totals {
     pub seeds: u64,
     /// Writes acknowledged.
     pub writes: u64,
+    /// Writes of several rows that the engine took as one.
+    pub tall: u64,
     /// Reads acknowledged and compared.
     pub reads: u64,
     /// Flushes acknowledged.
@@ -84,6 +87,7 @@ impl AddAssign for Totals {
     fn add_assign(&mut self, other: Self) {
         self.seeds += other.seeds;
         self.writes += other.writes;
+        self.tall += other.tall;
         self.reads += other.reads;
         self.flushes += other.flushes;
         self.actions += other.actions;
@@ -99,13 +103,13 @@ impl AddAssign for Totals {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seeds, writes, reads, flushes, actions, faults, added, returned, replaced, cuts, doubted, whole } =
-            self;
+        let Self { seeds, writes, tall, reads, flushes, actions, faults, added, returned, replaced, .. } = self;
+        let Self { cuts, doubted, whole, .. } = self;
         write!(
             f,
-            "{seeds} seeds ({whole} whole in the end): {writes} writes, {reads} reads, {flushes} flushes, {actions} actions, \
-             {faults} faults, {added} members added ({returned} by the log), {replaced} copies begun, {cuts} power cuts, \
-             {doubted} refused in doubt"
+            "{seeds} seeds ({whole} whole in the end): {writes} writes ({tall} times several rows at once), {reads} reads, \
+             {flushes} flushes, {actions} actions, {faults} faults, {added} members added ({returned} by the log), \
+             {replaced} copies begun, {cuts} power cuts, {doubted} refused in doubt"
         )
     }
 }

@@ -524,8 +524,9 @@ impl Host for World {
         let mut inside = self.inside.borrow_mut();
         let clock = match action {
             Action::Complete { request, result } => {
-                if result.is_ok() {
-                    self.check_fit(&mut inside, request);
+                let parts = if result.is_ok() { inside.buffers.shape_of(request).parts as u64 } else { 0 };
+                for part in request.0..request.0 + parts {
+                    self.check_fit(&mut inside, RequestId(part));
                 }
                 inside.done.push((request, result));
                 return;

@@ -125,7 +125,8 @@ fn fuzz_briefly() -> Result<Counts> {
     }
     let mut counts = Counts::default();
     for target in fuzz::targets()? {
-        counts += match fuzz::run(Some(&target), FUZZ_SECONDS, fuzz::SAME_WALK) {
+        let until = fuzz::Until { seconds: FUZZ_SECONDS, executions: None };
+        counts += match fuzz::run(Some(&target), until, fuzz::SAME_WALK) {
             Ok(()) => Counts::pass(),
             Err(error) => {
                 println!("error: {error:#}");

@@ -14,6 +14,8 @@ impl Isa for Avx2Gfni {
     /// The matrix of the factor, in every 8 bytes.
     type Factor = __m256i;
 
+    const FACTOR_FITS: bool = true;
+
     #[inline]
     #[target_feature(enable = "avx2,gfni")]
     unsafe fn horner(q: __m256i, low: __m256i) -> __m256i {

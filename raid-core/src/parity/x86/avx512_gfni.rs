@@ -14,6 +14,8 @@ impl Isa for Avx512Gfni {
     /// The matrix of the factor, in every 8 bytes.
     type Factor = __m512i;
 
+    const FACTOR_FITS: bool = true;
+
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,gfni")]
     unsafe fn horner(q: __m512i, low: __m512i) -> __m512i {

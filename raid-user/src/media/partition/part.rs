@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{Media, Partition};
-use crate::media::{MediaId, MediaMut, OpenError, Run, check_range, len_of};
+use crate::media::{MediaId, MediaMut, OpenError, Run, Stored, check_range, len_of};
 
 /// A partition of a medium.
 #[derive(Debug)]
@@ -63,6 +63,10 @@ impl<M: Media> Media for Part<M> {
 
     fn is_memory(&self) -> bool {
         self.whole.is_memory()
+    }
+
+    fn stored(&self, offset_bytes: u64, len_bytes: u64) -> Option<Stored<'_>> {
+        self.whole.stored(self.place(offset_bytes, len_bytes).ok()?, len_bytes)
     }
 
     fn identity(&self) -> Option<MediaId> {

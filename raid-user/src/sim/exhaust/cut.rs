@@ -193,7 +193,8 @@ fn open(world: &World) -> Vec<Open> {
         match action {
             Action::Io { way: Way::Write { .. }, at, len, buf, .. } => {
                 let (from, len) = (index(at.0), index(len.0));
-                let values = inside.content(buf, from);
+                let rows = 0..len.div_ceil(ROW_LEN);
+                let values: Vec<_> = rows.flat_map(|row| inside.content(buf, from, row)).collect();
                 for (at, value) in (from..from + len).zip(values) {
                     let before = inside.out.disks[number].durable(at);
                     let fates = sectors[number].entry(at).or_insert_with(|| vec![before]);

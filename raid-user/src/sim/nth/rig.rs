@@ -18,7 +18,7 @@ use raid_core::{Sector, Sectors};
 use raid_testkit::null_host::NullHost;
 
 use super::super::check;
-use super::super::compute::{Buffers, Own, POISON};
+use super::super::compute::{Buffers, Own, POISON, Shape};
 use super::super::dice::Dice;
 use super::super::disk::{Chance, Disk};
 use super::super::model::Value;
@@ -142,7 +142,7 @@ impl Rig {
         let mut own = [POISON; ROW_LEN];
         own[..values.len()].copy_from_slice(values);
         let writes = kind.writes();
-        inside.buffers.bring(Own { id, at: index(at), len: values.len(), writes, values: own });
+        inside.buffers.bring(Own { id, at: index(at), len: values.len(), writes, values: own, shape: Shape::ONE });
         drop(inside);
         let request = Request { id, kind, at: Sector(at), len: Sectors(values.len() as u64) };
         engine::submit(&self.host, request).unwrap();
@@ -260,13 +260,14 @@ impl Inside {
                         let first = at % ROW_LEN;
                         self.buffers.column(slot, column)[first..first + len].copy_from_slice(values);
                     }
-                    Buf::Zeroes { .. } => return false,
+                    Buf::Rows { .. } | Buf::Zeroes { .. } => return false,
                 }
             }
             Action::Io { way: Way::Write { fua }, at, len, buf, .. } => {
                 let (at, len) = (index(at.0), index(len.0));
                 let values = match buf {
                     Buf::Request(id) => self.buffers.own(id).unwrap().values,
+                    Buf::Rows { .. } => unreachable!("no tall write is asked for here"),
                     Buf::Zeroes { .. } => [0; ROW_LEN],
                     Buf::Slot { slot, column } => {
                         let mut values = *self.buffers.column(slot, column);
