@@ -6,6 +6,7 @@
 #include <linux/bio.h>
 #include <linux/blkdev.h>
 #include <linux/mm.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -114,6 +115,8 @@ struct raid_lanes *raid_lanes_new(void *array, u16 count)
 void raid_lanes_free(struct raid_lanes *lanes)
 {
 	cancel_delayed_work_sync(&lanes->tick);
+	/* For all that are in raid_io_queue or raid_lanes_failed: what they queue is done before the queue is gone. */
+	synchronize_rcu();
 	destroy_workqueue(lanes->queue);
 	kvfree(lanes);
 }
@@ -145,8 +148,10 @@ struct raid_request *raid_lanes_take_failed(struct raid_lanes *lanes)
 
 void raid_lanes_failed(struct raid_lanes *lanes, struct raid_bio *beside)
 {
+	rcu_read_lock();
 	llist_add(&beside->node, &lanes->failed);
 	raid_lane_wake(lanes, 0);
+	rcu_read_unlock();
 }
 
 static bool raid_lanes_are_busy(struct raid_lanes *lanes)
@@ -224,12 +229,19 @@ void raid_io_taken(struct raid_lanes *lanes)
 		wake_up(&lanes->quiet);
 }
 
+/*
+ * Once it is in the list it may be taken, by a work that somebody else queued: then it may be the last that was out, and the table be
+ * taken away. Whoever is still here is waited for, see raid_lanes_free.
+ */
 static void raid_io_queue(struct raid_io *io)
 {
-	struct raid_lane *lane = &io->lanes->lane[io->lane];
+	struct raid_lanes *lanes = io->lanes;
+	struct raid_lane *lane = &lanes->lane[io->lane];
 
+	rcu_read_lock();
 	llist_add(&io->node, &lane->done);
-	queue_work(io->lanes->queue, &lane->work);
+	queue_work(lanes->queue, &lane->work);
+	rcu_read_unlock();
 }
 
 /* May run in an interrupt. */

@@ -15,6 +15,26 @@ test_suspend_and_resume_under_load_lose_nothing() {
 	same_members 3
 }
 
+# Each swap ends an array whose last writes are just done, maybe with their senders still on the way out of it (see `raid_io_queue`).
+test_tables_are_swapped_under_load() {
+	length=$(length_of raid5_ls 3)
+	line=$(table raid-kmod $length raid5_ls "64 nosync" 0 3)
+	create ours "$line"
+	for writer in 1 2 3 4; do
+		( while [ ! -e /tmp/enough ]; do put /dev/mapper/ours $((writer * 4096)) 16 $writer; done ) &
+	done
+	for turn in 1 2 3 4 5 6 7 8 9 10; do
+		dmsetup load ours --table "$line" && dmsetup suspend ours && dmsetup resume ours || echo "why: no swap"
+	done
+	: >/tmp/enough
+	wait
+	rm /tmp/enough
+	dmsetup message ours 0 check
+	wait_idle ours
+	[ "$(field ours 6)" = 0 ] || fail "$(dmsetup status ours)"
+	remove ours
+}
+
 # The seed's story: a mirror in the middle of a resync gets another member.
 test_a_mirror_in_resync_gets_another_member() {
 	dd if=/dev/urandom of=/dev/ram0 bs=1M count=16 2>/dev/null
