@@ -448,8 +448,8 @@ pub enum Outcome {
     Member(Box<Found>),
     /// A physical volume of LVM.
     Physical(Box<Physical>),
-    /// A readable medium without a superblock.
-    NotAMember(NoMember),
+    /// A readable medium without a superblock, for who wants to know what else it is.
+    NotAMember(NoMember, SharedMedia),
     /// Something that could not be opened.
     Unopened {
         /// As given or met.
@@ -488,8 +488,8 @@ fn open_path(name: &str, path: &OsStr, how: &Search) -> (Outcome, Option<SharedM
         }
         Err(reason) => match physical() {
             Ok(Some(physical)) => Outcome::Physical(Box::new(physical)),
-            Ok(None) => Outcome::NotAMember(reason),
-            Err(damage) => Outcome::NotAMember(reason.also(Format::Lvm2.name(), damage)),
+            Ok(None) => Outcome::NotAMember(reason, opened.media.clone()),
+            Err(damage) => Outcome::NotAMember(reason.also(Format::Lvm2.name(), damage), opened.media.clone()),
         },
     };
     (outcome, Some(opened.media))
@@ -518,7 +518,7 @@ fn search_one(name: &str, path: &OsStr, how: &Search, outcomes: &mut Vec<Outcome
     let (outcome, media) = open_path(name, path, how);
     let table = || media.and_then(|media| media::partitions(media.as_ref()).ok().flatten());
     let inside: Vec<u32> = match &outcome {
-        Outcome::NotAMember(_) => table().iter().flat_map(|table| &table.partitions).map(|part| part.index).collect(),
+        Outcome::NotAMember(..) => table().iter().flat_map(|table| &table.partitions).map(|part| part.index).collect(),
         Outcome::Member(found) if found.may_be_a_partitions() => {
             table().and_then(|table| found.partition_around(&table)).into_iter().collect()
         }

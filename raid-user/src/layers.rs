@@ -260,6 +260,9 @@ impl Layers {
     fn look(&mut self, index: usize) {
         let (name, Some(media)) = (self.nodes[index].name.clone(), self.nodes[index].media.clone()) else { return };
         match Found::inspect(&name, media.clone()) {
+            // The record of the oldest HighPoint lies among its array's data. Seen through the array it is still the array's own: taken for
+            // a member of another, two things had one name, and none could be opened by it (`tests/verbs.rs`, `bios-hpt37x`).
+            Ok(found) if found.record().array.to_string() == self.nodes[index].identity => {}
             Ok(found) => return self.members.extend(found.volumes().into_iter().map(|member| (index, member))),
             Err(reason) if reason.damaged => self.nodes[index].warnings.push(reason.worst()),
             Err(_) => {}

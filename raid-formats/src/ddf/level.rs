@@ -1,9 +1,9 @@
 //! DDF's levels: primary level and qualifier inside an element, secondary level over the elements.
 //!
-//! Source: SNIA DDF 2.0, section 4 (levels and their layouts); `mdadm`, `super-ddf.c` (`layout_ddf2md`, `rlq_to_layout`). Two readings
-//! differ from `mdadm`'s. RAID 1E "offset" puts a stripe's copy into the next row, shifted by one disk: that is MD's "offset", which was
-//! made for DDF (see `md(4)`), and not the "far" that `mdadm` assembles. And mirrored stripes (RAID 0+1) are RAID 10 with the members in
-//! another order.
+//! Source: SNIA DDF 2.0, section 4 (levels and their layouts); `mdadm`, `super-ddf.c` (`layout_ddf2md`, `rlq_to_layout`). RAID 1E
+//! "offset" puts a stripe's copy into the next row, shifted by one disk: that is MD's "offset", which was made for DDF (see `md(4)`).
+//! `mdadm` writes the same numbers for its "far", and assembles all of them so: whose volume it is, its identity tells. Mirrored stripes
+//! (RAID 0+1) are RAID 10 with the members in another order.
 
 use super::{raw::Config, refusal::UnknownLevel, word::Order};
 use raid_core::{FarSets, Level, Raid0Layout, Raid5Layout, Raid6Layout, Raid10Layout};
@@ -16,6 +16,9 @@ pub const SECONDARY_STRIPED: u8 = 0;
 pub const SECONDARY_MIRRORED: u8 = 1;
 /// Stripes over elements of possibly different sizes; `mdadm` writes it for RAID 10.
 pub const SECONDARY_SPANNED: u8 = 3;
+
+/// How identities start that `mdadm` makes (`super-ddf.c`, `T10`).
+const MDADM: &[u8] = b"Linux-MD";
 
 /// How the members of the elements are numbered through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +77,11 @@ const fn near(copies: u8) -> Level {
     Level::Raid10(Raid10Layout { near: copies, far: 1, offset: false, sets: FarSets::All })
 }
 
+/// What 11/01 is: by the specification, or as `mdadm` has it.
+const fn offset_1e(specified: bool) -> Level {
+    Level::Raid10(Raid10Layout { near: 1, far: 2, offset: specified, sets: FarSets::All })
+}
+
 /// The level that a configuration record names.
 ///
 /// # Errors
@@ -86,7 +94,11 @@ pub fn levels(config: &Config, order: Order) -> Result<Levels, UnknownLevel> {
     let members = per_element.checked_mul(u16::from(elements)).ok_or(unknown)?;
     let made = |level, slots| Levels { level, members, slots, per_element, elements: u16::from(elements) };
     if elements == 1 {
-        return one_element(primary, qualifier, per_element).map(|level| made(level, Slots::ByElement)).ok_or(unknown);
+        let level = match (primary, qualifier) {
+            (0x11, 1) => Some(offset_1e(!config.guid.0.starts_with(MDADM))),
+            _ => one_element(primary, qualifier, per_element),
+        };
+        return level.map(|level| made(level, Slots::ByElement)).ok_or(unknown);
     }
     match (primary, secondary) {
         (0x01, SECONDARY_STRIPED | SECONDARY_SPANNED) => {
@@ -112,7 +124,6 @@ fn one_element(primary: u8, qualifier: u8, members: u16) -> Option<Level> {
         (0x06, 2) => Level::Raid6(Raid6Layout::RotatingNRestart),
         (0x06, 3) => Level::Raid6(Raid6Layout::RotatingNContinue),
         (0x11, 0) => near(2),
-        (0x11, 1) => Level::Raid10(Raid10Layout { near: 1, far: 2, offset: true, sets: FarSets::All }),
         (0x0F, _) if members == 1 => Level::Linear,
         (0x1F, _) => Level::Linear,
         _ => return None,
@@ -211,6 +222,18 @@ mod tests {
             }
         }
         assert!(written > 100, "{written}");
+    }
+
+    /// `mdadm --create -e ddf -l 10 -p f2` writes 11/01 and has its volume served as far 2. It was read as offset 2, which puts the second
+    /// half of all chunks elsewhere: other bytes, and no word of it. Seen with a volume that `mdadm` 4.2 made in a guest; the interop test
+    /// `made_by_linux_filled_by_us_ddf_raid10_f2_of_4` reads one.
+    #[test]
+    fn a_raid_1e_of_mdadm_is_far_and_of_anybody_else_offset() {
+        let layout = |offset| Raid10Layout { near: 1, far: 2, offset, sets: FarSets::All };
+        let mut config = config(numbers(Level::Raid10(layout(true)), 4).unwrap());
+        assert_eq!(levels(&config, Order::Big).unwrap().level, Level::Raid10(layout(true)));
+        config.guid.0[..8].copy_from_slice(b"Linux-MD");
+        assert_eq!(levels(&config, Order::Big).unwrap().level, Level::Raid10(layout(false)));
     }
 
     #[test]

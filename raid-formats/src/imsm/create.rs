@@ -215,7 +215,8 @@ fn attribute(volume: &VolumeParams) -> Attributes {
         Level::Raid0(_) => Attributes::RAID0,
         Level::Raid1 => Attributes::RAID1,
         Level::Raid5(_) => Attributes::RAID5,
-        _ if volume.members.len() > 4 => Attributes::RAID10 | Attributes::RAID10_EXTENDED,
+        // Not `RAID10_EXTENDED`, also with more than four disks: `mdadm` up to 4.2 starts nothing of a record that has it ("Unsupported
+        // attributes: 80"), and newer ones do not ask for it.
         _ => Attributes::RAID10,
     };
     if volume.chunk.0 >= 512 { level | Attributes::BIG_STRIPS } else { level }

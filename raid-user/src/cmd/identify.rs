@@ -12,9 +12,9 @@ use super::exit::{Exit, Failure};
 use super::open::{only, search_options};
 use super::output::Output;
 use super::text;
-use crate::discover::{Beside, Found, Only, Outcome, Search, open_member};
+use crate::discover::{Beside, Found, Only, Outcome, open_member};
 use crate::lvm::Physical;
-use crate::media::{self, Media, MediaSpec, OpenError};
+use crate::media::{self, Media};
 
 /// Says in one line each what files and devices are.
 #[derive(Args, Debug)]
@@ -65,23 +65,16 @@ fn identify(name: &str, args: &IdentifyArgs) -> Identified {
         Outcome::Member(found) => identified("member", Some(found.record().format.name()), member(&found)),
         Outcome::Physical(one) => identified("physical volume", Some("lvm2"), physical(&one)),
         Outcome::Unopened { error, .. } => identified("unopened", None, error.to_string()),
-        Outcome::NotAMember(reason) if reason.damaged => identified("damaged", None, reason.worst()),
-        Outcome::NotAMember(_) => match no_member(name, &how) {
-            Ok(Some((kind, format, text))) => identified(kind, format, text),
-            Ok(None) => identified("data", None, "no RAID superblock".to_owned()),
-            Err(error) => identified("unopened", None, error.to_string()),
+        Outcome::NotAMember(reason, _) if reason.damaged => identified("damaged", None, reason.worst()),
+        Outcome::NotAMember(_, media) => match beside(media.as_ref()) {
+            Some((kind, format, text)) => identified(kind, format, text),
+            None => identified("data", None, "no RAID superblock".to_owned()),
         },
     }
 }
 
 /// A kind, a format, and all of it in words.
 type Known = (&'static str, Option<&'static str>, String);
-
-/// What a medium is that is no member; `None` if nothing is known of it.
-pub(super) fn no_member(name: &str, how: &Search) -> Result<Option<Known>, OpenError> {
-    let opened = media::open(&MediaSpec::parse(name.as_ref())?, &how.media)?;
-    Ok(beside(opened.media.as_ref()))
-}
 
 /// A member, and what else stands on its medium.
 fn member(found: &Found) -> String {
@@ -121,8 +114,8 @@ fn physical(one: &Physical) -> String {
     format!("lvm2 physical volume {}{group}", one.id())
 }
 
-/// What is no member by itself: what device-mapper targets keep beside one, or a disk with partitions.
-fn beside(media: &dyn Media) -> Option<Known> {
+/// What is no member by itself: what device-mapper targets keep beside one, or a disk with partitions. `None` if nothing is known of it.
+pub(super) fn beside(media: &dyn Media) -> Option<Known> {
     if let Some((beside, head)) = Beside::find(media).ok()? {
         return Some(("metadata", Some(beside.name()), metadata(beside, &head)));
     }

@@ -464,16 +464,16 @@ fn given(names: &[String], how: &Search, output: &Output) -> Result<Given, Failu
                 given.check_twin(one.name(), one.media())?;
                 given.physical.push(*one);
             }
-            Outcome::NotAMember(reason) if names.contains(&reason.name) => {
+            Outcome::NotAMember(reason, _) if names.contains(&reason.name) => {
                 return Err(Failure::new(Exit::BadInput, reason));
             }
             Outcome::Unopened { name, error } if names.contains(&name) => {
                 return Err(unopened(error));
             }
-            Outcome::NotAMember(reason) if reason.damaged => {
+            Outcome::NotAMember(reason, _) if reason.damaged => {
                 output.warn(&format!("{}: left out: {}", reason.name, reason.worst()));
             }
-            Outcome::NotAMember(reason) => output.remark(&format!("{}: no RAID superblock", reason.name)),
+            Outcome::NotAMember(reason, _) => output.remark(&format!("{}: no RAID superblock", reason.name)),
             Outcome::Unopened { error, .. } => output.warn(&format!("left out: {error}")),
         }
     }

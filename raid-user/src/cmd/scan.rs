@@ -13,7 +13,7 @@ use super::output::Output;
 use super::text;
 use super::tree::{self, TreeLine};
 use crate::array::{Array, OpenOptions, because, verdicts};
-use crate::discover::{Found, Only, Outcome, Search, Serials, group, search, settle};
+use crate::discover::{Found, Only, Outcome, Serials, group, search, settle};
 use crate::layers::Layers;
 use crate::media::Media;
 
@@ -90,8 +90,8 @@ pub(super) fn run(args: &ScanArgs, output: &Output) -> Result<Exit, Failure> {
         match outcome {
             Outcome::Member(member) => found.push(*member),
             Outcome::Physical(one) => physical.push(*one),
-            Outcome::NotAMember(reason) => {
-                let why = if reason.damaged { reason.worst() } else { no_member(&reason.name, &how) };
+            Outcome::NotAMember(reason, media) => {
+                let why = if reason.damaged { reason.worst() } else { no_member(media.as_ref()) };
                 scan.not_members.push(Named { name: reason.name, reason: why });
             }
             Outcome::Unopened { name, error } => scan.unopened.push(Named { name, reason: error.to_string() }),
@@ -117,9 +117,9 @@ pub(super) fn run(args: &ScanArgs, output: &Output) -> Result<Exit, Failure> {
 }
 
 /// What stands on a medium that is no member of anything that can be found here.
-fn no_member(name: &str, how: &Search) -> String {
-    match identify::no_member(name, how) {
-        Ok(Some(("metadata", _, text))) => format!("{text}; whose, only a device-mapper table says (--table)"),
+fn no_member(media: &dyn Media) -> String {
+    match identify::beside(media) {
+        Some(("metadata", _, text)) => format!("{text}; whose, only a device-mapper table says (--table)"),
         _ => PLAIN.into(),
     }
 }

@@ -1,7 +1,7 @@
 //! A new container of DDF or IMSM, with one volume over all of its disks.
 
 use raid_core::geometry::Geometry;
-use raid_core::{ArrayConfig, Level, Sector, Sectors, Sizes};
+use raid_core::{ArrayConfig, FarSets, Level, Raid5Layout, Raid6Layout, Raid10Layout, Sector, Sectors, Sizes};
 use raid_formats::assemble::Claimant as _;
 use raid_formats::ddf::raw::{DiskKind, DiskState};
 use raid_formats::ddf::{self, Guid};
@@ -15,8 +15,12 @@ use crate::media::{Media as _, SharedMedia, SharedMediaMut};
 
 /// Bytes of a volume's name in both formats.
 const NAME_BYTES: usize = 16;
-/// What the size of a member is a multiple of, if it is as large: `mdadm` rounds so.
+/// What the size of a member of IMSM is a multiple of.
 const MEBIBYTE: Sectors = Sectors(2048);
+/// What the size of a member of DDF is a multiple of where there are no chunks.
+const KIBIBYTE: Sectors = Sectors(2);
+/// The chunk of an IMSM mirror, which means nothing.
+const MIRROR_CHUNK: Sectors = Sectors(128);
 
 /// Which format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +29,63 @@ pub enum ContainerFormat {
     Ddf,
     /// Intel's IMSM.
     Imsm,
+}
+
+impl ContainerFormat {
+    /// Whether it has such a volume. What is missing here `mdadm` refuses to make, refuses to start, or reads as another level.
+    fn has(self, level: Level, members: u16) -> Result<(), &'static str> {
+        if members < 2 {
+            return Err("one disk; a volume has at least two");
+        }
+        match self {
+            Self::Ddf => ddf_has(level, members),
+            Self::Imsm => imsm_has(level, members),
+        }
+    }
+}
+
+const fn near(copies: u8) -> Raid10Layout {
+    Raid10Layout { near: copies, far: 1, offset: false, sets: FarSets::All }
+}
+
+fn imsm_has(level: Level, members: u16) -> Result<(), &'static str> {
+    let (fits, why) = match level {
+        Level::Raid0(_) => return Ok(()),
+        Level::Raid1 => (members == 2, "RAID 1 of IMSM has two disks; with more it is RAID 10"),
+        Level::Raid5(Raid5Layout::LeftAsymmetric) => (members > 2, "RAID 5 of IMSM has at least three disks"),
+        Level::Raid5(_) => (false, "RAID 5 of IMSM has the layout la alone"),
+        Level::Raid10(layout) if layout == near(2) => {
+            (members > 2 && members.is_multiple_of(2), "RAID 10 of IMSM has four disks, six, and so on")
+        }
+        Level::Raid10(_) => (false, "RAID 10 of IMSM has the layout n2 alone"),
+        Level::Linear | Level::Raid4 | Level::Raid6(_) => (false, "IMSM has the levels 0, 1, 5 and 10"),
+    };
+    if fits { Ok(()) } else { Err(why) }
+}
+
+fn ddf_has(level: Level, members: u16) -> Result<(), &'static str> {
+    use {Raid5Layout as Five, Raid6Layout as Six};
+    let (fits, why) = match level {
+        Level::Raid0(_) | Level::Raid4 => return Ok(()),
+        Level::Raid1 => (members < 4, "RAID 1 of DDF has two disks or three"),
+        Level::Raid5(layout) => {
+            let known = [Five::LeftAsymmetric, Five::LeftSymmetric, Five::RightAsymmetric];
+            (known.contains(&layout), "RAID 5 of DDF has the layouts la, ls and ra")
+        }
+        Level::Raid6(layout) => {
+            let known = [Six::RotatingZeroRestart, Six::RotatingNRestart, Six::RotatingNContinue];
+            let why = "RAID 6 of DDF has the layouts ddf-zero-restart, ddf-N-restart and ddf-N-continue";
+            (known.contains(&layout), why)
+        }
+        // An offset layout `mdadm` would read as far, and one mirror alone is RAID 1.
+        Level::Raid10(layout) => {
+            let three = layout == near(3) && members > 3 && members.is_multiple_of(3);
+            let why = "RAID 10 of DDF has the layout n2 on three disks or more, or n3 on six, nine, and so on";
+            (layout == near(2) && members > 2 || three, why)
+        }
+        Level::Linear => (false, "a linear volume of DDF is nothing that mdadm would start"),
+    };
+    if fits { Ok(()) } else { Err(why) }
 }
 
 /// The container to make.
@@ -52,10 +113,11 @@ impl NewContainer {
     /// # Errors
     /// [`CreateError`]; nothing is written unless the description makes a volume on all of the disks.
     pub fn create(&self, disks: &[SharedMediaMut]) -> Result<(Made, Uuid), CreateError> {
-        let used = self.used_on(disks)?;
         let members = u16::try_from(disks.len()).unwrap_or(u16::MAX);
+        self.format.has(self.level, members).map_err(|why| CreateError::Plan(why.to_owned()))?;
+        let used = self.used_on(disks)?;
         let (level, sizes) = (self.level, Sizes::Same(used));
-        let chunk = if matches!(level, Level::Raid1 | Level::Linear) { Sectors::ZERO } else { self.chunk };
+        let chunk = self.chunk();
         let config = ArrayConfig { level, members, chunk, sizes, array_size: None };
         let size = Geometry::new(&config).map_err(CreateError::Config)?.array_size();
         let plain = matches!(self.level, Level::Linear | Level::Raid0(_));
@@ -72,6 +134,11 @@ impl NewContainer {
         Ok((made, found.record().array))
     }
 
+    /// Zero where the level has none.
+    const fn chunk(&self) -> Sectors {
+        if matches!(self.level, Level::Raid1 | Level::Linear) { Sectors::ZERO } else { self.chunk }
+    }
+
     fn room(&self, medium: Sectors) -> Result<Sectors, CreateError> {
         let end = match self.format {
             ContainerFormat::Ddf => ddf::create::data_end(medium).map_err(plan)?,
@@ -81,22 +148,26 @@ impl NewContainer {
         Ok(Sectors(end.0.saturating_sub(behind.0)))
     }
 
-    /// Sectors of each member: what all have, in whole chunks, and whole mebibytes where there are any.
+    /// Sectors of each member: what all have, as `mdadm` rounds it: to chunks, and in IMSM to mebibytes before.
     fn used_on(&self, disks: &[SharedMediaMut]) -> Result<Sectors, CreateError> {
         let mut room = Sectors(u64::MAX);
         for disk in disks {
             room = room.min(self.room(Sectors::from_bytes_floor(disk.size_bytes()))?);
         }
-        // Where there are two copies, IMSM counts stripes of two chunks.
-        let unit = Sectors(self.chunk.0.saturating_mul(2).max(2));
-        let whole = |sectors: Sectors| match sectors.floor_to(MEBIBYTE).floor_to(unit) {
-            Sectors(0) => sectors.floor_to(unit),
-            sectors => sectors,
-        };
-        let used = whole(self.used.unwrap_or(room));
-        if used.is_zero() || used > room {
-            let asked = self.used.unwrap_or(room);
+        let asked = self.used.unwrap_or(room);
+        if asked > room {
             return Err(CreateError::Plan(format!("{asked} sectors of each member, where at most {room} are free")));
+        }
+        // Where there are two copies, IMSM counts stripes of two chunks.
+        let copies = if matches!(self.level, Level::Raid10(_)) { 2 } else { 1 };
+        let (whole, unit) = match self.format {
+            ContainerFormat::Imsm => (MEBIBYTE, Sectors(self.chunk().0.saturating_mul(copies))),
+            ContainerFormat::Ddf => (KIBIBYTE, self.chunk()),
+        };
+        let used = asked.floor_to(whole).floor_to(unit);
+        if used.is_zero() {
+            let least = whole.0.max(unit.0);
+            return Err(CreateError::Plan(format!("{asked} sectors of each member; at least {least} are one step")));
         }
         Ok(used)
     }
@@ -160,7 +231,7 @@ impl NewContainer {
         let volume = imsm::VolumeParams {
             name: self.name,
             level: self.level,
-            chunk: self.chunk,
+            chunk: if self.chunk().is_zero() { MIRROR_CHUNK } else { self.chunk },
             used,
             start: Sector(0),
             members: &members,

@@ -14,9 +14,9 @@ use raid_core::memory::OutOfMemory;
 use raid_core::plan::{self, How};
 use raid_core::recovery::{Progress, Rates};
 use raid_core::request::{Error, Kind, Refused, Request, RequestId};
-use raid_core::rows::{ROW_LEN, RowNo};
+use raid_core::rows::{ROW_LEN, RowKind, RowNo};
 use raid_core::stripe::Limits;
-use raid_core::{SECTOR_BYTES, Sector, Sectors};
+use raid_core::{SECTOR_BYTES, Sector, Sectors, StripeNo};
 
 use super::inner::Inner;
 use super::membership::Usher;
@@ -522,6 +522,12 @@ impl MediaMut for Running {
         let kind = Kind::WriteZeroes { fua: false, free: may_free };
         self.without_bytes(kind, &whole)?;
         crate::media::zero_plainly(self, whole.end, end_bytes - whole.end)
+    }
+
+    fn stripe_bytes(&self) -> Option<u64> {
+        let (rows, geometry) = (self.inner.rows(), self.inner.rows().geometry());
+        let stripe = geometry.stripe(StripeNo(0)).filter(|_| rows.kind() == RowKind::Parity)?;
+        geometry.chunk().bytes()?.checked_mul(stripe.columns().into())
     }
 
     fn frees_zeroes(&self) -> bool {

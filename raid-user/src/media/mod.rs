@@ -125,6 +125,12 @@ pub trait MediaMut: Media {
         write_one_by_one(self, offset_bytes, parts)
     }
 
+    /// So many bytes, from a multiple of them on, are best written at once: a part of them makes the medium read what is beside it. None
+    /// if there is no such number, as by default.
+    fn stripe_bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// Makes all earlier completed writes durable.
     ///
     /// # Errors
@@ -212,6 +218,9 @@ impl<M: MediaMut + ?Sized> MediaMut for Arc<M> {
     }
     fn write_parts_at(&self, offset_bytes: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
         (**self).write_parts_at(offset_bytes, parts)
+    }
+    fn stripe_bytes(&self) -> Option<u64> {
+        (**self).stripe_bytes()
     }
     fn flush(&self) -> io::Result<()> {
         (**self).flush()

@@ -162,6 +162,26 @@ impl Machine {
         matches!(self.state, State::Request | State::Payload { .. })
     }
 
+    /// The write whose payload comes next, unless it is refused.
+    #[must_use]
+    pub const fn next_write(&self) -> Option<&Request> {
+        match &self.state {
+            State::Payload { request, refused: None } => Some(request),
+            _ => None,
+        }
+    }
+
+    /// The same, its payload taken by whoever asks; the next request comes then. Its own payload is empty.
+    pub fn take_write(&mut self) -> Option<Request> {
+        match std::mem::replace(&mut self.state, State::Request) {
+            State::Payload { request, refused: None } => Some(request),
+            state => {
+                self.state = state;
+                None
+            }
+        }
+    }
+
     /// Takes the bytes that were wanted. Any other number of them closes the connection.
     #[must_use]
     pub fn got(&mut self, bytes: Vec<u8>) -> Step {

@@ -6,6 +6,7 @@
 //! Not here: TLS, extended headers (64-bit lengths), the `cache` and `resize` commands.
 
 pub mod client;
+mod gather;
 mod link;
 pub mod machine;
 pub mod out;
@@ -15,6 +16,7 @@ pub mod reply;
 pub mod server;
 mod straight;
 mod stream;
+mod talk;
 #[cfg(test)]
 mod tests;
 

@@ -50,9 +50,9 @@ pub fn answer(target: &Target, agreed: Agreed, request: &Request, straight: bool
             change(target, request).map(|()| success(agreed, request.cookie, out))
         }
     };
-    if let Err(error) = done {
+    if done.is_err() {
         out.cut(start);
-        refuse(agreed, request.cookie, errno_of(&error), &error.to_string(), out);
+        written(agreed, request.cookie, &done, out);
     }
 }
 
@@ -67,6 +67,14 @@ pub fn refuse(agreed: Agreed, cookie: u64, errno: Errno, why: &str, out: &mut Ou
     let len = u16::try_from(why.len()).unwrap_or(0);
     let body = [(errno as u32).to_be_bytes().as_slice(), &len.to_be_bytes(), why].concat();
     push_chunk(out, chunk::FLAG_DONE, chunk::ERROR, cookie, &body);
+}
+
+/// Appends the answer to a write that was done, or was not.
+pub(super) fn written(agreed: Agreed, cookie: u64, done: &io::Result<()>, out: &mut Out) {
+    match done {
+        Ok(()) => success(agreed, cookie, out),
+        Err(error) => refuse(agreed, cookie, errno_of(error), &error.to_string(), out),
+    }
 }
 
 fn success(agreed: Agreed, cookie: u64, out: &mut Out) {

@@ -4,11 +4,11 @@
 //! under its connection's lock, in the order in which requests are done. A connection stops reading while it has
 //! [`Limits::in_flight`] requests unanswered. Where the target is memory, the thread that reads does the small ones itself, and
 //! sends the replies together when no more requests are there: to hand them over costs more than to do them. It does the large ones
-//! too where [`straight`] sends them, without a copy.
+//! too where [`straight`] sends them, without a copy, and puts writes together that follow each other ([`talk`]).
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -20,23 +20,24 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::machine::{Agreed, Export, Limits, Machine, Request, Step};
+use super::machine::{Agreed, Export, Limits, Request};
 use super::out::{Out, Part};
 use super::protocol::ExportFlags;
 use super::queue::Queue;
 use super::reply;
 use super::straight;
 use super::stream::Stream;
+use super::talk;
 use crate::media::{Media, MediaMut, SharedMedia};
 
 /// How long a client may take to get through the handshake, and to take a reply.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the acceptor looks whether it shall stop.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 /// Connections at a time. Each holds at most `in_flight` payloads.
 const CONNECTIONS_MAX: usize = 64;
-/// Requests up to here are done by whoever read them, where the target is memory; longer ones only if no other waits behind.
-const SMALL_BYTES: u32 = 32 << 10;
+/// Workers where each waits for a device: as many requests as one connection may have in flight, so that all of them are under way.
+const WAITING_WORKERS: usize = 32;
 /// What is read into memory of its own: more than any head.
 const HEAD_BYTES: usize = 256;
 /// Payloads up to here leave their memory to the next ones, to so many.
@@ -95,7 +96,7 @@ pub struct ServeOptions {
     pub allow_remote: bool,
     /// Stop when the last of the first clients is gone.
     pub once: bool,
-    /// Workers; 0 for one a core and one more.
+    /// Workers; 0 for one a core and one more where the target is memory, and for as many as devices like to be asked by elsewhere.
     pub workers: usize,
     /// What a client may cost.
     pub limits: Limits,
@@ -124,17 +125,20 @@ pub struct Running {
     address: Address,
 }
 
-struct Shared {
-    target: Target,
-    export: Export,
-    limits: Limits,
+/// What all connections of a server have in common.
+pub(super) struct Shared {
+    pub(super) target: Target,
+    pub(super) export: Export,
+    pub(super) limits: Limits,
+    cores: usize,
     stop: AtomicBool,
     once: bool,
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
 }
 
-struct Connection {
-    stream: Stream,
+/// One connection, as readers and workers share it.
+pub(super) struct Connection {
+    pub(super) stream: Stream,
     writing: Mutex<()>,
     in_flight: Mutex<usize>,
     answered: Condvar,
@@ -142,7 +146,8 @@ struct Connection {
     spare: Mutex<Vec<Vec<u8>>>,
 }
 
-type Job = (Arc<Connection>, Agreed, Request);
+/// A request that is handed to a worker.
+pub(super) type Job = (Arc<Connection>, Agreed, Request);
 
 /// A lock whose holder panicked still protects consistent data here: every critical section is one assignment or one write.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -162,16 +167,21 @@ pub fn serve(target: Target, options: ServeOptions) -> io::Result<Running> {
         block_bytes: target.media().block_bytes().max(4096),
         flags: target.flags(),
     };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let workers = match options.workers {
+        0 if target.media().is_memory() => cores + 1,
+        0 => WAITING_WORKERS,
+        workers => workers,
+    };
     let shared = Arc::new(Shared {
         target,
         export,
         limits: options.limits,
+        cores,
         stop: AtomicBool::new(false),
         once: options.once,
         connections: Mutex::default(),
     });
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let workers = if options.workers == 0 { cores + 1 } else { options.workers };
     let acceptor = thread::Builder::new().name("nbd accept".into()).spawn({
         let shared = Arc::clone(&shared);
         move || accept(&shared, &listener, workers)
@@ -240,6 +250,11 @@ impl Shared {
         for connection in lock(&self.connections).values() {
             connection.stream.shutdown(Shutdown::Read);
         }
+    }
+
+    /// True if there are as many clients as processors.
+    pub(super) fn is_crowded(&self) -> bool {
+        lock(&self.connections).len() >= self.cores
     }
 
     fn stopping(&self) -> bool {
@@ -376,7 +391,7 @@ fn spawn_reader(shared: &Arc<Shared>, stream: Stream, id: u64, queue: &Arc<Queue
     let shared_too = Arc::clone(shared);
     let read = move || {
         // A client that breaks the connection has its reason; the others go on.
-        let _ = converse(&shared_too, &connection, &queue);
+        let _ = talk::converse(&shared_too, &connection, &queue);
         connection.drain();
         connection.stream.shutdown(Shutdown::Both);
         lock(&shared_too.connections).remove(&id);
@@ -386,54 +401,6 @@ fn spawn_reader(shared: &Arc<Shared>, stream: Stream, id: u64, queue: &Arc<Queue
         lock(&shared.connections).remove(&id);
     }
     spawned
-}
-
-/// Feeds a connection's machine until it closes.
-fn converse(shared: &Shared, connection: &Arc<Connection>, queue: &Queue<Job>) -> io::Result<()> {
-    connection.stream.set_timeouts(Some(PATIENCE), Some(PATIENCE))?;
-    let (mut machine, greeting) = Machine::new(shared.export.clone(), shared.limits);
-    let (mut patient, mut at_once, mut out) = (false, false, Out::default());
-    out.put(&greeting);
-    let mut input = io::BufReader::with_capacity(128 << 10, &connection.stream);
-    loop {
-        if machine.transmitting() && !patient {
-            connection.stream.set_timeouts(None, Some(PATIENCE))?;
-            patient = true;
-        }
-        if input.buffer().len() < machine.want() {
-            // To wait for the client without giving him what he may wait for would be to wait for ever.
-            connection.send(&out, &shared.target);
-            out.clear();
-            at_once = shared.target.media().is_memory();
-        }
-        let mut bytes = connection.bytes(machine.want());
-        input.read_exact(&mut bytes)?;
-        match machine.got(bytes) {
-            Step::Read => {}
-            Step::Send(bytes) => out.put(&bytes),
-            Step::Do(request) => {
-                let straight = at_once && reply::is_straight(&shared.target, machine.agreed(), &request);
-                let short = request.len_bytes <= SMALL_BYTES || input.buffer().is_empty();
-                if straight || at_once && short {
-                    reply::answer(&shared.target, machine.agreed(), &request, straight, &mut out);
-                    connection.keep(request.payload);
-                } else {
-                    connection.take_place(shared.limits.in_flight);
-                    queue.push((Arc::clone(connection), machine.agreed(), request));
-                }
-            }
-            Step::Refuse { cookie, errno, why } => reply::refuse(machine.agreed(), cookie, errno, why, &mut out),
-            Step::Close { send, .. } => {
-                out.put(&send);
-                connection.send(&out, &shared.target);
-                return Ok(());
-            }
-        }
-        if out.is_enough() {
-            connection.send(&out, &shared.target);
-            out.clear();
-        }
-    }
 }
 
 /// A request's place among those in flight; given back even if a medium panics.
@@ -448,7 +415,7 @@ impl Drop for InFlight<'_> {
 
 impl Connection {
     /// Sends a whole message. A client that does not take it loses the connection, not the server its worker.
-    fn send(&self, out: &Out, target: &Target) {
+    pub(super) fn send(&self, out: &Out, target: &Target) {
         let _writing = lock(&self.writing);
         let sent = out.send(|part| match part {
             Part::Bytes(bytes) => (&self.stream).write_all(bytes),
@@ -460,7 +427,7 @@ impl Connection {
     }
 
     /// Bytes to be read into: what they hold is of no meaning.
-    fn bytes(&self, len: usize) -> Vec<u8> {
+    pub(super) fn bytes(&self, len: usize) -> Vec<u8> {
         // Heads are small, and their memory does not come back.
         let spare = if len > HEAD_BYTES { lock(&self.spare).pop() } else { None };
         let mut bytes = spare.unwrap_or_default();
@@ -469,14 +436,14 @@ impl Connection {
     }
 
     /// Takes the memory of a payload back: the next one need not be zeroed first.
-    fn keep(&self, payload: Vec<u8>) {
+    pub(super) fn keep(&self, payload: Vec<u8>) {
         let mut spare = lock(&self.spare);
         if payload.capacity() > HEAD_BYTES && payload.capacity() <= SPARE_BYTES && spare.len() < SPARES_MAX {
             spare.push(payload);
         }
     }
 
-    fn take_place(&self, most: usize) {
+    pub(super) fn take_place(&self, most: usize) {
         let mut count = lock(&self.in_flight);
         while *count >= most {
             count = self.answered.wait(count).unwrap_or_else(PoisonError::into_inner);

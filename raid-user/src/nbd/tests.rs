@@ -30,7 +30,7 @@ fn drive(machine: &mut Machine, bytes: &[u8]) -> Vec<Step> {
     steps
 }
 
-fn opt(number: u32, data: &[u8]) -> Vec<u8> {
+pub(super) fn opt(number: u32, data: &[u8]) -> Vec<u8> {
     let len = u32::try_from(data.len()).unwrap();
     [&IHAVEOPT.to_be_bytes()[..], &number.to_be_bytes(), &len.to_be_bytes(), data].concat()
 }
@@ -39,16 +39,16 @@ fn string(text: &str) -> Vec<u8> {
     [&u32::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat()
 }
 
-fn go(name: &str) -> Vec<u8> {
+pub(super) fn go(name: &str) -> Vec<u8> {
     opt(option::GO, &[string(name), vec![0, 0]].concat())
 }
 
-fn request(command: u16, flags: u16, offset: u64, len: u32) -> Vec<u8> {
+pub(super) fn request(command: u16, flags: u16, offset: u64, len: u32) -> Vec<u8> {
     let head = [&REQUEST_MAGIC.to_be_bytes()[..], &flags.to_be_bytes(), &command.to_be_bytes()].concat();
     [&head[..], &77_u64.to_be_bytes(), &offset.to_be_bytes(), &len.to_be_bytes()].concat()
 }
 
-fn flags() -> Vec<u8> {
+pub(super) fn flags() -> Vec<u8> {
     3_u32.to_be_bytes().to_vec()
 }
 

@@ -34,7 +34,7 @@ const fn mutant(
 }
 
 /// All of them.
-pub(super) const MUTANTS: [Mutant; 51] = [
+pub(super) const MUTANTS: [Mutant; 60] = [
     mutant(
         "modify-in-doubt",
         "raid-core/src/plan_write.rs",
@@ -381,6 +381,69 @@ pub(super) const MUTANTS: [Mutant; 51] = [
         "raid-core/src/region/log.rs",
         "self.cleared = self.cleared.max(seen);",
         "let _ = seen;",
+        Caught,
+    ),
+    mutant(
+        "several-rows-over-one",
+        "raid-core/src/stripe/mod.rs",
+        "&& (row.0..end).all(|row| self.single_of(RowNo(row)).is_none())",
+        "",
+        Caught,
+    ),
+    mutant(
+        "several-rows-over-several",
+        "raid-core/src/stripe/mod.rs",
+        "&& self.chain(self.tall).all(|slot| !meets(slot))",
+        "",
+        Caught,
+    ),
+    mutant(
+        "several-rows-in-two-regions",
+        "raid-core/src/stripe/mod.rs",
+        "&& self.region_of(row) == self.region_of(RowNo(end - 1))",
+        "",
+        Caught,
+    ),
+    mutant(
+        "one-row-beside-several",
+        "raid-core/src/stripe/mod.rs",
+        "self.single_of(row).or_else(|| self.chain(self.tall).find(|slot| self.slots[*slot].covers(row)))",
+        "self.single_of(row)",
+        Caught,
+    ),
+    mutant(
+        "waiters-of-several-rows-lost",
+        "raid-core/src/stripe/mod.rs",
+        "while !self.slots[slot].waiting.is_empty() {",
+        "while false {",
+        Caught,
+    ),
+    mutant(
+        "waiters-served-with-several-rows",
+        "raid-core/src/stripe/advance.rs",
+        ".filter(|first| first.piece.band.rows() == *height)",
+        ".filter(|_| *height > 0)",
+        Caught,
+    ),
+    mutant(
+        "one-column-of-several",
+        "raid-core/src/stripe/advance.rs",
+        "Some(stripe) if self.rows_of(slot).is_some() => Rows::data(stripe),",
+        "Some(stripe) if self.rows_of(slot).is_some() => Rows::data(stripe).iter().take(1).collect(),",
+        Caught,
+    ),
+    mutant(
+        "neighbour-joins-several-rows",
+        "raid-core/src/stripe/advance.rs",
+        "same && new && !matches!(first.what, What::Rows { .. })",
+        "same && new",
+        Caught,
+    ),
+    mutant(
+        "several-rows-not-durable",
+        "raid-core/src/stripe/advance.rs",
+        "fua_any = fua;",
+        "fua_any = fua && false;",
         Caught,
     ),
 ];

@@ -7,20 +7,17 @@ use raid_formats::dm;
 use raid_formats::dump::Field;
 use raid_formats::md;
 
-use super::super::open::media_options;
-use super::{ExamineArgs, Examined, Look, Told};
+use super::{Examined, Look, Told};
 use crate::discover::Beside;
-use crate::media::{self, MediaSpec};
+use crate::media::Media;
 
 /// Bytes of a bitmap that are told: its header.
 const BITMAP_HEAD_BYTES: usize = 512;
 type Visit<'a> = &'a mut dyn FnMut(Field);
 
 /// The medium of that name, if it holds such a record.
-pub(super) fn beside(name: &str, args: &ExamineArgs, look: Look) -> Option<Examined> {
-    let spec = MediaSpec::parse(name.as_ref()).ok()?;
-    let media = media::open(&spec, &media_options(args.follow_references)).ok()?.media;
-    let (kind, head) = Beside::find(media.as_ref()).ok()??;
+pub(super) fn beside(name: &str, media: &dyn Media, look: Look) -> Option<Examined> {
+    let (kind, head) = Beside::find(media).ok()??;
     let mut told = Told::new(look, Vec::new());
     let (name_of, len) = match kind {
         Beside::Raid => ("superblock", dm::RAID_BYTES),
@@ -36,12 +33,12 @@ pub(super) fn beside(name: &str, args: &ExamineArgs, look: Look) -> Option<Exami
     match kind {
         Beside::Raid => {
             let bitmap = (dm::BITMAP_AT, BITMAP_HEAD_BYTES);
-            told.area(media.as_ref(), "bitmap", bitmap, |bytes, visit| md::dump::bitmap(bytes, visit));
+            told.area(media, "bitmap", bitmap, |bytes, visit| md::dump::bitmap(bytes, visit));
         }
         Beside::Mirror => {}
         Beside::Snapshot => {
             if let Ok(store) = dm::Store::parse(&head) {
-                told.area(media.as_ref(), "exceptions", (Sector(store.chunk().0), 4096), |bytes, visit| {
+                told.area(media, "exceptions", (Sector(store.chunk().0), 4096), |bytes, visit| {
                     dm::dump::exceptions(bytes, visit);
                     Ok::<(), Infallible>(())
                 });

@@ -117,7 +117,9 @@ fn examine_all(args: &ExamineArgs, look: Look) -> Vec<Result<Examined, Failure>>
     let one = |name: &String| match open_member(name, &search_options(args.follow_references, args.only)) {
         Outcome::Member(found) => Ok(examine(&found, look)),
         Outcome::Physical(one) => Ok(lvm::physical(&one, look)),
-        Outcome::NotAMember(reason) => dm::beside(name, args, look).ok_or_else(|| Failure::new(Exit::BadInput, reason)),
+        Outcome::NotAMember(reason, media) => {
+            dm::beside(name, media.as_ref(), look).ok_or_else(|| Failure::new(Exit::BadInput, reason))
+        }
         Outcome::Unopened { error, .. } => Err(unopened(error)),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
