@@ -7,6 +7,7 @@ mod apt;
 mod asan;
 mod bench;
 mod command;
+mod counts;
 mod crash;
 mod fuzz;
 mod kernel;
@@ -106,6 +107,12 @@ enum Verb {
         #[arg(long, conflicts_with_all = ["debug", "x86", "cuts"])]
         speed: bool,
     },
+    /// Counts the engine's instructions for a request, and compares with what is recorded
+    Counts {
+        /// Record them instead
+        #[arg(long)]
+        record: bool,
+    },
     /// Runs the benchmarks whose name contains FILTER and writes benches/RESULTS.md anew
     Bench {
         /// Part of a benchmark file's name; all if absent
@@ -132,6 +139,7 @@ fn main() -> ExitCode {
             let (cuts_only, cuts) = (cuts.is_some(), cuts.unwrap_or(0));
             return kernel::run(kernel::Choice { filter, hurry: false, debug, x86, whole, cuts, cuts_only });
         }
+        Verb::Counts { record } => counts::run(record),
         Verb::Bench { filter } => bench::run(filter.as_deref()),
     };
     match done {

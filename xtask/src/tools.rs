@@ -27,7 +27,7 @@ pub(crate) const CXX: Tool = tool("g++", "g++", "fuzzing");
 pub(crate) const FIO: Tool = tool("fio", "fio", "fio against our server and our device-mapper target");
 
 /// What `cargo xtask test` uses besides Rust and a C compiler.
-pub(crate) const FOR_TESTS: [Tool; 15] = [
+pub(crate) const FOR_TESTS: [Tool; 16] = [
     tool("nbdinfo", "libnbd-bin", "libnbd's clients against our NBD server"),
     tool("nbdcopy", "libnbd-bin", "libnbd's clients against our NBD server"),
     tool("qemu-img", "qemu-utils", "qcow2 and VMDK members, QEMU's NBD client"),
@@ -42,6 +42,7 @@ pub(crate) const FOR_TESTS: [Tool; 15] = [
     tool("mkfs.ext4", "e2fsprogs", "a file system read through a served array"),
     tool("sfdisk", "fdisk", "members in partitions"),
     tool("objdump", "binutils", "the parity code as a leaf object"),
+    tool("valgrind", "valgrind", "the engine's instructions"),
     CXX,
 ];
 

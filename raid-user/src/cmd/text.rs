@@ -1,5 +1,8 @@
 //! Words for people: sizes, times, levels, and lines that fit a terminal.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use raid_core::{FarSets, Level, Raid0Layout};
 use raid_formats::record::Shape;
 
@@ -19,6 +22,38 @@ pub(super) fn wrap(first: &str, text: &str) -> String {
     if indent + text.chars().count() <= WIDTH && !text.contains('\n') {
         return format!("{first}{text}").trim_end().to_owned();
     }
+    let known = |known: &RefCell<Known>| known.borrow().get(first)?.get(text).cloned();
+    if let Some(lines) = KNOWN.with(known) {
+        return lines;
+    }
+    let lines = broken(first, text);
+    KNOWN.with(|known| {
+        let mut known = known.borrow_mut();
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        let beside = known.entry(first.to_owned()).or_default();
+        if beside.len() >= KNOWN_MAX {
+            beside.clear();
+        }
+        beside.insert(text.to_owned(), lines.clone());
+    });
+    lines
+}
+
+/// Lines that did not fit, by what stands before them: a thousand members say the same, and to break lines is what takes time.
+type Known = HashMap<String, HashMap<String, String>>;
+
+/// Beginnings that are remembered at a time, and texts behind each.
+const KNOWN_MAX: usize = 256;
+
+thread_local! {
+    static KNOWN: RefCell<Known> = RefCell::default();
+}
+
+/// The same for what does not fit into a line.
+fn broken(first: &str, text: &str) -> String {
+    let indent = first.chars().count();
     let indent = indent.min(WIDTH * 3 / 5);
     let longest = text.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
     if longest > WIDTH - indent && indent > WRAPPED.len() {

@@ -8,7 +8,7 @@ use super::count::{self, Counts};
 use crate::{
     asan,
     command::{cargo, find, output, perform},
-    fuzz, kernel, no_std, tidy, tools,
+    counts, fuzz, kernel, no_std, tidy, tools,
 };
 
 /// How long each fuzz target runs: enough to replay its corpus and see that it lives.
@@ -31,7 +31,7 @@ const fn step(name: &'static str, quick: bool, what: &'static str, run: fn() -> 
 }
 
 /// All steps, the cheap ones first.
-pub(super) const STEPS: [Step; 18] = [
+pub(super) const STEPS: [Step; 19] = [
     step("tools", false, "programs that tests use as peers", tools_for_tests),
     step("fmt", true, "the format of the code", fmt),
     step("tidy", true, "the house rules", || tidy::run().map(|()| Counts::pass())),
@@ -44,6 +44,7 @@ pub(super) const STEPS: [Step; 18] = [
     step("benches", false, "each benchmark runs once", || {
         one(cargo().args(["test", "--quiet", "--package", "raid-benches", "--benches"]))
     }),
+    step("counts", false, "instructions of the engine for a request, against what is recorded", counts::compare),
     step("doc", false, "the documentation and its links", || {
         one(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-Dwarnings"))
     }),
