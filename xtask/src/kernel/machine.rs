@@ -44,13 +44,20 @@ impl Machine {
 
     /// How the kernel is configured.
     pub(super) const fn config(self) -> &'static str {
-        macro_rules! of {
-            ($($name:literal)*) => { concat!($(include_str!(concat!("../../../raid-kmod/tests/", $name, ".config"))),*) };
-        }
         match self {
-            Self::Um => of!("um" "linux"),
-            Self::UmDebug => of!("um" "linux" "debug"),
-            Self::X86 => of!("x86" "linux"),
+            Self::Um => concat!(
+                include_str!("../../../raid-kmod/tests/um.config"),
+                include_str!("../../../raid-kmod/tests/linux.config")
+            ),
+            Self::UmDebug => concat!(
+                include_str!("../../../raid-kmod/tests/um.config"),
+                include_str!("../../../raid-kmod/tests/linux.config"),
+                include_str!("../../../raid-kmod/tests/debug.config")
+            ),
+            Self::X86 => concat!(
+                include_str!("../../../raid-kmod/tests/x86.config"),
+                include_str!("../../../raid-kmod/tests/linux.config")
+            ),
         }
     }
 
