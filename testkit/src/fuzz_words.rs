@@ -1,4 +1,4 @@
-//! What fuzz bodies do with words: they have them made and keep none. A string for each took nine tenths of a run's time.
+//! What fuzz bodies do with words: they have them made and keep none. A string for each took most of a run's time.
 
 use raid_formats::dump::{Field, Value};
 use std::fmt::{self, Display, Write};

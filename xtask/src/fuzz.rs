@@ -67,7 +67,7 @@ fn run_one(target: &str, until: Until, seed: u32) -> Result<u64> {
     let seeds = root().join("fuzz/corpus").join(target);
     let mut fuzz = cargo_fuzz()?;
     // What is looked for is a panic: core and formats forbid `unsafe`, and `xtask asan` covers where they cannot.
-    // Comparisons are not traced: that takes two thirds of the time, and what is compared with stands in the seeds.
+    // Comparisons are not traced: that takes more time than the parsers do, and what is compared with stands in the seeds.
     fuzz.args(["run", "--sanitizer", "none", "--no-trace-compares"]).arg(target).arg(found);
     fuzz.arg(&seeds).arg("--").arg(format!("-max_total_time={}", until.seconds)).arg(format!("-seed={seed}"));
     fuzz.args(["-print_final_stats=1", "-verbosity=0"]).arg(format!("-max_len={}", longest(&seeds)?));
