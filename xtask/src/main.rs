@@ -94,11 +94,17 @@ enum Verb {
         /// In a kernel that watches its locks and its memory (lockdep, KASAN, kmemleak); built once, and slow
         #[arg(long)]
         debug: bool,
+        /// In an emulated PC, once for each parity code that its processors can have; built once, and slow
+        #[arg(long, conflicts_with = "debug")]
+        x86: bool,
+        /// There, all tests, not some
+        #[arg(long, requires = "x86")]
+        whole: bool,
         /// Instead: kills a guest that writes so many times, and sees in another boot what is left
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", conflicts_with_all = ["debug", "x86"])]
         cuts: Option<u64>,
         /// Instead: compares its speed with dm-raid's and md's; FILTER is part of a type
-        #[arg(long)]
+        #[arg(long, conflicts_with_all = ["debug", "x86", "cuts"])]
         speed: bool,
     },
     /// Counts the engine's instructions for a request, and compares with what is recorded
@@ -128,10 +134,10 @@ fn main() -> ExitCode {
         Verb::Mutants { name, seeds } => mutants::run(name.as_deref(), seeds),
         Verb::Sim { seeds, first_seed } => sim(seeds, first_seed),
         Verb::Kernel { speed: true, filter, .. } => kernel::speed(filter.as_deref().unwrap_or_default()),
-        Verb::Kernel { filter, debug, cuts, .. } => {
+        Verb::Kernel { filter, debug, x86, whole, cuts, .. } => {
             let filter = filter.as_deref().unwrap_or_default();
             let (cuts_only, cuts) = (cuts.is_some(), cuts.unwrap_or(0));
-            return kernel::run(kernel::Choice { filter, hurry: false, debug, cuts, cuts_only });
+            return kernel::run(kernel::Choice { filter, hurry: false, debug, x86, whole, cuts, cuts_only });
         }
         Verb::Counts { record } => counts::run(record),
         Verb::Bench { filter } => bench::run(filter.as_deref()),

@@ -66,6 +66,12 @@ pub(crate) const FOR_KERNEL: [Tool; 16] = [
     tool("e2fsck", "e2fsprogs", GUEST),
 ];
 
+/// What emulates a PC for such a kernel, and what its build needs besides.
+pub(crate) const FOR_X86: [Tool; 2] = [
+    tool("qemu-system-x86_64", "qemu-system-x86", "raid-kmod on an emulated PC"),
+    tool("/usr/include/libelf.h", "libelf-dev", BUILD),
+];
+
 const BUILD: &str = "building a kernel for the tests of raid-kmod";
 const GUEST: &str = "the guest that tests raid-kmod";
 

@@ -49,3 +49,37 @@ test_wrong_tables_are_refused_and_leave_nothing() {
 	dmsetup create ours --table "$(table raid-kmod 6553600 raid5_ls 64 0 3)" 2>/dev/null && fail "taken with small members"
 	return 0
 }
+
+# Which code that is depends on the CPU: whoever emulates one says what it must be.
+test_parity_is_by_the_code_of_this_cpu() {
+	wanted=$(sed -n 's/.*raid_parity=\([^ ]*\).*/\1/p' /proc/cmdline)
+	rmmod raid_kmod
+	insmod /modules/raid_kmod.ko
+	dmesg | grep -q "parity by ${wanted:-[a-z0-9-]*}\$" || fail "not by $wanted: $(dmesg | grep 'parity by' | tail -1)"
+}
+
+# Four write at the same time, so that on two processors two compute at the same time; then what is missing is computed.
+test_parity_of_this_cpu_is_that_of_dm_raid() {
+	for words in "raid5_ls 4 1" "raid6_zr 5 0 2"; do
+		type=${words%% *} count=$(echo $words | cut -d' ' -f2) missing=$(echo $words | cut -d' ' -f3-) length=6144
+		zero_members
+		create ours "$(table raid-kmod $length $type 64 0 $count)"
+		create peer "$(table raid $length $type 64 8 $count)"
+		for device in ours peer; do
+			for writer in 0 1 2 3; do
+				( for size in 1 8 64 200 384; do
+					put /dev/mapper/$device $((writer * 1536 + size * 2)) $size $((writer * 1000 + size))
+				done ) &
+			done
+			wait
+		done
+		whole=$(fingerprint /dev/mapper/ours)
+		[ "$whole" = "$(fingerprint /dev/mapper/peer)" ] || fail "$type: contents differ"
+		remove ours
+		remove peer
+		same_members $count
+		create ours "$(table raid-kmod $length $type 64 0 $count $missing)"
+		[ "$whole" = "$(fingerprint /dev/mapper/ours)" ] || fail "$type without $missing: content differs from the whole array's"
+		remove ours
+	done
+}

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::cache::Cache;
+use super::{cache::Cache, machine::Machine};
 use crate::{
     apt::{self, Suite},
     command::{cargo, command, find, output, perform, root},
@@ -117,51 +117,6 @@ fn upstream(version: &str) -> Option<(&str, &str)> {
     let second = upstream.match_indices('.').nth(1).map_or(upstream.len(), |(at, _)| at);
     let known = upstream.chars().all(|letter| letter.is_ascii_digit() || letter == '.');
     known.then_some((upstream, upstream.get(..second)?))
-}
-
-/// What a kernel is built for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Machine {
-    /// A process of the host: boots in a quarter of a second.
-    Um,
-    /// The same, with the kernel's own checks of locks and of memory.
-    UmDebug,
-}
-
-impl Machine {
-    const fn arch(self) -> &'static str {
-        match self {
-            Self::Um | Self::UmDebug => "um",
-        }
-    }
-
-    /// What its folders are called.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Um => "um",
-            Self::UmDebug => "um-debug",
-        }
-    }
-
-    const fn config(self) -> &'static str {
-        match self {
-            Self::Um => concat!(
-                include_str!("../../../raid-kmod/tests/um.config"),
-                include_str!("../../../raid-kmod/tests/linux.config")
-            ),
-            Self::UmDebug => concat!(
-                include_str!("../../../raid-kmod/tests/um.config"),
-                include_str!("../../../raid-kmod/tests/linux.config"),
-                include_str!("../../../raid-kmod/tests/debug.config")
-            ),
-        }
-    }
-
-    const fn goals(self) -> [&'static str; 2] {
-        match self {
-            Self::Um | Self::UmDebug => ["linux", "modules"],
-        }
-    }
 }
 
 /// A built kernel.

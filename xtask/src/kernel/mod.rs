@@ -8,6 +8,7 @@ mod cache;
 mod cuts;
 mod guest;
 mod linux;
+mod machine;
 mod module;
 mod shared;
 mod speed;
@@ -18,7 +19,8 @@ use anyhow::{Result, bail, ensure};
 
 use crate::{command::root, test::count::Counts, tools};
 use cache::Cache;
-use linux::{Kernel, Machine};
+use linux::Kernel;
+use machine::Machine;
 
 /// What of the tests is run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,6 +31,10 @@ pub(crate) struct Choice<'a> {
     pub(crate) hurry: bool,
     /// In a kernel that watches its locks and its memory.
     pub(crate) debug: bool,
+    /// In an emulated PC.
+    pub(crate) x86: bool,
+    /// There, all tests on its best processor.
+    pub(crate) whole: bool,
     /// How often the power is cut, after all that.
     pub(crate) cuts: u64,
     /// Nothing but that.
@@ -59,15 +65,18 @@ pub(crate) fn run(choice: Choice<'_>) -> ExitCode {
 pub(crate) fn speed(filter: &str) -> Result<()> {
     let skips = tools::ensure(&[tools::FIO])?;
     ensure!(skips.is_empty(), "{}", skips.join(", "));
-    match built(false, &["fio"])? {
+    match built(Machine::Um, &["fio"])? {
         Ok((kernel, image)) => speed::run(&kernel, &image, filter),
         Err(skips) => bail!("{}", skips.join(", ")),
     }
 }
 
 /// The kernel and what its guest is filled with, the programs `more` too; or why not.
-fn built(debug: bool, more: &[&str]) -> Result<Result<(Kernel, PathBuf), Vec<String>>> {
-    let missing = tools::ensure(&tools::FOR_KERNEL)?;
+fn built(machine: Machine, more: &[&str]) -> Result<Result<(Kernel, PathBuf), Vec<String>>> {
+    let mut missing = tools::ensure(&tools::FOR_KERNEL)?;
+    if machine.is_emulated() {
+        missing.extend(tools::ensure(&tools::FOR_X86)?);
+    }
     if !missing.is_empty() {
         return Ok(Err(missing));
     }
@@ -76,7 +85,6 @@ fn built(debug: bool, more: &[&str]) -> Result<Result<(Kernel, PathBuf), Vec<Str
         Ok(parts) => parts,
         Err(error) => return Ok(Err(vec![format!("raid-kmod: {error:#}")])),
     };
-    let machine = if debug { Machine::UmDebug } else { Machine::Um };
     let kernel = linux::build(&cache, &parts, machine)?;
     let module = module::build(&parts, &kernel)?;
     let name = if more.is_empty() { "initramfs" } else { "initramfs-more" };
@@ -93,7 +101,12 @@ pub(crate) fn tests(choice: Choice<'_>) -> Result<Counts> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Ok(Counts::skip(vec!["raid-kmod: its guest is for Linux on x86-64".to_owned()]));
     }
-    let (kernel, image) = match built(choice.debug, &[])? {
+    let machine = match choice {
+        Choice { x86: true, .. } => Machine::X86,
+        Choice { debug: true, .. } => Machine::UmDebug,
+        _ => Machine::Um,
+    };
+    let (kernel, image) = match built(machine, &[])? {
         Ok(built) => built,
         Err(skips) => return Ok(Counts::skip(skips)),
     };
