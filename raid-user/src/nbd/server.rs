@@ -4,7 +4,7 @@
 //! under its connection's lock, in the order in which requests are done. A connection stops reading while it has
 //! [`Limits::in_flight`] requests unanswered. Where the target is memory, the thread that reads does the small ones itself, and
 //! sends the replies together when no more requests are there: to hand them over costs more than to do them. It does the large ones
-//! too where [`straight`] sends them, without a copy, and puts writes together that follow each other ([`talk`]).
+//! too where `straight` sends them, without a copy, and puts writes together that follow each other (`talk`).
 
 use std::collections::HashMap;
 use std::fs;
