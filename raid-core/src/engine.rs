@@ -62,7 +62,8 @@ pub trait Host {
     fn perform(&self, action: Action);
     /// A shard has work: [`run`] is to be called for it, soon.
     fn wake(&self, shard: u16);
-    /// True if all members can free what becomes zeros, at little cost, and then read zeros there. Else a [`Kind::Discard`] does nothing.
+    /// True if all members can free what becomes zeros, at little cost, and then read zeros there. Else a
+    /// [discard](crate::request::Kind::Discard) does nothing.
     ///
     /// A member that may return anything after a discard must not say so: copies would differ, and parity no longer fit. (MD's RAID 4, 5
     /// and 6 pass discards on only if `devices_handle_discard_safely` is set, for the same reason.)
