@@ -217,7 +217,7 @@ pub(super) unsafe fn dot<I: Isa, const U: usize, const LINE: usize, const FOLD: 
     let destinations = dot.addr() | sum.addr();
     // SAFETY: Handed on; `count` is that of the pointers and of the factors.
     unsafe {
-        if I::FACTOR_FITS && temporal != MEMORY {
+        if count <= I::READY_MAX && temporal != MEMORY {
             with_count!(count, [2 3 4 5 6 7 8], dot_of::<I, U>(pointers, factors, dot, sum, len, FOLD));
         }
         let factors = ListedFactors(factors);

@@ -14,7 +14,7 @@ impl Isa for Avx2Gfni {
     /// The matrix of the factor, in every 8 bytes.
     type Factor = __m256i;
 
-    const FACTOR_FITS: bool = true;
+    const READY_MAX: usize = 8;
 
     #[inline]
     #[target_feature(enable = "avx2,gfni")]

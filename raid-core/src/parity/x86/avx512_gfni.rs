@@ -14,7 +14,7 @@ impl Isa for Avx512Gfni {
     /// The matrix of the factor, in every 8 bytes.
     type Factor = __m512i;
 
-    const FACTOR_FITS: bool = true;
+    const READY_MAX: usize = 6;
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,gfni")]
