@@ -381,7 +381,7 @@ macro_rules! entry_points {
             len: usize,
         ) {
             // SAFETY: Handed on; the features are enabled here.
-            unsafe { $crate::parity::kernel::update::<$isa, $line>(sources, count, factor, p, q, len) }
+            unsafe { $crate::parity::kernel::update::<$isa, $listed>(sources, count, factor, p, q, len) }
         }
 
         $(#[target_feature(enable = $features)])?
