@@ -16,7 +16,6 @@ use raid_core::request::{Kind, Request, RequestId};
 use raid_core::{ArrayConfig, Columns, Level, Member, Raid5Layout, Raid6Layout, Sector, Sectors, Sizes, engine};
 use raid_testkit::null_host::{Heap, LIMITS, NullHost, Watch, noting, receipt, whole};
 
-/// Eight regions of four rows.
 struct Array {
     host: NullHost<Watch>,
     seen: Rc<RefCell<Vec<Action>>>,
@@ -30,6 +29,7 @@ impl Deref for Array {
     }
 }
 
+/// Eight regions of four rows.
 fn geometry(level: Level, members: u16) -> Geometry {
     let chunk = if level == Level::Raid1 { Sectors(0) } else { Sectors(16) };
     let config = ArrayConfig { level, members, chunk, sizes: Sizes::Same(Sectors(256)), array_size: None };

@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use raid_core::action::{Action, Buf, Way, Work};
+use raid_core::action::{Action, Buf, Token, Way, Work};
 use raid_core::engine;
 use raid_core::geometry::{Geometry, Part};
 use raid_core::request::{Kind, Refused, Request, RequestId};
@@ -36,25 +36,23 @@ impl Array {
         engine::submit(&self.host, Request { id: RequestId(id), kind, at: Sector(at), len: Sectors(len) })
     }
 
-    /// Does everything but what is for `stuck`, and says what was asked.
-    fn drain_but(&self, stuck: Option<Member>) -> Vec<Action> {
+    /// Does everything but what is for `stuck`, and says what was asked, and which receipts wait.
+    fn drain_but(&self, stuck: Option<Member>) -> (Vec<Action>, Vec<Token>) {
         let mut left = Vec::new();
         loop {
             let more = self.host.run(100);
-            match self.host.next() {
-                Some(action) => match receipt(&action) {
-                    Some((_, Some(member))) if Some(member) == stuck => left.push(action),
-                    Some((token, _)) => engine::complete(&self.host, token, true),
-                    None => {}
-                },
+            match self.host.next().map(|action| receipt(&action)) {
+                Some(Some((token, Some(member)))) if Some(member) == stuck => left.push(token),
+                Some(Some((token, _))) => engine::complete(&self.host, token, true),
+                Some(None) => {}
                 None if more => {}
-                None => return self.seen.take(),
+                None => return (self.seen.take(), left),
             }
         }
     }
 
     fn drain(&self) -> Vec<Action> {
-        self.drain_but(None)
+        self.drain_but(None).0
     }
 }
 
@@ -171,8 +169,16 @@ fn several_rows_are_had_at_once_or_not_at_all() {
     array.ask(5, PLAIN, 24, 4).unwrap();
     array.ask(6, PLAIN, 0, 8).unwrap();
     assert_eq!(array.ask(7, PLAIN, 24, 8 * 2), Err(Refused::RowByRow));
-    let first = array.drain_but(stuck);
-    let mut rows: Vec<_> = written(&first).iter().map(|(member, at, len, _)| (*member, *at, *len)).collect();
-    rows.dedup();
-    assert_eq!(rows, [(0, 0, 8), (0, 8, 24), (1, 0, 8), (1, 8, 24)], "those of rows 2 and 3 wait");
+    let places = |actions: &[Action]| -> Vec<_> {
+        written(actions).iter().map(|(member, at, len, _)| (*member, *at, *len)).collect()
+    };
+    let (first, left) = array.drain_but(stuck);
+    assert_eq!(places(&first), [(0, 0, 8), (0, 8, 24), (1, 0, 8), (1, 8, 24)], "those of rows 2 and 3 wait");
+    assert_eq!(answered(&first), []);
+    left.into_iter().for_each(|token| engine::complete(&array.host, token, true));
+    let then = array.drain();
+    assert_eq!(places(&then), [(0, 16, 8), (0, 24, 4), (1, 16, 8), (1, 24, 4)]);
+    let mut done = answered(&then);
+    done.sort_unstable();
+    assert_eq!(done, [3, 4, 5, 6]);
 }

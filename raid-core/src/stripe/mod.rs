@@ -208,12 +208,11 @@ impl<M: Memory> Shard<M> {
     /// False if there are several rows and no slot can begin with all of them now.
     fn can_begin(&self, row: RowNo, rows: u64) -> bool {
         let end = row.0.saturating_add(rows);
-        let meets = |slot: usize| self.slots[slot].row.0 < end && self.slots[slot].covers_from(row);
         rows <= 1
             // Nobody waits in the queue, then.
             || self.free_len > 0
                 && self.region_of(row) == self.region_of(RowNo(end - 1))
-                && self.chain(self.tall).all(|slot| !meets(slot))
+                && self.chain(self.tall).all(|slot| !self.slots[slot].meets(row, rows))
                 && (row.0..end).all(|row| self.single_of(RowNo(row)).is_none())
     }
 
@@ -359,7 +358,7 @@ impl<M: Memory> Shard<M> {
 
     /// The slot that works on a row.
     fn slot_of(&self, row: RowNo) -> Option<usize> {
-        self.single_of(row).or_else(|| self.chain(self.tall).find(|slot| self.slots[*slot].covers(row)))
+        self.single_of(row).or_else(|| self.chain(self.tall).find(|slot| self.slots[*slot].meets(row, 1)))
     }
 
     /// Gives free slots to the tasks that wait for one, in order. Others for the same row come along.

@@ -120,14 +120,9 @@ impl Job {
 }
 
 impl Slot {
-    /// True if it works on `row`.
-    pub(super) fn covers(&self, row: RowNo) -> bool {
-        self.row <= row && self.covers_from(row)
-    }
-
-    /// True if it works on `row`, or on one behind it.
-    pub(super) fn covers_from(&self, row: RowNo) -> bool {
-        self.row.0.saturating_add(self.rows) > row.0
+    /// True if it works on any of so many rows from `row` on.
+    pub(super) fn meets(&self, row: RowNo, rows: u64) -> bool {
+        self.row.0 < row.0.saturating_add(rows) && row.0 < self.row.0.saturating_add(self.rows)
     }
 
     pub(super) fn free() -> Self {

@@ -15,22 +15,23 @@ use super::memory::Heap;
 /// Bytes of a row on one member.
 pub(super) const ROW_BYTES: usize = ROW_LEN * 512;
 
-/// A row of one member, aligned for vector instructions and for devices.
+/// Bytes of several rows on one member.
+pub(super) const TALL_BYTES: usize = ROW_BYTES * TALL_ROWS as usize;
+
+/// Bytes of one member, aligned for vector instructions and for devices.
 ///
 /// Not to pages: rows that all began on one would lie on the same few sets of the caches, and a wide stripe would push itself out.
 /// With its lock a row is 512 bytes longer than a page, so that each begins that much further on than the one before.
 #[repr(align(512))]
-pub(super) struct Row(pub(super) [u8; ROW_BYTES]);
+pub(super) struct Column<const BYTES: usize>(pub(super) [u8; BYTES]);
+
+/// A row.
+pub(super) type Row = Column<ROW_BYTES>;
+
+/// Several rows.
+pub(super) type Tall = Column<TALL_BYTES>;
 
 const _: () = assert!(size_of::<Mutex<Row>>() == ROW_BYTES + 512);
-
-/// Bytes of several rows on one member.
-pub(super) const TALL_BYTES: usize = ROW_BYTES * TALL_ROWS as usize;
-
-/// Several rows of one member, aligned as one is.
-#[repr(align(512))]
-pub(super) struct Tall(pub(super) [u8; TALL_BYTES]);
-
 const _: () = assert!(size_of::<Mutex<Tall>>() == TALL_BYTES + 512);
 
 /// All slots' rows.
@@ -44,7 +45,7 @@ impl Buffers {
     pub(super) fn new(shards: u16, slots: u16, members: u16) -> Result<Self, OutOfMemory> {
         let (slots, members) = (usize::from(slots), usize::from(members));
         let len = usize::from(shards) * slots * members;
-        let rows = Heap::array(len, |_| Mutex::new(Row([0; ROW_BYTES])))?;
+        let rows = Heap::array(len, |_| Mutex::new(Column([0; ROW_BYTES])))?;
         Ok(Self { rows, members, slots })
     }
 

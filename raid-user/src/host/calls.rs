@@ -7,7 +7,7 @@ use std::thread::{self, Thread};
 use raid_core::memory::{Memory, OutOfMemory};
 use raid_core::request::{Error, RequestId};
 
-use super::buffers::{ROW_BYTES, Row, TALL_BYTES, Tall};
+use super::buffers::{Column, ROW_BYTES, Row, TALL_BYTES, Tall};
 use super::memory::Heap;
 
 /// Writes of several rows under way at a time, at most.
@@ -59,9 +59,9 @@ pub(super) struct Calls {
 impl Calls {
     /// Room for `len` pieces, and for some writes of several rows of `columns` buffers each; for none if that is zero.
     pub(super) fn new(len: u32, columns: usize) -> Result<Self, OutOfMemory> {
-        let entry = |_| Entry { row: Mutex::new(Row([0; ROW_BYTES])), end: Mutex::default() };
+        let entry = |_| Entry { row: Mutex::new(Column([0; ROW_BYTES])), end: Mutex::default() };
         let entries = Heap::array(len as usize, entry)?;
-        let column = |_| Mutex::new(Tall([0; TALL_BYTES]));
+        let column = |_| Mutex::new(Column([0; TALL_BYTES]));
         let most = (TALL_BYTES_ALL / TALL_BYTES).checked_div(columns).map_or(0, |count| count.clamp(1, TALL_MAX));
         let tall = (0..most).map(|_| Ok(TallEntry { columns: Heap::array(columns, column)?, end: Mutex::default() }));
         let tall = tall.collect::<Result<Box<[_]>, OutOfMemory>>()?;

@@ -4,13 +4,13 @@ use std::sync::MutexGuard;
 
 use raid_core::action::{Answer, SlotId, Source, Work};
 use raid_core::check;
-use raid_core::geometry::{Part, StripeMap};
+use raid_core::geometry::StripeMap;
 use raid_core::parity::{self, Lost, Ops, Parity};
 use raid_core::request::RequestId;
 use raid_core::rows::Rows;
 use raid_core::{Columns, Member};
 
-use super::buffers::{Buffers, ROW_BYTES, Row};
+use super::buffers::{Buffers, Column, ROW_BYTES, Row, Tall};
 use super::calls::Calls;
 use super::inner::{lock, tall_column};
 
@@ -24,7 +24,7 @@ fn has_few(stripe: &StripeMap) -> bool {
     usize::from(stripe.columns()) <= COLUMNS_FEW
 }
 
-/// Part of a row, in bytes.
+/// Part of a row, in bytes; of several rows, all of them.
 #[derive(Clone, Copy)]
 pub(super) struct Band {
     from: usize,
@@ -37,11 +37,11 @@ impl Band {
         Self { from, to: from + usize::from(len) * 512 }
     }
 
-    fn of(self, row: &Row) -> &[u8] {
+    fn of<const B: usize>(self, row: &Column<B>) -> &[u8] {
         &row.0[self.from..self.to]
     }
 
-    fn of_mut(self, row: &mut Row) -> &mut [u8] {
+    fn of_mut<const B: usize>(self, row: &mut Column<B>) -> &mut [u8] {
         &mut row.0[self.from..self.to]
     }
 
@@ -129,12 +129,14 @@ impl<'a> Desk<'a> {
                 done
             }
             Work::Parity { p, q } => stripe.is_some_and(|stripe| {
-                let make = if has_few(stripe) { Self::make::<COLUMNS_FEW> } else { Self::make::<COLUMNS_MAX> };
-                make(self, slot, stripe, band, (p, q))
+                let held = |member| self.buffers.row(slot, member);
+                let make = if has_few(stripe) { Self::make::<_, COLUMNS_FEW> } else { Self::make::<_, COLUMNS_MAX> };
+                make(self, stripe, band, (p, q), &held)
             }),
             Work::Rows { request, p, q } => stripe.is_some_and(|stripe| {
-                let sum = if has_few(stripe) { Self::sum::<COLUMNS_FEW> } else { Self::sum::<COLUMNS_MAX> };
-                sum(self, request, stripe, band, (p, q))
+                let held = |member| self.column(request, stripe, member);
+                let make = if has_few(stripe) { Self::make::<_, COLUMNS_FEW> } else { Self::make::<_, COLUMNS_MAX> };
+                make(self, stripe, band, (p, q), &held)
             }),
             Work::Recover { lost, other, p, q } => stripe.is_some_and(|stripe| {
                 let recover = if has_few(stripe) { Self::recover::<COLUMNS_FEW> } else { Self::recover::<COLUMNS_MAX> };
@@ -152,43 +154,28 @@ impl<'a> Desk<'a> {
 
     /// The rows of the data columns but some, each in its column's place.
     fn data<const N: usize>(&self, slot: SlotId, stripe: &StripeMap, without: Columns) -> [Option<Held<'a>>; N] {
-        let mut rows = [const { None }; N];
-        for member in Rows::data(stripe).difference(without).iter() {
-            if let Some(column) = stripe.column(member)
-                && let Some(place) = rows.get_mut(usize::from(column))
-            {
-                *place = self.buffers.row(slot, member);
-            }
-        }
-        rows
+        data_of(stripe, without, &|member| self.buffers.row(slot, member))
     }
 
-    fn make<const N: usize>(&self, slot: SlotId, stripe: &StripeMap, band: Band, (p, q): (bool, bool)) -> bool {
-        let rows = self.data::<N>(slot, stripe, Columns::EMPTY);
-        let mut p = p.then(|| self.buffers.row(slot, stripe.p())).flatten();
-        let mut q = stripe.q().filter(|_| q).and_then(|member| self.buffers.row(slot, member));
+    /// A column of a request of several rows, whose data lie there as those of a slot lie in its buffers.
+    fn column(&self, request: RequestId, stripe: &StripeMap, member: Member) -> Option<MutexGuard<'a, Tall>> {
+        Some(lock(self.calls.column(request, tall_column(self.rows, stripe.part(member)?))?))
+    }
+
+    /// P and Q of what is `held`.
+    fn make<'h, const B: usize, const N: usize>(
+        &self,
+        stripe: &StripeMap,
+        band: Band,
+        (p, q): (bool, bool),
+        held: &impl Fn(Member) -> Option<MutexGuard<'h, Column<B>>>,
+    ) -> bool {
+        let rows: [_; N] = data_of(stripe, Columns::EMPTY, held);
+        let mut p = p.then(|| held(stripe.p())).flatten();
+        let mut q = stripe.q().filter(|_| q).and_then(held);
         with_slices(&rows, band, usize::from(stripe.columns()), |data| {
             self.ops.recover(data, Lost::Nothing, wanted(&mut p, band), wanted(&mut q, band))
         })
-    }
-
-    /// The parity of several rows, which lie in the request's buffers as their data do.
-    fn sum<const N: usize>(&self, request: RequestId, stripe: &StripeMap, band: Band, (p, q): (bool, bool)) -> bool {
-        let held = |part: Part| Some(lock(self.calls.column(request, tall_column(self.rows, part))?));
-        let mut rows = [const { None }; N];
-        for (part, member) in (0..stripe.data_count()).filter_map(|part| Some((part, stripe.data(part)?))) {
-            if let Some(place) = stripe.column(member).and_then(|column| rows.get_mut(usize::from(column))) {
-                *place = held(Part::Data(part));
-            }
-        }
-        let mut slices: [&[u8]; N] = [&[]; N];
-        for (slice, row) in slices.iter_mut().zip(&rows) {
-            *slice = row.as_ref().map_or(&[], |row| &row.0[..band.len()]);
-        }
-        let (mut p, mut q) = (p.then(|| held(Part::P)).flatten(), q.then(|| held(Part::Q)).flatten());
-        let p = p.as_deref_mut().map_or(Parity::Absent, |row| Parity::Wanted(&mut row.0[..band.len()]));
-        let q = q.as_deref_mut().map_or(Parity::Absent, |row| Parity::Wanted(&mut row.0[..band.len()]));
-        slices.get(..stripe.columns().into()).is_some_and(|data| self.ops.recover(data, Lost::Nothing, p, q).is_ok())
     }
 
     fn recover<const N: usize>(
@@ -220,7 +207,7 @@ impl<'a> Desk<'a> {
 }
 
 /// Zeros, for whoever wants bytes.
-static ZEROES: Row = Row([0; ROW_BYTES]);
+static ZEROES: Row = Column([0; ROW_BYTES]);
 
 /// A row of new bytes.
 enum New<'a> {
@@ -237,13 +224,30 @@ impl New<'_> {
     }
 }
 
-fn wanted<'r>(row: &'r mut Option<Held<'_>>, band: Band) -> Parity<'r> {
+fn wanted<'r, const B: usize>(row: &'r mut Option<MutexGuard<'_, Column<B>>>, band: Band) -> Parity<'r> {
     row.as_deref_mut().map_or(Parity::Absent, |row| Parity::Wanted(band.of_mut(row)))
 }
 
+/// What is `held` of the data columns but some, each in its column's place.
+fn data_of<'h, const B: usize, const N: usize>(
+    stripe: &StripeMap,
+    without: Columns,
+    held: &impl Fn(Member) -> Option<MutexGuard<'h, Column<B>>>,
+) -> [Option<MutexGuard<'h, Column<B>>>; N] {
+    let mut rows = [const { None }; N];
+    for member in Rows::data(stripe).difference(without).iter() {
+        if let Some(column) = stripe.column(member)
+            && let Some(place) = rows.get_mut(usize::from(column))
+        {
+            *place = held(member);
+        }
+    }
+    rows
+}
+
 /// Calls `with` with a slice for each of the first `count` columns; an empty one stands for zeros.
-fn with_slices<const N: usize>(
-    rows: &[Option<Held<'_>>; N],
+fn with_slices<const B: usize, const N: usize>(
+    rows: &[Option<MutexGuard<'_, Column<B>>>; N],
     band: Band,
     count: usize,
     with: impl FnOnce(&[&[u8]]) -> Result<(), parity::Error>,
@@ -253,8 +257,8 @@ fn with_slices<const N: usize>(
 }
 
 /// A slice for each of the first `count` columns; an empty one where there is none.
-fn slices_of<'r, 's, const N: usize>(
-    rows: &'r [Option<Held<'_>>; N],
+fn slices_of<'r, 's, const B: usize, const N: usize>(
+    rows: &'r [Option<MutexGuard<'_, Column<B>>>; N],
     band: Band,
     count: usize,
     slices: &'s mut [&'r [u8]; N],

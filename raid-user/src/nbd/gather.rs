@@ -38,9 +38,12 @@ impl Gather {
     pub(super) fn takes(&self, next: &Request) -> bool {
         let len = next.len_bytes as usize;
         let whole_sectors = (next.offset_bytes | u64::from(next.len_bytes)).is_multiple_of(512);
-        let fits = self.to + len <= MOST_BYTES && next.offset_bytes == self.end_bytes();
-        let alone = self.is_empty() && len <= MOST_BYTES;
-        next.flags.is_empty() && next.len_bytes >= FROM_BYTES && whole_sectors && (alone || !self.is_empty() && fits)
+        let fits = if self.is_empty() {
+            len <= MOST_BYTES
+        } else {
+            self.to + len <= MOST_BYTES && next.offset_bytes == self.end_bytes()
+        };
+        next.flags.is_empty() && next.len_bytes >= FROM_BYTES && whole_sectors && fits
     }
 
     /// True if no more is waited for: a stripe of the array ends here, or there is no room for another like the last.

@@ -312,9 +312,11 @@ impl<'a> Life<'a> {
                 return None;
             }
         }
-        let asked = before.unwrap_or_else(|| {
-            let fua = matches!(kind, Kind::Write { fua: true } | Kind::WriteZeroes { fua: true, .. });
-            Asked::Write { written: self.model.write(at, &values[..len]), fua, at, sick }
+        let asked = before.unwrap_or_else(|| Asked::Write {
+            written: self.model.write(at, &values[..len]),
+            fua: is_fua(kind),
+            at,
+            sick,
         });
         self.asked.push((id, asked));
         Some(len)
@@ -505,6 +507,11 @@ fn written(out: &mut super::world::Outside) -> Kind {
         15 => Kind::Discard,
         _ => Kind::Write { fua },
     }
+}
+
+/// True if it is to be durable when it is answered.
+pub(super) const fn is_fua(kind: Kind) -> bool {
+    matches!(kind, Kind::Write { fua: true } | Kind::WriteRows { fua: true } | Kind::WriteZeroes { fua: true, .. })
 }
 
 /// What a request writes to a sector: no two writes, and no two sectors of one, share one.

@@ -10,8 +10,7 @@ use raid_core::rows::{ROW_LEN, RowKind};
 use raid_core::{Sector, Sectors};
 
 use super::compute::{Buffers, Own, POISON, Roles, Shape};
-use super::life::{Asked, Life, value_of};
-use super::model::Value;
+use super::life::{Asked, Life, is_fua, value_of};
 use super::story::Fact;
 use super::world::index;
 
@@ -50,48 +49,44 @@ impl Life<'_> {
 
     /// Rows of the chunk, or of the stripe, that a sector lies in; fewer than there are, now and then.
     fn tall_at(&mut self, kind: Kind, at: usize) -> Option<(Tall, Kind)> {
-        let (rows, chunk) = (&self.setup.rows, index(self.setup.rows.geometry().chunk().0).max(4 * ROW_LEN));
-        let (within, left) = (at % chunk / ROW_LEN * ROW_LEN, chunk - at % chunk / ROW_LEN * ROW_LEN);
-        let height = 1 + self.world.outside(|out| out.dice.index(left / ROW_LEN));
-        match (rows.kind(), kind) {
-            (RowKind::Copies, _) => {
-                let at = at - at % chunk + within;
-                Some((Tall { at, rows: height, columns: 1, chunk: 0, parities: 0 }, kind))
-            }
+        let geometry = self.setup.rows.geometry();
+        let (stripe, kind) = match (self.setup.rows.kind(), kind) {
+            (RowKind::Copies, kind) => (None, kind),
             (RowKind::Parity, Kind::Write { fua }) => {
-                let chunk = index(rows.geometry().chunk().0);
-                let place = rows.geometry().map(Sector(at as u64))?;
-                let stripe = rows.geometry().stripe(rows.geometry().stripe_at(place.at))?;
-                let columns = usize::from(stripe.data_count());
-                let (within, left) = (at % chunk / ROW_LEN * ROW_LEN, chunk - at % chunk / ROW_LEN * ROW_LEN);
-                let at = at - at % (chunk * columns) + within;
-                let parities = usize::from(stripe.members()) - columns;
-                let height = height.min(left / ROW_LEN);
-                Some((Tall { at, rows: height, columns, chunk, parities }, Kind::WriteRows { fua }))
+                let place = geometry.map(Sector(at as u64))?;
+                (Some(geometry.stripe(geometry.stripe_at(place.at))?), Kind::WriteRows { fua })
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        // Of a mirror, which has no chunks, some rows.
+        let chunk = index(geometry.chunk().0).max(if stripe.is_some() { 0 } else { 4 * ROW_LEN });
+        let columns = stripe.map_or(1, |stripe| usize::from(stripe.data_count()));
+        let parities = stripe.map_or(0, |stripe| usize::from(stripe.members()) - columns);
+        let first = at % chunk / ROW_LEN;
+        let rows = 1 + self.world.outside(|out| out.dice.index(chunk / ROW_LEN - first));
+        let at = at - at % (chunk * columns) + first * ROW_LEN;
+        Some((Tall { at, rows, columns, chunk, parities }, kind))
     }
 
     /// Submits it; false if the engine does not take it as one.
     fn submit_tall(&mut self, kind: Kind, tall: Tall) -> bool {
-        let (id, len) = (self.next_id + 1, tall.rows * ROW_LEN);
         if tall.parts().any(|at| at + ROW_LEN > self.model.len()) {
             return false;
         }
+        let (id, len) = (self.next_id + 1, tall.rows * ROW_LEN);
         let (parts, all) = (tall.rows * tall.columns, tall.rows * (tall.columns + tall.parities));
-        let shape = Shape { parts, all, rows: tall.rows };
+        let (shape, ids) = (Shape { parts, all, rows: tall.rows }, id..id + all as u64);
         self.next_id += all as u64;
         let places = tall.parts().map(Some).chain(std::iter::repeat(None));
         let mut written = Vec::new();
-        for (part, at) in (id..id + all as u64).map(RequestId).zip(places) {
+        for (part, at) in ids.clone().map(RequestId).zip(places) {
             let values = std::array::from_fn(|offset| match (kind, at) {
                 (_, None) => POISON,
                 (Kind::Write { .. } | Kind::WriteRows { .. }, Some(at)) => value_of(part, at + offset),
                 (_, Some(_)) => 0,
             });
-            let (at_or_none, writes) = (at.unwrap_or(0), at.is_some());
-            let own = Own { id: part, at: at_or_none, len: ROW_LEN, writes, values, shape };
+            let (place, writes) = (at.unwrap_or(0), at.is_some());
+            let own = Own { id: part, at: place, len: ROW_LEN, writes, values, shape };
             self.world.buffers(|buffers| buffers.bring(own));
             written.extend(at.map(|at| (part, at, values)));
         }
@@ -101,20 +96,13 @@ impl Life<'_> {
         let request = Request { id: RequestId(id), kind, at: Sector(tall.at as u64), len: Sectors(len as u64) };
         if engine::submit(&self.world, request).is_err() {
             self.tell(Fact::Refused { id: RequestId(id) });
-            self.world.buffers(|buffers| (id..id + all as u64).for_each(|id| _ = buffers.take(RequestId(id))));
+            self.world.buffers(|buffers| ids.for_each(|id| _ = buffers.take(RequestId(id))));
             return false;
         }
         self.totals.tall += 1;
-        let (Kind::Write { fua } | Kind::WriteRows { fua } | Kind::WriteZeroes { fua, .. }) = kind else {
-            return self.asked_all(written, false, sick);
-        };
-        self.asked_all(written, fua, sick)
-    }
-
-    fn asked_all(&mut self, parts: Vec<(RequestId, usize, [Value; ROW_LEN])>, fua: bool, sick: bool) -> bool {
-        for (id, at, values) in parts {
+        for (id, at, values) in written {
             let written = self.model.write(at, &values);
-            self.asked.push((id, Asked::Write { written, fua, at, sick }));
+            self.asked.push((id, Asked::Write { written, fua: is_fua(kind), at, sick }));
         }
         true
     }

@@ -34,7 +34,7 @@ pub(super) struct Parts {
     /// Version of them, such as `7.3.4`.
     version: String,
     /// Rust's own library.
-    library: PathBuf,
+    rust_source: PathBuf,
     /// A folder with bindgen in it.
     tools: PathBuf,
 }
@@ -51,14 +51,14 @@ impl Parts {
         };
         let name = source.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let version = name.trim_start_matches("linux-").to_owned();
-        let library = rust_src::library(&cache.path(""))?;
+        let rust_source = rust_src::library(&cache.path(""))?;
         let tools = cache.path("tools/bin");
         if !tools.join("bindgen").exists() {
             println!("building bindgen, once");
             let install = ["install", "--quiet", "--locked", "bindgen-cli", "--root"];
             perform(cargo().args(install).arg(cache.path("tools"))).context("no bindgen")?;
         }
-        Ok(Self { source, version, library, tools })
+        Ok(Self { source, version, rust_source, tools })
     }
 
     /// A `make` in a build folder with all that the kernel's build looks for.
@@ -67,7 +67,7 @@ impl Parts {
         let path = [self.tools.as_path()].into_iter().map(Path::to_owned).chain(search_path());
         make.args(["-s", "LLVM=-19"])
             .arg(format!("ARCH={}", machine.arch()))
-            .env("RUST_LIB_SRC", &self.library)
+            .env("RUST_LIB_SRC", &self.rust_source)
             .env("LIBCLANG_PATH", LIBCLANG)
             .env("PATH", std::env::join_paths(path).unwrap_or_default());
         // Cargo's own variables would reach rustc, and its job server make.

@@ -393,7 +393,7 @@ pub(super) const MUTANTS: [Mutant; 60] = [
     mutant(
         "several-rows-over-several",
         "raid-core/src/stripe/mod.rs",
-        "&& self.chain(self.tall).all(|slot| !meets(slot))",
+        "&& self.chain(self.tall).all(|slot| !self.slots[slot].meets(row, rows))",
         "",
         Caught,
     ),
@@ -407,7 +407,7 @@ pub(super) const MUTANTS: [Mutant; 60] = [
     mutant(
         "one-row-beside-several",
         "raid-core/src/stripe/mod.rs",
-        "self.single_of(row).or_else(|| self.chain(self.tall).find(|slot| self.slots[*slot].covers(row)))",
+        "self.single_of(row).or_else(|| self.chain(self.tall).find(|slot| self.slots[*slot].meets(row, 1)))",
         "self.single_of(row)",
         Caught,
     ),
