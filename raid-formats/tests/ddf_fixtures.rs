@@ -12,7 +12,6 @@ use raid_testkit::{
     fixtures::{self, Fixture},
     image::Image,
 };
-use sha2::{Digest, Sha256};
 
 fn ddf_fixtures() -> Vec<Fixture> {
     let names = fixtures::list().into_iter().filter(|name| name.starts_with("ddf-"));
@@ -187,7 +186,7 @@ fn every_array_reads_back_healthy_and_with_every_survivable_set_of_missing_membe
                 let what = format!("{} without {missing:?}", fixture.name);
                 match (array::read(&here), survives(&fixture.name, &slots, &missing)) {
                     (Ok(content), true) => {
-                        let found: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+                        let found = fixtures::sha256(&content);
                         assert_eq!(content.len().to_string(), fixture.text("size.txt").trim(), "{what}");
                         assert_eq!(found, sha256, "{what}");
                         reads += 1;

@@ -7,17 +7,13 @@ use raid_formats::ddf::{
     raw::{Condition, DiskState},
     update,
 };
+use raid_testkit::fixtures::sha256;
 use raid_testkit::{
     array,
     ddf_made::{self, Made, Shape, ten},
     uml,
 };
-use sha2::{Digest, Sha256};
 use std::{fs, path::PathBuf};
-
-fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// The words of the guest behind `name `.
 fn said<'a>(guest: &'a str, name: &str) -> &'a str {
@@ -63,7 +59,7 @@ mdadm --stop --scan 2>&1"
     assert!(level_line.ends_with(name_of(level)), "{guest}");
     assert!(guest.contains("Optimal, Consistent"), "{guest}");
     assert_eq!(said(&guest, "DEGRADED"), "0", "{guest}");
-    assert_eq!(said(&guest, "CONTENT").split(' ').next().unwrap(), hash(&made.contents[0]), "{guest}");
+    assert_eq!(said(&guest, "CONTENT").split(' ').next().unwrap(), sha256(&made.contents[0]), "{guest}");
     // What mdadm may have written at the stop reads for us as before.
     let after: Vec<Vec<u8>> = disks.iter().map(|path| fs::read(path).unwrap()).collect();
     let content = ddf_made::with_volumes(&after, 0, |claims| array::read(claims)).unwrap();
@@ -140,5 +136,5 @@ mdadm --stop --scan 2>&1";
     let failed = guest.lines().find(|line| line.contains("a0000002")).unwrap_or_default();
     assert!(failed.contains("Failed"), "{guest}");
     assert_eq!(said(&guest, "DEGRADED"), "1", "{guest}");
-    assert_eq!(said(&guest, "CONTENT").split(' ').next().unwrap(), hash(&made.contents[0]), "{guest}");
+    assert_eq!(said(&guest, "CONTENT").split(' ').next().unwrap(), sha256(&made.contents[0]), "{guest}");
 }

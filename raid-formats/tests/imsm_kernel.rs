@@ -7,12 +7,12 @@ use raid_formats::{
     imsm::{Change, RunningState},
     record::Sync,
 };
+use raid_testkit::fixtures::sha256;
 use raid_testkit::{
     array,
     imsm_made::{FIVE, Made, Shape, TEN, ZERO, apply, disk, with_volumes},
     uml,
 };
-use sha2::{Digest, Sha256};
 use std::{fs, path::PathBuf};
 
 /// Serial numbers are names of devices, and no firmware is asked what it allows.
@@ -24,10 +24,6 @@ finish() { mdadm --wait-clean --scan; sync; mdadm --stop --scan 2>&1; mdadm --st
 ";
 
 const RAID5: Shape = Shape { level: FIVE, chunk: 128, used: 8192, logged: false };
-
-fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// What the guest said behind `word`, line by line.
 fn said<'a>(guest: &'a str, word: &str) -> Vec<&'a str> {
@@ -93,7 +89,7 @@ fn there_and_back(shapes: &[Shape], disks: usize) {
     let guest = Guest::new(&made.disks);
     let all: Vec<usize> = (0..disks).collect();
     let Some(text) = guest.run(&assemble(&all, true)) else { return };
-    let contents: Vec<String> = made.contents.iter().map(|content| hash(content)).collect();
+    let contents: Vec<String> = made.contents.iter().map(sha256).collect();
     let uuids: Vec<String> = (0..)
         .take(shapes.len())
         .map(|number| with_volumes(&made.disks, &[], number, |claims| claims[0].0.record().array.to_string()))
@@ -116,7 +112,7 @@ fn there_and_back(shapes: &[Shape], disks: usize) {
             with_volumes(&after, &lost, number, |claims| {
                 assert_eq!(claims[0].0.record().sync, Sync::Clean, "{text}");
                 match array::read(claims) {
-                    Ok(bytes) => assert_eq!(hash(&bytes), expected, "without {lost:?}: {text}"),
+                    Ok(bytes) => assert_eq!(sha256(&bytes), expected, "without {lost:?}: {text}"),
                     Err(_) => assert!(shape.level == ZERO && !lost.is_empty(), "without {lost:?}: {text}"),
                 }
             });
@@ -168,7 +164,7 @@ fn a_volume_that_we_degraded_and_rebuilt_is_that_for_linux() {
     let degraded = Guest::new(&made.disks);
     let Some(text) = degraded.run(&assemble(&[0, 2], false)) else { return };
     assert_eq!(said(&text, "DEGRADED"), ["1"], "{text}");
-    assert_eq!(said(&text, "CONTENT"), [hash(&made.contents[0])], "{text}");
+    assert_eq!(said(&text, "CONTENT"), [sha256(&made.contents[0])], "{text}");
 
     let tail = made.disks[0].len() - 8192;
     let record = made.disks[0][tail..].to_vec();
@@ -184,7 +180,7 @@ fn a_volume_that_we_degraded_and_rebuilt_is_that_for_linux() {
     let rebuilt = Guest::new(&made.disks);
     let text = rebuilt.run(&assemble(&[0, 2, 3], false)).unwrap();
     assert_eq!((said(&text, "DEGRADED"), said(&text, "MISMATCHES")), (vec!["0"], vec!["0"]), "{text}");
-    assert_eq!(said(&text, "CONTENT"), [hash(&made.contents[0])], "{text}");
+    assert_eq!(said(&text, "CONTENT"), [sha256(&made.contents[0])], "{text}");
 }
 
 /// The reverse: Linux makes a volume, loses a disk, and rebuilds onto a spare; we read it in between and after.
@@ -208,7 +204,7 @@ cat /proc/mdstat";
         assert_eq!(assembly.sync, Sync::Clean, "{text}");
         // Either its record fell behind, or the others say that it left.
         assert!(matches!(verdicts[1], Verdict::ThrownOut { slot: 1 } | Verdict::Stale { slot: 1, .. }), "{verdicts:?}");
-        assert_eq!(said(&text, "CONTENT"), [hash(&array::read(claims).unwrap())], "{text}");
+        assert_eq!(said(&text, "CONTENT"), [sha256(array::read(claims).unwrap())], "{text}");
     });
     let rebuild = "mdadm --assemble /dev/md127 -e imsm /dev/ubdb /dev/ubdd 2>&1
 mdadm --incremental /dev/md127 2>&1
@@ -227,7 +223,7 @@ echo CONTENT $(sha256sum < /dev/$md)";
         with_volumes(&disks, &lost, 0, |claims| {
             let record = claims[0].0.record();
             assert_eq!((record.sync, record.sync_mark), (Sync::Clean, None::<Sectors>), "{again}");
-            assert_eq!(said(&again, "CONTENT"), [hash(&array::read(claims).unwrap())], "without {lost:?}: {again}");
+            assert_eq!(said(&again, "CONTENT"), [sha256(array::read(claims).unwrap())], "without {lost:?}: {again}");
         });
     }
 }

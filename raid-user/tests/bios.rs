@@ -8,13 +8,13 @@ use std::sync::Arc;
 use raid_core::{Member, Raid5Layout, Sectors};
 use raid_formats::bios::{Arrangement, Kind, Spec};
 use raid_testkit::bios_made::{self, MEDIUM, is_redundant, media, specs};
+use raid_testkit::fixtures::sha256;
 use raid_testkit::tool;
 use raid_user::array::{Array, OpenOptions};
 use raid_user::discover::{Found, group};
 use raid_user::host::container::container_start_on;
 use raid_user::host::{Running, Tuning};
 use raid_user::media::{Media, MediaMut, MemMedia, SharedMedia, SharedMediaMut};
-use sha2::{Digest, Sha256};
 
 fn content(spec: &Spec) -> Vec<u8> {
     bios_made::content(spec, 0)
@@ -191,10 +191,7 @@ fn dmraid(made: impl Fn(Kind, &Spec) -> Option<(Vec<Vec<u8>>, Vec<u8>)>) -> Opti
             (content.len() / 512 - SKIP - END, format!("{kind:?} {:?} {}", spec.arrangement, spec.members));
         let (case, vendor, disks_here) = (expected.len(), dmraid_name(kind), media.len());
         script.push_str(&format!("serve {case} {vendor} {count} {disks_here} {SKIP} {sectors}\n"));
-        let digest = Sha256::digest(&content[SKIP * 512..content.len() - END * 512])
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>();
+        let digest = sha256(&content[SKIP * 512..content.len() - END * 512]);
         expected.push((what, digest));
         count += media.len();
         disks.extend(media.concat());

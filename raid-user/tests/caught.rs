@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use raid_formats::assemble::{Claimant, Verdict};
+use raid_testkit::fixtures::sha256;
 use raid_testkit::{fixtures, pattern};
 use raid_user::array::{Array, OpenError, OpenOptions, Warning};
 use raid_user::discover::{Found, Identity, group};
@@ -223,8 +224,7 @@ fn the_logical_block_size_of_kernel_6_19_is_no_obstacle() {
 }
 
 fn hash(array: &Array) -> String {
-    use sha2::{Digest, Sha256};
     let mut bytes = vec![0; usize::try_from(array.size_bytes()).unwrap()];
     array.read_at(0, &mut bytes).unwrap();
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256(bytes)
 }

@@ -14,7 +14,6 @@ use raid_testkit::pattern;
 use raid_user::array::{Array, OpenError, OpenOptions};
 use raid_user::discover::{Found, Identity};
 use raid_user::media::{Media, MemMedia, SharedMedia};
-use sha2::{Digest, Sha256};
 
 /// Cases of a kernel caught in the middle of something: told one by one in `caught.rs`.
 const CAUGHT: [&str; 10] = [
@@ -115,7 +114,7 @@ fn reads_back(case: &Case, missing: &[usize]) -> Result<(), Failed> {
     }
     match (Array::open(found, &options), survives) {
         (Ok(array), true) => {
-            let sha256 = hex(&Sha256::digest(read_all(&array)));
+            let sha256 = fixtures::sha256(read_all(&array));
             let strict = missing.iter().all(|index| Some(*index) == case.journal) || !array.warnings().is_empty();
             if array.size_bytes() != case.array_bytes || sha256 != case.sha256 || !strict {
                 return Err(format!("{} bytes, {sha256}, {:?}", array.size_bytes(), array.warnings()).into());
@@ -126,10 +125,6 @@ fn reads_back(case: &Case, missing: &[usize]) -> Result<(), Failed> {
         (Ok(_), false) => Err("opened although sectors are lost".into()),
         (Err(error), _) => Err(error.into()),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn trials(name: String) -> Vec<Trial> {

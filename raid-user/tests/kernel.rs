@@ -9,21 +9,17 @@ use std::path::PathBuf;
 use raid_core::{FarSets, Level, Raid0Layout, Raid5Layout, Raid6Layout, Raid10Layout, Sector, Sectors};
 use raid_formats::md::Version;
 use raid_formats::record::{Name, Uuid};
+use raid_testkit::fixtures::sha256;
 use raid_testkit::{pattern, uml};
 use raid_user::array::{Array, OpenOptions};
 use raid_user::discover::Found;
 use raid_user::make::Plan;
 use raid_user::media::{Media, MediaSpec, Options, RawFile, Writable, open};
-use sha2::{Digest, Sha256};
 
 const MEMBER_BYTES: u64 = 6 << 20;
 
 fn fill(at: Sector) -> [u8; 512] {
     pattern::sectors(at.0 + 1, 1).try_into().unwrap()
-}
-
-fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What the guest said behind this word.
@@ -66,10 +62,10 @@ echo AFTER $(sha256sum < /dev/md0)
 mdadm --stop /dev/md0 2>&1"
     );
     let Some(guest) = uml::run(folder.path(), &script, &disks) else { return };
-    assert_eq!(said(&guest, "BEFORE"), hash(&made), "{guest}");
+    assert_eq!(said(&guest, "BEFORE"), sha256(&made), "{guest}");
     assert_eq!(said(&guest, "MISMATCHES"), "0", "{guest}");
     let after = read(&disks, None);
-    assert_eq!(said(&guest, "AFTER"), hash(&after), "{guest}");
+    assert_eq!(said(&guest, "AFTER"), sha256(&after), "{guest}");
     assert!(after != made);
     if !matches!(level, Level::Linear | Level::Raid0(_)) {
         for lost in 0..disks.len() {

@@ -7,6 +7,7 @@
 use std::sync::{Arc, LazyLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use raid_testkit::fixtures::sha256;
 use raid_testkit::fixtures::{self, Fixture};
 use raid_testkit::pattern;
 use raid_user::array::{Array, OpenError, OpenOptions};
@@ -14,7 +15,6 @@ use raid_user::discover::Found;
 use raid_user::layers::Layers;
 use raid_user::lvm::Physical;
 use raid_user::media::{Joined, Media, MemMedia, Piece, SharedMedia};
-use sha2::{Digest, Sha256};
 
 /// Bytes of the metadata device in front of each image of the cases of dm-raid alone.
 const META_BYTES: u64 = 1 << 20;
@@ -87,10 +87,6 @@ fn read_all(medium: &dyn Media) -> Result<Vec<u8>, std::io::Error> {
     Ok(bytes)
 }
 
-fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn volume_reads_back(case: &Case, missing: &[usize]) -> Result<(), Failed> {
     let found: Vec<Physical> = case
         .left(missing)
@@ -101,7 +97,7 @@ fn volume_reads_back(case: &Case, missing: &[usize]) -> Result<(), Failed> {
         let content = match layers.choose(Some(name)) {
             Ok(node) => {
                 let media = node.media.clone().ok_or("no content")?;
-                read_all(media.as_ref()).map(|bytes| hash(&bytes)).map_err(|error| error.to_string())
+                read_all(media.as_ref()).map(|bytes| sha256(&bytes)).map_err(|error| error.to_string())
             }
             Err(error) => Err(error.to_string()),
         };
@@ -148,7 +144,7 @@ fn set_reads_back(case: &Case, missing: &[usize]) -> Result<(), Failed> {
     let lives = (0..size / 512).all(|sector| held.contains(&sector));
     match (Array::open(found, &OpenOptions::default()), lives) {
         (Ok(array), true) => {
-            let sha256 = hash(&read_all(&array)?);
+            let sha256 = sha256(&read_all(&array)?);
             let told =
                 missing.is_empty() != array.warnings().iter().any(|warning| warning.to_string().contains("degraded"));
             let right = array.size_bytes() == size && sha256 == case.sha256("content.sha256") && told;

@@ -9,6 +9,7 @@ use raid_core::region::RegionNo;
 use raid_core::{Level, Member, Raid5Layout, Sectors};
 use raid_formats::md::Version;
 use raid_formats::record::{Name, Uuid};
+use raid_testkit::fixtures::sha256;
 use raid_testkit::{pattern, uml};
 use raid_user::array::{Array, OpenOptions, Warning};
 use raid_user::create::NewArray;
@@ -17,7 +18,6 @@ use raid_user::host::md_store::md_start;
 use raid_user::host::start::{Start, Stopped};
 use raid_user::host::{Running, Tuning};
 use raid_user::media::{Media, MediaMut, MediaSpec, Options, RawFile, SharedMediaMut, Writable, open};
-use sha2::{Digest, Sha256};
 
 const MEMBER_SECTORS: usize = 12288;
 const RAID5: Level = Level::Raid5(Raid5Layout::LeftSymmetric);
@@ -45,7 +45,7 @@ fn content(disks: &[PathBuf]) -> String {
     let array = Array::open(found(disks), &OpenOptions::default()).unwrap();
     let mut bytes = vec![0; usize::try_from(array.size_bytes()).unwrap()];
     array.read_at(0, &mut bytes).unwrap();
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256(bytes)
 }
 
 /// Chunks that a member's bitmap marks.
@@ -307,7 +307,7 @@ fn a_journal_that_we_replay_in_memory_gives_what_linux_serves() {
             "mdadm -A --run --force /dev/md0 /dev/ubd[b-e] 2>&1; cat /proc/mdstat; echo HASH $(sha256sum </dev/md0)";
         let Some(guest) = uml::run(folder.path(), script, &disks) else { return };
         assert_eq!(said(&guest, "HASH").trim_end_matches(" -").trim(), ours, "without {missing:?}: {guest}");
-        let digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let digest = sha256(bytes);
         assert_ne!(digest, ours, "the journal made no difference");
     }
 }

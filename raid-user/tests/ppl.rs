@@ -9,12 +9,12 @@ use raid_formats::assemble::Claimant;
 use raid_formats::imsm::{Change, RunningState};
 use raid_formats::md::ppl::{Entry, Log};
 use raid_formats::record::WriteLog;
+use raid_testkit::fixtures::sha256;
 use raid_testkit::image::Image;
 use raid_testkit::{fixtures, imsm_made, pattern};
 use raid_user::array::{Array, OpenOptions, Warning};
 use raid_user::discover::{Found, Identity, group};
 use raid_user::media::{Media, MemMedia};
-use sha2::{Digest, Sha256};
 
 /// A medium that stops giving anything when it is told to.
 struct Mortal {
@@ -48,10 +48,6 @@ fn content(array: &Array) -> io::Result<Vec<u8>> {
     array.read_at(0, &mut bytes).map(|()| bytes)
 }
 
-fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The three members of the RAID 5 with partial parity logs whose machine was killed in mid-write, and what the kernel that recovered it
 /// served.
 fn killed() -> (Vec<(String, Vec<u8>)>, String) {
@@ -76,7 +72,7 @@ fn what_a_killed_machine_logged_is_replayed_without_being_asked() {
     let array = Array::open(members.iter().map(|(name, bytes)| found(name, bytes)).collect(), &OpenOptions::default());
     let array = array.unwrap();
     assert_eq!(array.warnings(), [Warning::PplReplayed { entries: 3, damaged: 0 }]);
-    assert_eq!(hash(&content(&array).unwrap()), served);
+    assert_eq!(sha256(content(&array).unwrap()), served);
 }
 
 /// With all members there at the start parity is made right, as the kernel made it; whichever dies after that, the content is the one
@@ -97,7 +93,7 @@ fn after_the_replay_any_member_can_die() {
         let array = Array::open(found, &OpenOptions { ignore_ppl, ..OpenOptions::default() }).unwrap();
         media[dying].dead.store(true, Ordering::Relaxed);
         match ignore_ppl {
-            false => assert_eq!(hash(&content(&array).unwrap()), served, "without {dying}"),
+            false => assert_eq!(sha256(content(&array).unwrap()), served, "without {dying}"),
             true => assert!(content(&array).unwrap_err().to_string().contains("not guessed")),
         }
     }
@@ -110,7 +106,7 @@ fn a_dirty_degraded_array_opens_where_the_log_closes_the_hole() {
     let (members, served) = killed();
     let whole = Array::open(members.iter().map(|(name, bytes)| found(name, bytes)).collect(), &OpenOptions::default());
     let whole = content(&whole.unwrap()).unwrap();
-    assert_eq!(hash(&whole), served);
+    assert_eq!(sha256(&whole), served);
     let in_flight: Vec<Entry> = members.iter().flat_map(|(_, bytes)| entries(bytes).1).collect();
     assert_eq!(in_flight.len(), 3);
     for lost in 0..3 {
@@ -226,6 +222,6 @@ fn an_imsm_volume_is_replayed_by_the_same_code() {
             .zip(bytes.chunks(512))
             .find(|(sector, bytes)| *bytes != pattern::sectors(*sector, 1) && !kept(*sector));
         assert!(wrong.is_none(), "without {lost:?}: sector {}", wrong.unwrap().0);
-        assert!(lost.is_some() || hash(&bytes) == expected, "healthy");
+        assert!(lost.is_some() || sha256(&bytes) == expected, "healthy");
     }
 }

@@ -10,6 +10,7 @@ use raid_formats::assemble::Claimant as _;
 use raid_formats::imsm::{Change, RunningState, raw::WriteHole};
 use raid_formats::md::{self, ppl::Log as Ppl};
 use raid_formats::record::{Record, Sync, WriteLog};
+use raid_testkit::fixtures::sha256;
 use raid_testkit::image::Image;
 use raid_testkit::{fixtures, imsm_made};
 use raid_user::array::{Array, OpenOptions, Warning};
@@ -19,7 +20,6 @@ use raid_user::host::container::container_start_on;
 use raid_user::host::md_store::md_start_on;
 use raid_user::host::start::{Start, Stopped};
 use raid_user::media::{Media, MediaMut, SharedMedia, SharedMediaMut};
-use sha2::{Digest, Sha256};
 
 /// A disk: what it was, and the sectors written since.
 #[derive(Clone)]
@@ -161,7 +161,7 @@ impl World {
         let array = self.array();
         let mut bytes = vec![0; usize::try_from(array.size_bytes()).unwrap()];
         array.read_at(0, &mut bytes).unwrap();
-        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        sha256(bytes)
     }
 
     /// First and last sector of each disk's data.

@@ -17,7 +17,6 @@ use raid_testkit::served::{Served, raid_in};
 use raid_user::media::Media as _;
 use raid_user::media::nbd::Uri;
 use raid_user::nbd::Client;
-use sha2::{Digest as _, Sha256};
 
 const RAID: &str = env!("CARGO_BIN_EXE_raid");
 
@@ -141,8 +140,7 @@ impl Case {
         assert_eq!(Some(cat.stdout.len() as u64), size, "{name}");
         assert!(cat.stdout == copied, "{name}: cat and copy differ");
         if let Some(hash) = self.hash(name) {
-            let read: String = Sha256::digest(&cat.stdout).iter().map(|byte| format!("{byte:02x}")).collect();
-            assert_eq!(&read, hash, "{name}");
+            assert_eq!(&fixtures::sha256(&cat.stdout), hash, "{name}");
         }
         let served = served.unwrap_or_else(|(code, said)| panic!("{name}: {code} {said}"));
         let socket = self.path().join("s");
@@ -199,8 +197,7 @@ fn of_bios(kind: Kind, spec: &Spec) -> Option<Case> {
     let mut case = Case::new(disks.map(|(slot, disk)| (format!("d{slot}.img"), disk)));
     // The record of the oldest HighPoint lies in the data of its first disk.
     if kind.unwritable().is_none() {
-        let hash = Sha256::digest(bios_made::content(spec, 0));
-        case.hashes.insert("", hash.iter().map(|byte| format!("{byte:02x}")).collect());
+        case.hashes.insert("", fixtures::sha256(bios_made::content(spec, 0)));
     }
     Some(case)
 }

@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest as _, Sha256};
+
 const SUFFIX: &str = ".tar.zst";
 
 /// One real array: its members' bytes, and what other tools say about them.
@@ -28,6 +30,12 @@ impl Fixture {
     pub fn text(&self, name: &str) -> &str {
         self.texts.get(name).map_or("", String::as_str)
     }
+}
+
+/// SHA-256 as `sha256sum` prints it, and as cases record it of what an array holds.
+#[must_use]
+pub fn sha256(bytes: impl AsRef<[u8]>) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The folder of the archives, at the top of the project.

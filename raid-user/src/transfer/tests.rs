@@ -40,13 +40,12 @@ fn copy_of(source: &dyn Media, path: &Path, options: &CopyOptions) -> Result<Cop
 
 #[test]
 fn a_copy_is_equal_and_its_hash_is_known() {
-    use sha2::{Digest, Sha256};
     let (_folder, path) = out();
     let mut seen = Vec::new();
     let options = CopyOptions { sha256: true, ..small() };
     let copied = copy(&memory(), "array", &path, &options, &mut |progress| seen.push(progress.done_bytes)).unwrap();
     assert!(fs::read(&path).unwrap() == content());
-    let expected: String = Sha256::digest(content()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected: String = raid_testkit::fixtures::sha256(content());
     assert_eq!(copied.sha256, Some(expected));
     assert!(seen.is_sorted() && seen.last() == Some(&(SIZE as u64)));
     assert!(!Note::path(&path).exists());

@@ -4,11 +4,11 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use raid_testkit::fixtures::sha256;
 use raid_testkit::{fixtures, pattern};
 use raid_user::media::nbd::Uri;
 use raid_user::media::{Media, MemMedia};
 use raid_user::nbd::{Address, Client, ServeOptions, Target, serve};
-use sha2::{Digest, Sha256};
 
 use super::Folder;
 
@@ -26,7 +26,7 @@ fn a_copy_of_a_doubly_degraded_array_has_the_kernels_hash() {
     assert!(ran.stdout.contains(&kernel_hash()), "{}", ran.stdout);
     assert!(ran.stderr.contains("degraded"));
     let bytes = fs::read(folder.path().join("out")).unwrap();
-    let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = sha256(&bytes);
     assert_eq!(hash, kernel_hash());
     assert_eq!(folder.raid(&["copy", "d0.img", "d2.img", "d4.img", "out"]).code, 3, "it exists now");
     assert_eq!(folder.raid(&["copy", "--force", "d0.img", "d2.img", "d4.img", "d4.img"]).code, 3, "a member");
@@ -134,7 +134,7 @@ fn serve_serves_until_the_last_client_is_gone() {
     let client = Client::connect(&uri).unwrap();
     let mut bytes = vec![0; usize::try_from(client.size_bytes()).unwrap()];
     client.read_at(0, &mut bytes).unwrap();
-    let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = sha256(&bytes);
     assert_eq!(hash, kernel_hash());
     drop(client);
     assert!(child.wait().unwrap().success());

@@ -1,7 +1,7 @@
 //! Volumes by name: what stands on physical volumes and on partitions, and what is refused by name.
 
 use raid_testkit::fixtures;
-use sha2::{Digest, Sha256};
+use raid_testkit::fixtures::sha256;
 
 use raid_testkit::pattern;
 use raid_user::media::{Media as _, MediaMut as _};
@@ -20,7 +20,7 @@ fn a_volume_is_opened_by_the_name_that_scan_prints_and_several_are_listed() {
         let expected = fixture.text(file).split_whitespace().next().unwrap();
         assert!(copied.code == 0 && copied.stdout.contains(expected), "{name}: {}{}", copied.stdout, copied.stderr);
         let bytes = std::fs::read(folder.path().join("out")).unwrap();
-        assert_eq!(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>(), expected);
+        assert_eq!(sha256(bytes), expected);
         std::fs::remove_file(folder.path().join("out")).unwrap();
     }
     for (arguments, code) in

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
+use raid_testkit::fixtures::sha256;
 use raid_testkit::known::Known;
 use raid_testkit::served::raid_in;
 use raid_testkit::{pattern, uml};
@@ -11,7 +12,7 @@ use raid_user::media::{Media as _, MediaMut as _};
 
 use crate::check::{Compared, Doubt, check_redundancy};
 use crate::load::{RAID, client, load_and_kill, serve};
-use crate::{hash, said};
+use crate::said;
 
 /// What the guest needs to take any disk for one of the format: serial numbers are names of devices.
 const PRELUDE: &str = "export MDADM_NO_SYSTEMCTL=1 IMSM_NO_PLATFORM=1 IMSM_DEVNAME_AS_SERIAL=1
@@ -125,7 +126,7 @@ sleep 0.5; settle; write 33; tell; finish",
         );
         let Some(guest) = disks.uml(&script) else { return };
         let before = disks.check(false, &guest);
-        assert_eq!(said(&guest, "CONTENT"), hash(&before), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(&before), "{guest}");
         let names = disks.names(false);
         let served = serve(disks.folder(), &names.iter().map(String::as_str).collect::<Vec<_>>());
         let writer = client(disks.folder());
@@ -146,8 +147,8 @@ sleep 0.5; settle; write 33; tell; finish",
         );
         let Some(guest) = disks.uml(&script) else { return };
         assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "DEGRADED")), ("0", "0"), "{guest}");
-        assert_eq!(said(&guest, "CONTENT"), hash(&ours), "{guest}");
-        assert_eq!(said(&guest, "AFTER"), hash(&disks.check(true, &guest)), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(&ours), "{guest}");
+        assert_eq!(said(&guest, "AFTER"), sha256(disks.check(true, &guest)), "{guest}");
     }
 
     /// We make it, and write; Linux finds nothing that disagrees, loses a member, writes, and fills another; we find what it wrote. `mdadm`
@@ -180,13 +181,13 @@ echo FILLED $(cat /sys/block/$md/md/degraded)\nfinish",
         );
         let Some(guest) = disks.uml(&script) else { return };
         assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "DEGRADED")), ("0", "0"), "{guest}");
-        assert_eq!(said(&guest, "CONTENT"), hash(&ours), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(&ours), "{guest}");
         assert_eq!(said(&guest, "FILLED"), if theirs { "0" } else { "1" }, "{guest}");
         if !theirs {
             let left: Vec<String> = names.into_iter().filter(|name| name != "d1").collect();
             disks.raid(&format!("add --new d{}", self.members), &left);
         }
-        assert_eq!(said(&guest, "AFTER"), hash(&disks.check(true, &guest)), "{guest}");
+        assert_eq!(said(&guest, "AFTER"), sha256(disks.check(true, &guest)), "{guest}");
     }
 
     /// Ours is killed in the middle of writes; Linux synchronises, and what was flushed is there.
@@ -205,7 +206,7 @@ echo FILLED $(cat /sys/block/$md/md/degraded)\nfinish",
         let Some(guest) = disks.uml(&script) else { return };
         assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "DEGRADED")), ("0", "0"), "{guest}");
         let content = disks.check(false, &guest);
-        assert_eq!(said(&guest, "CONTENT"), hash(&content), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(&content), "{guest}");
         assert!(content[300_000..] == killed[300_000..], "{guest}");
     }
 
@@ -226,7 +227,7 @@ sleep 0.4; echo KILL; sleep 30",
         let all: Vec<PathBuf> = (0..=self.members).map(|slot| disks.path(slot)).collect();
         let Some(guest) = uml::run_and_kill(disks.folder(), &script, &all, "KILL") else { return };
         let left = check_redundancy(&disks.paths(false), &mut Compared::default(), &guest);
-        assert_eq!(hash(&left[..524_288]), said(&guest, "FLUSHED"));
+        assert_eq!(sha256(&left[..524_288]), said(&guest, "FLUSHED"));
         assert!(!matches!(Doubt::of(&disks.paths(false)), Doubt::Nothing), "{guest}");
         disks.raid("rebuild", &disks.names(false));
         assert!(disks.check(false, &guest) == left, "{guest}");

@@ -4,13 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
+use raid_testkit::fixtures::sha256;
 use raid_testkit::known::Known;
 use raid_testkit::served::raid_in;
 use raid_testkit::{pattern, tool, uml};
 use raid_user::media::{Media as _, MediaMut as _};
 
 use crate::load::{RAID, client, load_and_kill, serve};
-use crate::{hash, said};
+use crate::said;
 
 /// Without udev, which nobody runs there.
 const PRELUDE: &str = "modprobe -d /tmp/modules -a dm-mod dm-raid 2>&1
@@ -99,9 +100,9 @@ impl Devices {
             (&*"A".repeat(self.case.devices), "0"),
             "{guest}"
         );
-        assert_eq!(said(&guest, "CONTENT"), hash(content), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(content), "{guest}");
         for table in ["table", "degraded"] {
-            assert_eq!(said(&guest, "AFTER"), hash(&self.raid(&format!("cat --table {table}"))), "{table}: {guest}");
+            assert_eq!(said(&guest, "AFTER"), sha256(self.raid(&format!("cat --table {table}"))), "{table}: {guest}");
         }
     }
 }
@@ -115,7 +116,7 @@ impl Case {
         let Some(guest) = devices.uml("write 33; tell") else { return };
         for table in ["table", "degraded"] {
             let read = devices.raid(&format!("cat --table {table}"));
-            assert_eq!(said(&guest, "CONTENT"), hash(&read), "{table}: {guest}");
+            assert_eq!(said(&guest, "CONTENT"), sha256(&read), "{table}: {guest}");
         }
         let served = serve(devices.folder(), &["--table", "table"]);
         let writer = client(devices.folder());
@@ -143,7 +144,7 @@ impl Case {
         let Some(guest) = devices.uml("tell") else { return };
         assert_eq!((said(&guest, "HEALTH"), said(&guest, "MISMATCHES")), (&*"A".repeat(self.devices), "0"), "{guest}");
         let content = devices.raid("cat --table table");
-        assert_eq!(said(&guest, "CONTENT"), hash(&content), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(&content), "{guest}");
         known.check(&content, "synchronised by Linux");
         devices.raid("check --table table");
     }

@@ -4,13 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
+use raid_testkit::fixtures::sha256;
 use raid_testkit::known::Known;
 use raid_testkit::served::raid_in;
 use raid_testkit::{pattern, uml};
 use raid_user::media::{Media as _, MediaMut as _};
 
 use crate::load::{RAID, client, load_and_kill, serve};
-use crate::{hash, said};
+use crate::said;
 
 /// What the guest needs for IMSM, and what all of them do. A started array waits with its resync for the first write.
 const PRELUDE: &str = "export MDADM_NO_SYSTEMCTL=1 IMSM_NO_PLATFORM=1 IMSM_DEVNAME_AS_SERIAL=1
@@ -167,8 +168,8 @@ impl Case {
         let all: Vec<PathBuf> = disks.paths().into_iter().chain(twins.iter().cloned()).collect();
         let script = format!("{PRELUDE}{script}");
         let Some(guest) = uml::run_and_kill(disks.folder(), &script, &all, "KILL") else { return };
-        assert!(twins.is_empty() || said(&guest, "TWIN") == hash(&replayed), "{guest}");
-        assert_eq!(said(&guest, "CONTENT"), hash(&ours), "{guest}");
+        assert!(twins.is_empty() || said(&guest, "TWIN") == sha256(&replayed), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(&ours), "{guest}");
         assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "DEGRADED")), ("0", "0"), "{guest}");
         assert_eq!(said(&guest, "POLICY"), self.policy(), "{guest}");
 
@@ -191,7 +192,7 @@ impl Case {
         // An empty journal that is no more than one event behind is taken back at once (kernel `raid5-cache.c`, `r5l_init_log`).
         assert!(self == Self::Journal || said(&guest, "POLICY") == "resync", "{guest}");
         let content = disks.content();
-        assert_eq!(said(&guest, "CONTENT"), hash(&content), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(&content), "{guest}");
         known.check(&content, "killed by us, synchronised by Linux");
         assert!(self == Self::Journal || left == content, "{guest}");
     }

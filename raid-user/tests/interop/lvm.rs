@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
+use raid_testkit::fixtures::sha256;
 use raid_testkit::known::Known;
 use raid_testkit::served::raid_in;
 use raid_testkit::{tool, uml};
@@ -11,7 +12,7 @@ use raid_user::media::{Media as _, MediaMut as _};
 use sha2::{Digest as _, Sha256};
 
 use crate::load::{RAID, client, load_and_kill, serve};
-use crate::{hash, said};
+use crate::said;
 
 /// Half a MiB that is flushed and told, and then writes without end behind it; the power fails at `KILL`.
 pub(crate) const UNTIL_KILLED: &str = "dd if=$(command -v mdadm) of=$md bs=64k count=8 conv=notrunc,fsync 2>/dev/null
@@ -67,7 +68,7 @@ impl Disks {
 write 33; tell; lvm vgchange -an vg 2>&1"
         );
         let guest = disks.uml(&script)?;
-        assert_eq!(said(&guest, "CONTENT"), hash(&disks.content(&[])), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(disks.content(&[])), "{guest}");
         Some(disks)
     }
 
@@ -102,7 +103,7 @@ write 33; tell; lvm vgchange -an vg 2>&1"
     /// Every disk alone can be lost, and the content is this.
     fn check(&self, sum: &str, when: &str) {
         for lost in 0..self.case.devices {
-            assert_eq!(sum, hash(&self.content(&[lost])), "without {lost}: {when}");
+            assert_eq!(sum, sha256(self.content(&[lost])), "without {lost}: {when}");
         }
     }
 
@@ -134,11 +135,11 @@ impl Case {
         assert_eq!(disks.text(), text, "the text is LVM's");
         let ours = disks.content(&[]);
         known.check(&ours, "filled by us");
-        disks.check(&hash(&ours), "filled by us");
+        disks.check(&sha256(&ours), "filled by us");
         let script = "lvm vgchange -ay vg 2>&1; tell; write 777
 echo AFTER $(sha256sum < /dev/mapper/vg-lv | cut -d' ' -f1); lvm vgchange -an vg 2>&1";
         let Some(guest) = disks.uml(script) else { return };
-        assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "CONTENT")), ("0", &*hash(&ours)), "{guest}");
+        assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "CONTENT")), ("0", &*sha256(&ours)), "{guest}");
         assert_eq!(said(&guest, "HEALTH"), "A".repeat(self.devices), "{guest}");
         disks.check(said(&guest, "AFTER"), &guest);
     }
@@ -161,8 +162,8 @@ echo AFTER $(sha256sum < /dev/mapper/vg-lv | cut -d' ' -f1); lvm vgchange -an vg
         assert_eq!(said(&guest, "MISMATCHES"), "0", "{guest}");
         let content = disks.content(&[]);
         known.check(&content, "synchronised by Linux");
-        assert_eq!(said(&guest, "CONTENT"), hash(&content), "{guest}");
-        disks.check(&hash(&content), &guest);
+        assert_eq!(said(&guest, "CONTENT"), sha256(&content), "{guest}");
+        disks.check(&sha256(&content), &guest);
     }
 
     /// Linux is killed in the middle of writes; we synchronise by its bits.
@@ -174,10 +175,10 @@ echo AFTER $(sha256sum < /dev/mapper/vg-lv | cut -d' ' -f1); lvm vgchange -an vg
         );
         let Some(guest) = uml::run_and_kill(disks.folder(), &script, &disks.paths(), "KILL") else { return };
         let left = disks.content(&[]);
-        assert_eq!(hash(&left[..524_288]), said(&guest, "FLUSHED"));
+        assert_eq!(sha256(&left[..524_288]), said(&guest, "FLUSHED"));
         disks.raid("rebuild", &[]);
         assert!(disks.content(&[]) == left, "{guest}");
-        disks.check(&hash(&left), &guest);
+        disks.check(&sha256(&left), &guest);
     }
 }
 

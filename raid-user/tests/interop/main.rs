@@ -18,11 +18,11 @@ mod replace;
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Trial};
+use raid_testkit::fixtures::sha256;
 use raid_testkit::known::Known;
 use raid_testkit::served::raid_in;
 use raid_testkit::{mdadm, pattern, uml};
 use raid_user::media::{Media as _, MediaMut as _};
-use sha2::{Digest, Sha256};
 
 use check::{Compared, Doubt, check_redundancy};
 use load::{RAID, client, load_and_kill, serve};
@@ -108,10 +108,6 @@ fn said<'a>(guest: &'a str, word: &str) -> &'a str {
     line.unwrap_or_else(|| panic!("no {word} in: {guest}")).trim()
 }
 
-fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// A started array waits with its resync for the first write; then all redundancy is compared.
 const CHECK: &str = "if [ -e /sys/block/md0/md/sync_action ]; then
 echo active > /sys/block/md0/md/array_state; sleep 0.3; settle
@@ -164,9 +160,9 @@ mdadm --stop /dev/md0 2>&1",
         assert!(["clean", "read-auto", "active"].contains(&said(&guest, "STATE")), "{guest}");
         assert_eq!(said(&guest, "SYNC"), "idle", "nothing is left to synchronise: {guest}");
         assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "MEMBERS")), ("0", &*self.all_up()), "{guest}");
-        assert_eq!(said(&guest, "CONTENT"), hash(&ours), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(&ours), "{guest}");
         if !self.redundant() {
-            assert_eq!(said(&guest, "AFTER"), hash(&disks.content()), "{guest}");
+            assert_eq!(said(&guest, "AFTER"), sha256(disks.content()), "{guest}");
             return;
         }
         let fresh = disks.folder().join("fresh");
@@ -174,12 +170,12 @@ mdadm --stop /dev/md0 2>&1",
         disks.raid("add --new fresh", &disks.names());
         disks.names[1] = "fresh".into();
         let theirs = disks.content();
-        assert_eq!(said(&guest, "AFTER"), hash(&theirs), "{guest}");
+        assert_eq!(said(&guest, "AFTER"), sha256(&theirs), "{guest}");
         check_redundancy(&disks.paths(), &mut Compared::default(), "filled");
         let script = format!("{}\n{CHECK}\nmdadm --stop /dev/md0 2>&1", disks.assemble());
         let Some(guest) = disks.uml(&script) else { return };
         assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "MEMBERS")), ("0", &*self.all_up()), "{guest}");
-        assert_eq!(said(&guest, "CONTENT"), hash(&theirs), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(&theirs), "{guest}");
     }
 
     /// What mdadm says of an array that we stopped: clean, whole, all members of one mind.
@@ -255,7 +251,7 @@ echo AFTER $(sha256sum < /dev/md0 | cut -d' ' -f1)\nmdadm --stop /dev/md0 2>&1",
         let said_ours = String::from_utf8_lossy(&ran.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(ran.status.success() && said_ours.contains("gets only what it missed"), "{said_ours}: {guest}");
         let ours = disks.content();
-        assert_eq!(said(&guest, "AFTER"), hash(&ours), "{guest}");
+        assert_eq!(said(&guest, "AFTER"), sha256(&ours), "{guest}");
         check_redundancy(&disks.paths(), &mut Compared::default(), "caught up");
         self.linux_agrees(&disks, &ours);
     }
@@ -292,7 +288,7 @@ echo AFTER $(sha256sum < /dev/md0 | cut -d' ' -f1)\nmdadm --stop /dev/md0 2>&1",
         }
         assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "MEMBERS")), ("0", &*self.all_up()), "{guest}");
         let content = disks.content();
-        assert_eq!(said(&guest, "CONTENT"), hash(&content), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(&content), "{guest}");
         known.check(&content, "taken back by Linux");
         check_redundancy(&disks.paths(), &mut Compared::default(), "taken back by Linux");
     }
@@ -302,7 +298,7 @@ echo AFTER $(sha256sum < /dev/md0 | cut -d' ' -f1)\nmdadm --stop /dev/md0 2>&1",
         let script = format!("{}\n{CHECK}\nmdadm --stop /dev/md0 2>&1", disks.assemble());
         let Some(guest) = disks.uml(&script) else { return };
         assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "MEMBERS")), ("0", &*self.all_up()), "{guest}");
-        assert_eq!(said(&guest, "CONTENT"), hash(content), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(content), "{guest}");
     }
 
     /// Ours is killed in the middle of writes; Linux synchronises, by our bits if there are any, and what was flushed is there.
@@ -317,7 +313,7 @@ echo AFTER $(sha256sum < /dev/md0 | cut -d' ' -f1)\nmdadm --stop /dev/md0 2>&1",
         assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "MEMBERS")), ("0", &*self.all_up()), "{guest}");
         let content = disks.content();
         known.check(&content, "synchronised by Linux");
-        assert_eq!(said(&guest, "CONTENT"), hash(&content), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(&content), "{guest}");
         assert!(matches!(Doubt::of(&disks.paths()), Doubt::Nothing), "{guest}");
         check_redundancy(&disks.paths(), &mut Compared::default(), "synchronised by Linux");
     }
@@ -338,7 +334,7 @@ sleep 0.4; echo KILL; sleep 30",
         let mut compared = Compared::default();
         let when = format!("Linux was killed, it said: {guest}");
         let left = check_redundancy(&disks.paths(), &mut compared, &when);
-        assert_eq!(hash(&left[..524_288]), said(&guest, "FLUSHED"));
+        assert_eq!(sha256(&left[..524_288]), said(&guest, "FLUSHED"));
         if self.redundant() {
             assert!(!matches!(Doubt::of(&disks.paths()), Doubt::Nothing), "{when}");
         }

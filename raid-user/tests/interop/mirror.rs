@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
+use raid_testkit::fixtures::sha256;
 use raid_testkit::known::Known;
 use raid_testkit::served::raid_in;
 use raid_testkit::{tool, uml};
@@ -12,7 +13,7 @@ use raid_user::media::{Media as _, MediaMut as _};
 
 use crate::load::{RAID, client, load_and_kill, serve};
 use crate::lvm::{PRELUDE, UNTIL_KILLED};
-use crate::{hash, said};
+use crate::said;
 
 /// Bytes in front of what physical volumes hold.
 const HEAD: usize = 1 << 20;
@@ -44,7 +45,7 @@ impl Disks {
             "lvm vgcreate vg /dev/ubdb /dev/ubdc /dev/ubdd 2>&1; lvm lvcreate -y {arguments} -L {LEN}b -n lv vg 2>&1
 write 33; show; lvm vgchange -an vg 2>&1"
         ))?;
-        assert_eq!(said(&guest, "CONTENT"), hash(&disks.content()), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(disks.content()), "{guest}");
         Some(disks)
     }
 
@@ -117,11 +118,11 @@ write 33; show; lvm vgchange -an vg 2>&1"
             "lvm vgchange -ay vg 2>&1; show; write 777; echo AFTER $(sha256sum < /dev/mapper/vg-lv | cut -d' ' -f1)
 lvm vgchange -an vg 2>&1",
         )?;
-        assert_eq!(said(&guest, "CONTENT"), hash(&before), "{when}: {guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(&before), "{when}: {guest}");
         if let Some(known) = known {
             known.check(&before, when);
         }
-        assert_eq!(said(&guest, "AFTER"), hash(&self.content()), "{when}: {guest}");
+        assert_eq!(said(&guest, "AFTER"), sha256(self.content()), "{when}: {guest}");
         Some(())
     }
 
@@ -170,7 +171,7 @@ fn mirror_linux_killed() {
     // dm-mirror sets a bit again as soon as its region has no write under way, so how many are clear is chance.
     disks.check_log(&guest);
     let left = disks.content();
-    assert_eq!(hash(&left[..524_288]), said(&guest, "FLUSHED"));
+    assert_eq!(sha256(&left[..524_288]), said(&guest, "FLUSHED"));
     disks.raid("rebuild");
     assert!(disks.content() == left, "{guest}");
     disks.legs_are_alike("synchronised by us");

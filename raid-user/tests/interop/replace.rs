@@ -1,12 +1,13 @@
 //! Members that are replaced while they serve, and spares, begun by one side and finished by the other.
 
 use libtest_mimic::Trial;
+use raid_testkit::fixtures::sha256;
 use raid_testkit::pattern;
 use raid_user::media::MediaMut as _;
 
 use crate::check::{Compared, check_redundancy};
 use crate::load::{client, serve};
-use crate::{CHECK, Case, Disks, MEMBER_SECTORS, hash, said, trial};
+use crate::{CHECK, Case, Disks, MEMBER_SECTORS, said, trial};
 
 /// The members of a case, full of what they hold, and behind them one that is in no array.
 fn with_fresh(case: Case) -> (Disks, Vec<u8>) {
@@ -47,7 +48,7 @@ impl Case {
         let script = format!("{}\n{CHECK}\nmdadm --stop /dev/md0 2>&1", disks.assemble());
         let Some(guest) = disks.uml(&script) else { return };
         assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "MEMBERS")), ("0", &*self.all_up()), "{when}: {guest}");
-        assert_eq!(said(&guest, "CONTENT"), hash(content), "{when}: {guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(content), "{when}: {guest}");
     }
 
     /// We begin and are stopped; Linux goes on at our mark and finishes.
@@ -81,7 +82,7 @@ mdadm --stop /dev/md0 2>&1",
         assert!(offset.is_some_and(|sectors| sectors.parse::<u64>().unwrap() >= 2048), "{guest}");
         assert!(said(&guest, "BEFORE").contains("replacement"), "{guest}");
         assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "MEMBERS")), ("0", &*self.all_up()), "{guest}");
-        assert_eq!(said(&guest, "CONTENT"), hash(&content), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(&content), "{guest}");
         assert!(said(&guest, "OLD").contains("faulty") && said(&guest, "NEW").contains("in_sync"), "{guest}");
         self.is_whole_without_the_old(&mut disks, &content, &guest);
     }
@@ -128,7 +129,7 @@ mdadm /dev/md0 --fail /dev/{old} 2>&1; sleep 0.5; settle\n{CHECK}\nmdadm --stop 
         let Some(guest) = disks.uml(&script) else { return };
         assert!(said(&guest, "BEFORE").contains("spare"), "{guest}");
         assert_eq!((said(&guest, "MISMATCHES"), said(&guest, "MEMBERS")), ("0", &*self.all_up()), "{guest}");
-        assert_eq!(said(&guest, "CONTENT"), hash(&content), "{guest}");
+        assert_eq!(said(&guest, "CONTENT"), sha256(&content), "{guest}");
         self.is_whole_without_the_old(&mut disks, &content, &guest);
     }
 

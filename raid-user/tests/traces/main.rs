@@ -8,6 +8,7 @@
 mod model;
 mod trace;
 
+use raid_testkit::fixtures::sha256;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,7 +20,6 @@ use raid_user::host::start::{Slot, Start};
 use raid_user::host::{Running, Tuning};
 use raid_user::media::{MediaMut, MemMedia, SharedMediaMut};
 use raid_user::sim;
-use sha2::{Digest, Sha256};
 
 use trace::{KINDS, SHARE, Step, Trace, pattern};
 
@@ -29,7 +29,7 @@ fn folder() -> PathBuf {
 
 /// A member's content in short.
 fn image(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    sha256(bytes)
 }
 
 /// The engine in user space, with members in memory.
