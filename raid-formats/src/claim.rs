@@ -6,10 +6,13 @@ use crate::assemble::Claimant;
 use crate::bios;
 use crate::ddf;
 use crate::imsm;
-use crate::md::{self, ProbeBuffer, Superblock, Version};
 use crate::imsm::{Identity, LOG_BUFFER_BYTES, Serial};
+use crate::md::{self, ProbeBuffer, Superblock, Version};
 use crate::record::{Format, Record, Role};
 use crate::source::Source;
+
+/// Working space: the longest record of a BIOS RAID, or a block of DDF's.
+pub type Working = [u8; bios::BUFFER_BYTES];
 
 /// The likeliest record of a medium. It borrows the bytes.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +71,7 @@ pub fn identify<'b, S: Source>(
     source: &S,
     probe: &'b mut ProbeBuffer,
     room: impl FnOnce(usize) -> Option<&'b mut [u8]>,
-    working: &mut [u8; bios::BUFFER_BYTES],
+    working: &mut Working,
 ) -> Result<Claim<'b>, Unclaimed> {
     if let Some(claim) = of_md(source, probe) {
         return Ok(claim);
@@ -76,7 +79,7 @@ pub fn identify<'b, S: Source>(
     // One of them may have it.
     let mut room = Some(room);
     let mut room = |len| room.take().and_then(|room| room(len));
-    if let Some(found) = of_ddf(source, &mut room) {
+    if let Some(found) = of_ddf(source, working, &mut room) {
         return found;
     }
     if let Some(found) = of_imsm(source, &mut room) {
@@ -95,7 +98,7 @@ fn of_md<'b, S: Source>(source: &S, probe: &'b mut ProbeBuffer) -> Option<Claim<
 
 /// These have frames of their own: stacks are short where this runs.
 #[inline(never)]
-fn of_bios<'b, S: Source>(source: &S, working: &mut [u8; bios::BUFFER_BYTES]) -> Result<Claim<'b>, Unclaimed> {
+fn of_bios<'b, S: Source>(source: &S, working: &mut Working) -> Result<Claim<'b>, Unclaimed> {
     let mut unclaimed = Unclaimed::Nothing;
     for kind in bios::Kind::all() {
         match kind.find(source, working) {
@@ -111,15 +114,17 @@ fn of_bios<'b, S: Source>(source: &S, working: &mut [u8; bios::BUFFER_BYTES]) ->
 #[inline(never)]
 fn of_ddf<'b, S: Source>(
     source: &S,
+    working: &mut Working,
     room: impl FnOnce(usize) -> Option<&'b mut [u8]>,
 ) -> Option<Result<Claim<'b>, Unclaimed>> {
     let damaged = Unclaimed::Damaged(Format::Ddf);
-    let found = match ddf::probe(source) {
+    let Some(working) = working.first_chunk_mut() else { return Some(Err(Unclaimed::NoRoom)) };
+    let found = match ddf::probe_in(source, working) {
         Ok(found) => found,
         Err(fault) => return if fault.is_absence() { None } else { Some(Err(damaged)) },
     };
     let Some(room) = room(found.len_bytes()) else { return Some(Err(Unclaimed::NoRoom)) };
-    let Ok(metadata) = ddf::read(source, &found.anchor, room) else { return Some(Err(damaged)) };
+    let Ok(metadata) = ddf::read_in(source, &found.anchor, room, working) else { return Some(Err(damaged)) };
     Some(only_volume(&metadata))
 }
 
@@ -161,10 +166,7 @@ fn only_volume<'b>(metadata: &ddf::Metadata<'b>) -> Result<Claim<'b>, Unclaimed>
 /// # Errors
 /// The first that stays unknown, and what is said of it.
 #[inline(never)]
-pub fn eliminate(
-    claims: &mut [Claim<'_>],
-    given: &mut [Option<(Serial, Identity)>],
-) -> Result<(), (usize, Unclaimed)> {
+pub fn eliminate(claims: &mut [Claim<'_>], given: &mut [Option<(Serial, Identity)>]) -> Result<(), (usize, Unclaimed)> {
     let media = claims.iter().filter_map(|claim| Some(claim.imsm()?.medium()));
     // What is too much for it leaves them all unknown.
     let tried = imsm::eliminate(media, given).is_ok();

@@ -13,7 +13,7 @@ use raid_formats::claim::{self, Claim, Unclaimed};
 use raid_formats::imsm::{Identity, Serial};
 use raid_formats::md::{self, Bitmap, Doubt, Hindrance, ProbeBuffer, RegionBits, Said};
 use raid_formats::record::{Record, Shape, Sync, WriteLog};
-use raid_formats::{bios, md::bitmap::HEADER_BYTES};
+use raid_formats::md::bitmap::HEADER_BYTES;
 
 use crate::clerks::{Clerks, Shelf, PAGE};
 use crate::memory::zeroed;
@@ -185,7 +185,7 @@ fn with_claims<'a, R>(
 #[inline(never)]
 fn look<'a, 'b>(given: &Given<'a>, number: usize, room: &'b mut Room) -> Result<Claim<'b>, Fault<'a>> {
     let shelf = given.shelf(number).ok_or(Fault::Memory)?;
-    let mut working = zeroed::<[u8; bios::BUFFER_BYTES]>()?;
+    let mut working = zeroed::<claim::Working>()?;
     let Room { probe, tables } = room;
     claim::identify(&shelf, probe, move |len| grown(tables, len), &mut working).map_err(|why| Fault::Unclaimed(given.name(number), why))
 }

@@ -28,7 +28,8 @@ impl Device {
     pub(crate) unsafe fn get(target: *mut DmTarget, name: &CStr) -> Option<Self> {
         // SAFETY: The caller's promise; the name ends with a zero.
         let raw = unsafe { shim::raid_device_get(target, name.as_ptr()) };
-        (!raw.is_null()).then_some(Self { target, raw })
+        // Made only if it is one: what is dropped is given back.
+        (!raw.is_null()).then(|| Self { target, raw })
     }
 
     /// Its name, as the kernel has it: major and minor.
