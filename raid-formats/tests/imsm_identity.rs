@@ -80,9 +80,9 @@ fn copies_of_a_mirror_are_taken_either_way_and_its_first_way_is_taken() {
     assert_eq!(given(&[medium(None), medium(Some(0))]), [Some((serial("b"), Identity::Eliminated)), None]);
 }
 
-/// Elimination walked through all orders of what records name. Seven media whose records each name 200 disks that the others' do not, and an
-/// eighth with none that it could be, had it try 200 to the power of seven of them: whoever could write those records could have `raid scan`
-/// and, with it, a kernel's table never return. Now nobody is asked twice.
+/// Elimination walked through all orders of what records name. Seven media whose records each name 200 disks that the others' do not,
+/// and an eighth with none that it could be, had it try 200 to the power of seven of them: whoever could write those records could
+/// have `raid scan` never return, and a kernel's table as little. Now nobody is asked twice.
 #[test]
 fn records_that_fit_nobody_end_soon() {
     let records: Vec<(Vec<u8>, Place)> = (0..UNKNOWN_MAX)
