@@ -2,12 +2,12 @@
 
 use raid_core::{Member, Sector, Sectors};
 use raid_formats::assemble::{Claimant as _, Verdict};
-use raid_formats::ddf::raw::{DiskKind, DiskState};
-use raid_formats::imsm::raw::{DiskStatus, WriteHole};
+use raid_formats::ddf::running::Part;
+use raid_formats::imsm::raw::WriteHole;
 use raid_formats::record::Format;
 
 use super::bios::BiosArray;
-use super::ddf::{DdfVolume, Joins, Part};
+use super::ddf::DdfVolume;
 use super::imsm::ImsmVolume;
 use super::{ContainerStore, Disk, Said};
 use crate::array::{Judged, OpenOptions, verdicts};
@@ -125,13 +125,12 @@ fn ddf(judged: &Judged, flag: &OneFlag, beside: &[Found]) -> Result<DdfVolume, S
     let lead = judged.freshest();
     let volume = lead.with_ddf(|volume| (volume.guid(), *volume.levels()));
     let (guid, levels) = volume.ok_or_else(|| contradiction("no volume of DDF"))?;
-    let told = |slot: u16| judged.both().find_map(|(found, _)| found.with_ddf(|volume| volume.member(slot)).flatten());
+    let own = |slot: u16| {
+        judged.both().find(|(_, verdict)| matches!(verdict, Verdict::Current { slot: own, .. } if *own == slot))
+    };
     let part = |slot: u16| {
-        let own =
-            judged.both().find(|(_, verdict)| matches!(verdict, Verdict::Current { slot: own, .. } if *own == slot));
-        let own = own.map(|(found, _)| (found.record().number, found.record().data.at));
-        let (reference, start) = own.or_else(|| told(slot))?;
-        Some(Part { reference, start, joins: Joins::Nothing })
+        let told = || judged.both().find_map(|(found, _)| found.with_ddf(|volume| volume.member(slot)).flatten());
+        Part::of(own(slot).map(|(found, _)| found.record()), told)
     };
     let parts: Vec<Option<Part>> = (0..flag.health.members()).map(part).collect();
     let here = |reference: u32| {
@@ -143,17 +142,7 @@ fn ddf(judged: &Judged, flag: &OneFlag, beside: &[Found]) -> Result<DdfVolume, S
     {
         return Err(contradiction("the disks of its container have records of different byte orders"));
     }
-    let used = |entry: &raid_formats::ddf::raw::PhysicalEntry, order| {
-        let (state, kind) = (entry.disk_state(order), entry.kind(order));
-        kind.contains(DiskKind::IN_VIRTUAL_DISK)
-            && state.contains(DiskState::ONLINE)
-            && !state.intersects(DiskState::FAILED | DiskState::MISSING)
-    };
-    let away = lead.with_ddf(|volume| {
-        let (metadata, order) = (volume.metadata(), volume.metadata().place().order);
-        let mut disks = metadata.physical().filter(|entry| used(entry, order)).map(|entry| entry.reference.get(order));
-        disks.find(|reference| !here(*reference))
-    });
+    let away = lead.with_ddf(|volume| volume.away(here));
     if let Some(reference) = away.flatten() {
         return not_given(format_args!("{reference:08x}"));
     }
@@ -181,15 +170,10 @@ fn imsm(judged: &Judged, flag: &OneFlag, beside: &[Found]) -> Result<ImsmVolume,
     };
     let serials: Vec<_> = (0..flag.health.members()).map(serial).collect();
     let look = |volume: &raid_formats::imsm::Volume<'_>| {
-        let (metadata, scale) = (volume.metadata(), volume.metadata().place().block_sectors());
+        let scale = volume.metadata().place().block_sectors();
         let len = Sectors(volume.raw().map.head.member_blocks().saturating_mul(scale));
-        let here = |serial: &[u8; 16]| beside.iter().any(|other| other.record().member.0 == *serial);
-        let of_volume = |index: u32| volume.raw().map.slot_of(index).is_some();
-        let used = |index: u32| metadata.volumes().any(|volume| volume.map.slot_of(index).is_some());
-        let disks = (0..).zip(metadata.disks());
-        let mut away = disks.filter(|(_, disk)| !disk.flags().contains(DiskStatus::FAILED) && !here(&disk.serial));
-        let away = away.find(|(index, _)| used(*index) && !of_volume(*index));
-        (len, away.map(|(_, disk)| disk.serial), WriteHole::of(volume.raw().head.rwh_policy))
+        let away = volume.away(|serial| beside.iter().any(|other| other.record().member.0 == *serial));
+        (len, away, WriteHole::of(volume.raw().head.rwh_policy))
     };
     let (len, away, closed_by) = lead.with_imsm(look).ok_or_else(|| contradiction("no volume of IMSM"))?;
     if let Some(serial) = away {
