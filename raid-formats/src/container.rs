@@ -4,8 +4,37 @@
 //! **One change is on all disks before the next one begins**, with one number. A cut in between leaves some disks one number behind, which
 //! are current all the same; never two. That is the host's part: it takes one change after another.
 
+use core::fmt;
+
+use crate::imsm::Serial;
 use raid_core::Member;
 use raid_core::health::Health;
+
+/// A disk of the container that was not given, and holds a part of another volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Away {
+    /// Its reference in DDF.
+    Reference(u32),
+    /// Its serial number in IMSM.
+    Serial(Serial),
+}
+
+impl fmt::Display for Away {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("disk ")?;
+        match self {
+            Self::Reference(reference) => write!(f, "{reference:08x}")?,
+            Self::Serial(serial) => {
+                let len = serial.iter().position(|byte| *byte == 0).unwrap_or(serial.len());
+                write!(f, "{}", serial.get(..len).unwrap_or(serial).escape_ascii())?;
+            }
+        }
+        f.write_str(
+            " of the same container holds a part of another volume, and was not given: \
+             what is written to the others' records would make it stale",
+        )
+    }
+}
 
 /// What the disks are to say of the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

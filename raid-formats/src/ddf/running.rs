@@ -14,7 +14,10 @@ use super::{
     volume::Volume,
     word::Order,
 };
-use crate::{container::Said, record::Record};
+use crate::{
+    container::{Away, Said},
+    record::Record,
+};
 use raid_core::{
     Columns, Member, Sector,
     geometry::Geometry,
@@ -57,11 +60,11 @@ impl Part {
 
 impl Volume<'_> {
     /// A disk of the same container that is not `here` and holds a part of some volume: its records would go stale.
-    pub fn away(&self, here: impl Fn(u32) -> bool) -> Option<u32> {
+    pub fn away(&self, here: impl Fn(u32) -> bool) -> Option<Away> {
         let (metadata, order) = (self.metadata(), self.metadata().place().order);
         let mut disks =
             metadata.physical().filter(|entry| is_used(entry, order)).map(|entry| entry.reference.get(order));
-        disks.find(|reference| !here(*reference))
+        disks.find(|reference| !here(*reference)).map(Away::Reference)
     }
 }
 

@@ -11,18 +11,21 @@ use super::{
     update::{Change, NewDisk},
     volume::Volume,
 };
-use crate::{container::Said, record::Uuid};
+use crate::{
+    container::{Away, Said},
+    record::Uuid,
+};
 use raid_core::{Columns, Member, Sectors, health::State};
 
 impl Volume<'_> {
     /// A disk of the same container that is not `here` and holds a part of another volume: its record would go stale.
-    pub fn away(&self, here: impl Fn(&Serial) -> bool) -> Option<Serial> {
+    pub fn away(&self, here: impl Fn(&Serial) -> bool) -> Option<Away> {
         let (metadata, own) = (self.metadata(), self.raw());
         let of_volume = |index: u32| own.map.slot_of(index).is_some();
         let used = |index: u32| metadata.volumes().any(|volume| volume.map.slot_of(index).is_some());
         let disks = (0..).zip(metadata.disks());
         let mut away = disks.filter(|(_, disk)| !disk.flags().contains(DiskStatus::FAILED) && !here(&disk.serial));
-        away.find(|(index, _)| used(*index) && !of_volume(*index)).map(|(_, disk)| disk.serial)
+        away.find(|(index, _)| used(*index) && !of_volume(*index)).map(|(_, disk)| Away::Serial(disk.serial))
     }
 }
 

@@ -18,6 +18,8 @@ loops() {
 container_made() {
 	local format=$1 level=$2 count=$3 number chunk=--chunk=64
 	[ $level != 1 ] || chunk=
+	# The tables of DDF alone are larger than a RAM disk.
+	case $format in ddf) file_mib=48 ;; *) file_mib=16 ;; esac
 	over_files $count
 	for number in $(seq 0 $((count - 1))); do
 		# Copies are alike; parity of what is alike everywhere is not needed where all members are there.
@@ -78,4 +80,67 @@ test_a_device_that_is_not_there_is_refused_and_not_given_back() {
 	refused_for "a device cannot be had" /dev/ram0 /dev/not_there
 	grep "not in table devices list" /tmp/told && fail "a device that was never had is given back"
 	:
+}
+
+# told COUNT FORMAT: the devices of a line, each with its name if the format needs to be told.
+told() {
+	case $2 in imsm) loops $1 = ;; *) loops $1 ;; esac
+}
+
+# examined DEVICE WORDS: what mdadm says of a disk has these words.
+examined() {
+	mdadm --examine $1 >/tmp/examined 2>&1
+	grep -q "$2" /tmp/examined || fail "$kind: mdadm does not say '$2' of $1: $(grep -iE 'state|dirty|map|failed|active' /tmp/examined | tr '\n' ';')"
+}
+
+# How a volume is marked in which nothing is in doubt, and in which something may be.
+clean_is() { case $1 in imsm) echo "Dirty State : clean" ;; *) echo "state\[0\] : .*, Consistent" ;; esac; }
+dirty_is() { case $1 in imsm) echo "Dirty State : dirty" ;; *) echo "state\[0\] : .*, Not Consistent" ;; esac; }
+
+# linux_reads COUNT WANTED: md assembles it read-only, and has that content.
+linux_reads() {
+	echo 1 >/sys/module/md_mod/parameters/start_ro
+	mdadm --assemble --run /dev/md127 $(loops $1) >/tmp/mdadm 2>&1 || fail "$kind: no container: $(cat /tmp/mdadm)"
+	mdadm --incremental --run /dev/md127 >>/tmp/mdadm 2>&1
+	local md
+	md=$(sed -n 's/^\(md[0-9]*\) : active.*raid.*/\1/p' /proc/mdstat)
+	[ -n "$md" ] || fail "$kind: md starts no volume: $(cat /tmp/mdadm /proc/mdstat | tr '\n' ';')"
+	[ -b /dev/$md ] || mknod /dev/$md b $(tr : ' ' </sys/block/$md/dev)
+	[ "$2" = "$(fingerprint /dev/$md)" ] || fail "$kind: md has another content"
+	cat /sys/block/$md/md/degraded >/tmp/degraded
+	mdadm --stop /dev/$md >/tmp/mdadm 2>&1 || fail "$kind: md stays: $(cat /tmp/mdadm)"
+	mdadm --stop /dev/md127 >/dev/null 2>&1
+}
+
+# written_by_us FORMAT LEVEL COUNT
+written_by_us() {
+	local format=$1 level=$2 count=$3
+	kind="$format $level"
+	container_made $format $level $count
+	create ours "$(found $(told $count $format))"
+	# It was made without its redundancy: that is made before anything else.
+	wait_idle ours
+	[ "$content" = "$(fingerprint /dev/mapper/ours)" ] || fail "$kind: we have another content: $(dmsetup status ours)"
+	put /dev/mapper/ours 1000 300 17
+	examined /dev/loop0 "$(dirty_is $format)"
+	examined /dev/loop$((count - 1)) "$(dirty_is $format)"
+	dmsetup suspend ours && dmsetup resume ours || fail "$kind: no suspend"
+	put /dev/mapper/ours 9000 77 18
+	content=$(fingerprint /dev/mapper/ours)
+	remove ours
+	examined /dev/loop0 "$(clean_is $format)"
+	examined /dev/loop$((count - 1)) "$(clean_is $format)"
+	linux_reads $count $content
+	[ "$(cat /tmp/degraded)" = 0 ] || fail "$kind: md says it is degraded"
+	files_go $count
+}
+
+test_a_volume_of_ddf_is_written_to_and_linux_reads_it() {
+	written_by_us ddf 1 2
+	written_by_us ddf 5 3
+}
+
+test_a_volume_of_imsm_is_written_to_and_linux_reads_it() {
+	written_by_us imsm 1 2
+	written_by_us imsm 5 3
 }

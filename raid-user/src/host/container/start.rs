@@ -92,14 +92,6 @@ pub fn container_start_on(
     Ok(flag.start(Box::new(store)))
 }
 
-/// A disk of the container that is not here: its records would go stale.
-fn not_given<T>(disk: impl std::fmt::Display) -> Result<T, StartError> {
-    Err(StartError::NotGiven(format!(
-        "disk {disk} of the same container holds a part of another volume, and was not given: \
-         what is written to the others' records would make it stale"
-    )))
-}
-
 fn bios(judged: &Judged, flag: &OneFlag) -> Result<BiosArray, StartError> {
     let lead = judged.freshest();
     let Some((kind, _)) = lead.bios() else {
@@ -143,8 +135,8 @@ fn ddf(judged: &Judged, flag: &OneFlag, beside: &[Found]) -> Result<DdfVolume, S
         return Err(contradiction("the disks of its container have records of different byte orders"));
     }
     let away = lead.with_ddf(|volume| volume.away(here));
-    if let Some(reference) = away.flatten() {
-        return not_given(format_args!("{reference:08x}"));
+    if let Some(away) = away.flatten() {
+        return Err(StartError::NotGiven(away.to_string()));
     }
     let coming = vec![None; parts.len()];
     let len = judged.lead().data.len;
@@ -176,9 +168,8 @@ fn imsm(judged: &Judged, flag: &OneFlag, beside: &[Found]) -> Result<ImsmVolume,
         (len, away, WriteHole::of(volume.raw().head.rwh_policy))
     };
     let (len, away, closed_by) = lead.with_imsm(look).ok_or_else(|| contradiction("no volume of IMSM"))?;
-    if let Some(serial) = away {
-        let text = serial.iter().take_while(|byte| **byte != 0).copied().collect::<Vec<u8>>();
-        return not_given(String::from_utf8_lossy(&text));
+    if let Some(away) = away {
+        return Err(StartError::NotGiven(away.to_string()));
     }
     let data: (Sector, Sectors) = (judged.lead().data.at, len);
     let (array, coming) = (judged.lead().array, vec![None; serials.len()]);
