@@ -31,6 +31,6 @@ pub use newcomer::{Newcomer, newcomer, room};
 pub use place::{Anchor, CLOSED, OPEN, Place, Set};
 pub use probe::{BlockRoom, Probe, place, probe, probe_in, read, read_in, read_set};
 pub use refusal::{Fault, Refusal, UnknownLevel};
-pub use update::{DiskChange, NewDisk, Replaced, RunningState, VolumeState, Write, update};
+pub use update::{DiskChange, NewDisk, Replaced, RunningState, VolumeState, Write, update, update_in};
 pub use volume::{EPOCH_S, Spare, Volume};
 pub use word::{Full, Half, Order, Wide, Word};

@@ -8,9 +8,10 @@ use super::{
     level::Levels,
     metadata::{ConfigRecord, Metadata},
     place::sectors_per_block,
+    probe::BlockRoom,
     raw::{Condition, Config, DiskKind, DiskState, Init, PhysicalEntry},
     refusal::Refusal,
-    update::{DiskChange, NewDisk, Replaced, RunningState, VolumeState, Write, update},
+    update::{DiskChange, NewDisk, Replaced, RunningState, VolumeState, Write, update_in},
     volume::Volume,
     word::Order,
 };
@@ -104,17 +105,17 @@ pub struct Changes<'a> {
 }
 
 impl Changes<'_> {
-    /// Writes it to a disk that holds `own`, while the freshest of all holds `lead`, in the order of [`update`]. `adopted` is what
-    /// [`Telling::adopted`] gives for it; `next` is space as for [`update`]. What the disk holds then.
+    /// Writes it to a disk that holds `own`, while the freshest of all holds `lead`, in the order of [`update`](super::update).
+    /// `adopted` is what [`Telling::adopted`] gives for it; `next` is space as for [`update_in`]. What the disk holds then.
     ///
     /// # Errors
-    /// As [`update`].
+    /// As [`update_in`].
     pub fn tell<'b, E: From<Refusal>>(
         &self,
         (own, lead): (&Metadata, &Metadata),
         adopted: &[&[u8]],
         updated_s: u64,
-        next: &'b mut [u8],
+        next: (&'b mut [u8], &mut BlockRoom),
         write: impl FnMut(Write) -> Result<(), E>,
     ) -> Result<Metadata<'b>, E> {
         let lags = own.place().sequence < lead.place().sequence;
@@ -128,7 +129,7 @@ impl Changes<'_> {
             adopted,
             tables: lags.then(|| lead.tables()),
         };
-        update(own, next, &state, write)
+        update_in(own, next, &state, write)
     }
 }
 

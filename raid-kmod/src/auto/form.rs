@@ -21,7 +21,6 @@ use crate::memory::zeroed;
 use crate::store::{Container, DdfVolume, Form, ImsmVolume, Md, Place, Volume};
 
 /// What is to be written down of an array, and on whom.
-#[derive(Clone, Copy)]
 pub(super) struct Told<'c, 'b> {
     pub(super) claims: &'c [Claim<'b>],
     pub(super) verdicts: &'c [Verdict],
@@ -32,7 +31,7 @@ pub(super) struct Told<'c, 'b> {
 }
 
 impl<'b> Told<'_, 'b> {
-    pub(super) fn form<'a>(self, marks: Marks, rows: &Rows) -> Result<Form, Fault<'a>> {
+    pub(super) fn form<'a>(&self, marks: Marks, rows: &Rows) -> Result<Form, Fault<'a>> {
         match self.freshest {
             Claim::Md(..) => {
                 let Marks { bits, image, .. } = marks;
@@ -45,13 +44,13 @@ impl<'b> Told<'_, 'b> {
     }
 
     #[inline(never)]
-    fn container<'a>(self, volume: Volume) -> Result<Form, Fault<'a>> {
+    fn container<'a>(&self, volume: Volume) -> Result<Form, Fault<'a>> {
         let said = container::Said { health: self.health, dirty: self.sync != Sync::Clean };
         Container::new(said, volume).map(Form::Container).map_err(|_| Fault::Memory)
     }
 
     #[inline(never)]
-    fn ddf<'a>(self, lead: &ddf::Volume<'_>, rows: &Rows) -> Result<DdfVolume, Fault<'a>> {
+    fn ddf<'a>(&self, lead: &ddf::Volume<'_>, rows: &Rows) -> Result<DdfVolume, Fault<'a>> {
         let memory = |_| Fault::Memory;
         let slots = self.health.members();
         let mut volume =
@@ -70,7 +69,7 @@ impl<'b> Told<'_, 'b> {
     }
 
     #[inline(never)]
-    fn imsm<'a>(self, lead: &imsm::Volume<'_>) -> Result<ImsmVolume, Fault<'a>> {
+    fn imsm<'a>(&self, lead: &imsm::Volume<'_>) -> Result<ImsmVolume, Fault<'a>> {
         let memory = |_| Fault::Memory;
         if let Some(away) = lead.away(|_| false) {
             return Err(Fault::Away(away));
@@ -87,18 +86,20 @@ impl<'b> Told<'_, 'b> {
     }
 
     #[inline(never)]
-    fn said<'a>(self) -> Result<KBox<Said>, Fault<'a>> {
-        let Self { claims, verdicts, freshest, health, sync } = self;
+    fn said<'a>(&self) -> Result<KBox<Said>, Fault<'a>> {
+        let Self { claims, verdicts, freshest, health, sync } = *self;
         let present = |slot: u16| {
             let mut all = members(claims, verdicts);
             all.find(|(_, own, ..)| u16::from(own.0) == slot).map(|(.., claim)| claim.record().number)
         };
-        let numbers = md::numbers(health.members(), health.members(), freshest, present);
-        Ok(KBox::new(Said { events: freshest.record().events, health, sync, numbers }, GFP_KERNEL)?)
+        let (events, numbers, slots) = (freshest.record().events, md::NOBODY, health.members());
+        let mut said = KBox::new(Said { events, health, sync, numbers }, GFP_KERNEL)?;
+        md::number(&mut said.numbers, (slots, slots), freshest, present);
+        Ok(said)
     }
 
     /// For each slot.
-    fn places<'a>(self) -> Result<KVVec<Option<Place>>, Fault<'a>> {
+    fn places<'a>(&self) -> Result<KVVec<Option<Place>>, Fault<'a>> {
         let slots = self.health.members();
         let mut places = KVVec::with_capacity(slots.into(), GFP_KERNEL)?;
         for _ in 0..slots {

@@ -52,6 +52,17 @@ refused_for() {
 	grep -q "$why" /tmp/told || fail "$kind: no word of '$why': $(tail -3 /tmp/told)"
 }
 
+test_a_volume_of_ddf_is_read_by_a_read_only_table() {
+	kind="ddf 1"
+	container_made ddf 1 2
+	read_by_us $(loops 2)
+	read_by_us /dev/loop1
+	dmsetup create ours --readonly --table "$(found $(loops 2))"
+	dd if=/dev/zero of=/dev/mapper/ours bs=4096 count=1 oflag=direct conv=notrunc 2>/dev/null && fail "a write is taken"
+	remove ours
+	files_go 2
+}
+
 test_an_array_of_imsm_is_read_when_its_disks_are_told_or_can_be_no_others() {
 	kind="imsm 1"
 	container_made imsm 1 2
@@ -118,7 +129,9 @@ written_by_us() {
 	kind="$format $level"
 	container_made $format $level $count
 	create ours "$(found $(told $count $format))"
-	# It was made without its redundancy: that is made before anything else.
+	wait_idle ours
+	# It was made without its redundancy, and called clean.
+	dmsetup message ours 0 repair || fail "$kind: no repair"
 	wait_idle ours
 	[ "$content" = "$(fingerprint /dev/mapper/ours)" ] || fail "$kind: we have another content: $(dmsetup status ours)"
 	put /dev/mapper/ours 1000 300 17
@@ -132,6 +145,8 @@ written_by_us() {
 	examined /dev/loop$((count - 1)) "$(clean_is $format)"
 	linux_reads $count $content
 	[ "$(cat /tmp/degraded)" = 0 ] || fail "$kind: md says it is degraded"
+	# Redundancy fits: what the first disk holds is read from the others.
+	read_by_us $(told $count $format | cut -d' ' -f2-)
 	files_go $count
 }
 
@@ -143,4 +158,116 @@ test_a_volume_of_ddf_is_written_to_and_linux_reads_it() {
 test_a_volume_of_imsm_is_written_to_and_linux_reads_it() {
 	written_by_us imsm 1 2
 	written_by_us imsm 5 3
+}
+
+# over_loops COUNT: /dev/mapper/over0.. over /dev/loop0...
+over_loops() {
+	local number=0
+	while [ $number -lt $1 ]; do
+		dmsetup create over$number --table "0 $(blockdev --getsz /dev/loop$number) linear /dev/loop$number 0" || fail "no over$number"
+		number=$((number + 1))
+	done
+}
+
+# told_over COUNT FORMAT
+told_over() {
+	case $2 in imsm) told $1 $2 | sed 's:/dev/loop\([0-9]\)=:/dev/mapper/over\1=:g' ;; *) told $1 $2 | sed 's:/dev/loop:/dev/mapper/over:g' ;; esac
+}
+
+# break_loops NUMBER..: all at once.
+break_loops() {
+	local number
+	for number in $*; do dmsetup suspend --noflush over$number || fail "over$number stays"; done
+	for number in $*; do dmsetup load over$number --table "0 $(blockdev --getsz /dev/loop$number) error" || fail "no error"; done
+	for number in $*; do dmsetup resume over$number || fail "over$number does not come back"; done
+}
+
+overs_go() {
+	local number=0
+	while [ $number -lt $1 ]; do
+		remove over$number
+		number=$((number + 1))
+	done
+}
+
+# fails_under_us FORMAT LEVEL COUNT: the second disk.
+fails_under_us() {
+	local format=$1 level=$2 count=$3
+	kind="$format $level, a failure"
+	container_made $format $level $count
+	over_loops $count
+	create ours "$(found $(told_over $count $format))"
+	wait_idle ours
+	put /dev/mapper/ours 0 512 4
+	break_loops 1
+	put /dev/mapper/ours 0 512 5
+	case $(field ours 3) in AD* | DA*) ;; *) fail "$kind: nobody is out: $(dmsetup status ours)" ;; esac
+	# The others said so before that write was acknowledged.
+	examined /dev/loop0 "$(case $format in imsm) echo "Map State : degraded" ;; *) echo "state\[0\] : Degraded" ;; esac)"
+	content=$(fingerprint /dev/mapper/ours)
+	remove ours
+	overs_go $count
+	examined /dev/loop0 "$(clean_is $format)"
+	linux_reads $count $content
+	[ "$(cat /tmp/degraded)" = 1 ] || fail "$kind: md does not know: $(cat /tmp/degraded)"
+	# Who failed stays out.
+	create ours "$(found $(told $count $format))"
+	case $(field ours 3) in A-* | -A*) ;; *) fail "$kind: who failed counts: $(dmsetup status ours)" ;; esac
+	[ "$content" = "$(fingerprint /dev/mapper/ours)" ] || fail "$kind: we have another content"
+	put /dev/mapper/ours 3000 99 6
+	content=$(fingerprint /dev/mapper/ours)
+	remove ours
+	linux_reads $count $content
+	files_go $count
+}
+
+test_a_disk_of_a_container_that_fails_is_out_for_linux_too() {
+	fails_under_us ddf 1 2
+	fails_under_us ddf 5 3
+	fails_under_us imsm 1 2
+	fails_under_us imsm 5 3
+}
+
+# cut_under_us FORMAT LEVEL COUNT: all disks are gone at once, in the middle of its work.
+cut_under_us() {
+	local format=$1 level=$2 count=$3
+	kind="$format $level, a cut"
+	container_made $format $level $count
+	over_loops $count
+	create ours "$(found $(told_over $count $format))"
+	wait_idle ours
+	put /dev/mapper/ours 4000 512 4
+	break_loops $(seq 0 $((count - 1)))
+	remove ours
+	overs_go $count
+	dmesg -c >/dev/null
+	examined /dev/loop0 "$(dirty_is $format)"
+	if [ $level = 5 ]; then
+		dmsetup create ours --table "$(found $(told $((count - 1)) $format))" 2>/dev/null && fail "$kind: parity in doubt is believed"
+		dmesg | grep -q "parity is in doubt" || fail "$kind: no reason: $(dmesg | tail -3)"
+	fi
+	create ours "$(found $(told $count $format))"
+	wait_idle ours
+	case $(field ours 3) in *[!A]*) fail "$kind: somebody is out: $(dmsetup status ours)" ;; esac
+	content=$(fingerprint /dev/mapper/ours)
+	remove ours
+	examined /dev/loop0 "$(clean_is $format)"
+	linux_reads $count $content
+	read_by_us $(told $count $format | cut -d' ' -f2-)
+	files_go $count
+}
+
+test_a_container_that_was_cut_is_dirty_and_is_mended() {
+	cut_under_us ddf 1 2
+	cut_under_us ddf 5 3
+	cut_under_us imsm 5 3
+}
+
+test_a_container_that_cannot_be_written_to_right_is_refused() {
+	kind="either copy"
+	container_made imsm 1 2
+	dmesg -c >/dev/null
+	dmsetup create ours --table "$(found $(loops 2))" 2>/dev/null && fail "$kind: taken"
+	dmesg | grep -q "nothing tells which copy of the mirror it is" || fail "$kind: no reason: $(dmesg | tail -3)"
+	files_go 2
 }

@@ -7,9 +7,10 @@ use raid_core::{Columns, Member};
 use raid_formats::container::Said;
 use raid_formats::ddf::level::Levels;
 use raid_formats::ddf::running::{self, Changes, Part, Telling};
-use raid_formats::ddf::{DiskChange, Guid, Kept, Metadata, Write};
+use raid_formats::ddf::{BlockRoom, DiskChange, Guid, Kept, Metadata, Write};
 
 use super::{Desk, Unwritten};
+use crate::memory::zeroed;
 use crate::shim;
 
 /// Configuration records that a disk can get at once.
@@ -31,6 +32,7 @@ pub(crate) struct DdfVolume {
     /// What disks will hold, until all are told.
     next: KVVec<Option<Set>>,
     changed: KVVec<DiskChange>,
+    block: KBox<BlockRoom>,
 }
 
 impl DdfVolume {
@@ -45,7 +47,7 @@ impl DdfVolume {
             next.push(None, GFP_KERNEL)?;
         }
         let changed = KVVec::with_capacity(slots, GFP_KERNEL)?;
-        Ok(Self { guid, levels, geometry, parts, held, next, changed })
+        Ok(Self { guid, levels, geometry, parts, held, next, changed, block: zeroed()? })
     }
 
     /// Who is in a slot, as far as anybody knows, and what that disk holds.
@@ -72,7 +74,7 @@ impl DdfVolume {
 
     /// Has `told` say it. Who could not be told; none if it cannot be said, and nothing was written.
     pub(super) fn say(&mut self, desk: &Desk<'_>, told: Columns, said: &Said) -> Option<Columns> {
-        let Self { guid, levels, geometry, parts, held, next, changed } = self;
+        let Self { guid, levels, geometry, parts, held, next, changed, block } = self;
         let here = (0..=u8::MAX).map(Member).zip(&*held).filter(|(_, set)| set.is_some()).map(|(slot, _)| slot).collect();
         let telling = Telling { guid: *guid, levels, geometry, parts, here, said };
         let own = |member: Member| {
@@ -98,7 +100,7 @@ impl DdfVolume {
             }
             let adopted = adopted.get(..count).unwrap_or_default();
             let put = |write: Write<'_>| desk.put(member, write);
-            match changes.tell::<Unwritten>((&own, &lead), adopted, shim::now_s(), &mut room.bytes, put) {
+            match changes.tell::<Unwritten>((&own, &lead), adopted, shim::now_s(), (&mut room.bytes, block), put) {
                 Ok(after) => room.kept = after.kept(),
                 Err(Unwritten::Refused | Unwritten::Failed) => {
                     failed.insert(member);

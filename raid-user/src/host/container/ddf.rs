@@ -63,14 +63,14 @@ impl Format for DdfVolume {
         let changed: Vec<DiskChange> = telling.disks(&lead, newest.iter().copied()).collect();
         let joined: Vec<NewDisk> = telling.joined().collect();
         let changes = Changes { volume, disks: &changed, joined: &joined, replaced: &replaced };
-        let mut nexts = vec![Vec::new(); disks.len()];
+        let (mut nexts, mut room) = (vec![Vec::new(); disks.len()], [0; 4096]);
         let mut after = Vec::new();
         for ((disk, held), next) in disks.iter_mut().zip(&held).zip(&mut nexts) {
             let Some(Held { anchor, metadata }) = held else { continue };
             next.resize(metadata.emit().len(), 0);
             let adopted: Vec<&[u8]> = telling.adopted(metadata, newest.iter().copied(), disk.slot).collect();
             let write = |write: ddf::Write<'_>| put(&disk.media, write.at, write.bytes, write.flush);
-            match changes.tell((metadata, &lead), &adopted, now_s(), next, write) {
+            match changes.tell((metadata, &lead), &adopted, now_s(), (next, &mut room), write) {
                 Ok(metadata) => after.push(Held { anchor: *anchor, metadata }),
                 Err(Failure(error)) => disk.note(Err(error)),
             }
