@@ -36,6 +36,7 @@ run_test() {
 	watch=$!
 	( "$1" ) >/tmp/said 2>&1 </dev/null
 	result=$?
+	umount /tmp/fs 2>/dev/null
 	dmsetup remove_all --force >/dev/null 2>&1
 	left=
 	rmmod raid_kmod 2>/tmp/rmmod || left="the module stays: $(cat /tmp/rmmod)"

@@ -23,7 +23,7 @@ const PROGRAMS: [&str; 5] = ["dmsetup", "mdadm", "blkdiscard", "mke2fs", "e2fsck
 const FOLDERS: [&str; 7] = ["sbin", "dev", "proc", "sys", "tmp", "run", "etc"];
 
 /// What runs in the guest: helpers, then tests in the order in which they run.
-const SCRIPTS: [&str; 14] = [
+const SCRIPTS: [&str; 15] = [
     "lib.sh",
     "10-target.sh",
     "20-levels.sh",
@@ -36,6 +36,7 @@ const SCRIPTS: [&str; 14] = [
     "80-zeroes.sh",
     "85-auto.sh",
     "90-files.sh",
+    "95-exercisers.sh",
     "cut.sh",
     "speed.sh",
 ];
@@ -63,27 +64,28 @@ const LAST_WORDS: usize = 40;
 const TEST: &str = "test: ";
 const GUEST: &str = "guest: ";
 
-/// Writes the guest's first file system, with these programs beside those that every guest has.
+/// Writes the guest's first file system, with the programs `more` beside those that every guest has.
 ///
 /// # Errors
 /// If a program or module is not there.
-pub(super) fn fill(image: &Path, modules: &[&Path], more: &[&str]) -> Result<()> {
+pub(super) fn fill(image: &Path, modules: &[&Path], more: &[PathBuf]) -> Result<()> {
     let mut libraries = BTreeSet::new();
     let mut files = vec![(PathBuf::from("/bin/busybox"), "bin/busybox".to_owned())];
-    for program in PROGRAMS.iter().chain(more) {
-        let path = find(program).with_context(|| format!("no {program}"))?;
+    let named = |path: &Path, folder: &str| -> (PathBuf, String) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        (path.to_owned(), format!("{folder}{name}"))
+    };
+    let every = PROGRAMS.iter().map(|program| find(program).with_context(|| format!("no {program}")));
+    for path in every.chain(more.iter().cloned().map(Ok)) {
+        let path = path?;
         let words = output(command("ldd").arg(&path))?;
         libraries.extend(words.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
-        files.push((path, format!("bin/{program}")));
+        files.push(named(&path, "bin/"));
     }
     files.extend(libraries.into_iter().map(|library| {
         let name = library.display().to_string().trim_start_matches('/').to_owned();
         (library, name)
     }));
-    let named = |path: &Path, folder: &str| -> (PathBuf, String) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        (path.to_owned(), format!("{folder}{name}"))
-    };
     files.extend(modules.iter().map(|module| named(module, "modules/")));
     let scripts = root().join("raid-kmod/tests/guest");
     files.push(named(&scripts.join("init"), ""));

@@ -6,6 +6,7 @@
 mod archive;
 mod cache;
 mod cuts;
+mod exercisers;
 mod guest;
 mod linux;
 mod machine;
@@ -17,7 +18,11 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::{command::root, test::count::Counts, tools};
+use crate::{
+    command::{find, root},
+    test::count::Counts,
+    tools,
+};
 use cache::Cache;
 use linux::Kernel;
 use machine::Machine;
@@ -65,14 +70,17 @@ pub(crate) fn run(choice: Choice<'_>) -> ExitCode {
 pub(crate) fn speed(filter: &str) -> Result<()> {
     let skips = tools::ensure(&[tools::FIO])?;
     ensure!(skips.is_empty(), "{}", skips.join(", "));
-    match built(Machine::Um, &["fio"])? {
+    match built(Machine::Um, |_| find("fio").into_iter().collect())? {
         Ok((kernel, image)) => speed::run(&kernel, &image, filter),
         Err(skips) => bail!("{}", skips.join(", ")),
     }
 }
 
 /// The kernel and what its guest is filled with, the programs `more` too; or why not.
-fn built(machine: Machine, more: &[&str]) -> Result<Result<(Kernel, PathBuf), Vec<String>>> {
+fn built(
+    machine: Machine,
+    more: impl FnOnce(&Cache) -> Vec<PathBuf>,
+) -> Result<Result<(Kernel, PathBuf), Vec<String>>> {
     let mut missing = tools::ensure(&tools::FOR_KERNEL)?;
     if machine.is_emulated() {
         missing.extend(tools::ensure(&tools::FOR_X86)?);
@@ -87,9 +95,8 @@ fn built(machine: Machine, more: &[&str]) -> Result<Result<(Kernel, PathBuf), Ve
     };
     let kernel = linux::build(&cache, &parts, machine)?;
     let module = module::build(&parts, &kernel)?;
-    let name = if more.is_empty() { "initramfs" } else { "initramfs-more" };
-    let image = root().join("target/kernel").join(machine.name()).join(name);
-    guest::fill(&image, &[&module, &kernel.folder.join("drivers/block/brd.ko")], more)?;
+    let image = root().join("target/kernel").join(machine.name()).join("initramfs");
+    guest::fill(&image, &[&module, &kernel.folder.join("drivers/block/brd.ko")], &more(&cache))?;
     Ok(Ok((kernel, image)))
 }
 
@@ -106,7 +113,9 @@ pub(crate) fn tests(choice: Choice<'_>) -> Result<Counts> {
         Choice { debug: true, .. } => Machine::UmDebug,
         _ => Machine::Um,
     };
-    let (kernel, image) = match built(machine, &[])? {
+    // Their libraries are many megabytes, which an emulated machine takes long to unpack.
+    let more = |cache: &Cache| if machine.is_emulated() { Vec::new() } else { exercisers::get(cache) };
+    let (kernel, image) = match built(machine, more)? {
         Ok(built) => built,
         Err(skips) => return Ok(Counts::skip(skips)),
     };
