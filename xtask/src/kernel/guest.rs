@@ -35,6 +35,7 @@ const SCRIPTS: [&str; 15] = [
     "70-spares.sh",
     "80-zeroes.sh",
     "85-auto.sh",
+    "87-containers.sh",
     "90-files.sh",
     "95-exercisers.sh",
     "cut.sh",
