@@ -55,18 +55,18 @@ through() {
 	create ours "$(line $type "$parameters" $count)"
 	/bin/mke2fs -q -t ext4 /dev/mapper/ours >/tmp/mke2fs 2>&1 || fail "$kind: no file system: $(cat /tmp/mke2fs)"
 	mount -t ext4 /dev/mapper/ours /tmp/fs || fail "$kind: no mount: $(dmesg | tail -2)"
-	"$@" whole
+	now whole "$@"
 	checked_fs /dev/mapper/ours
 	"$@" after
 	under $member "0 $MEMBER_SECTORS error"
-	"$@" degraded
+	now degraded "$@"
 	checked_fs /dev/mapper/ours
 	case $(field ours 3) in *D*) ;; *) fail "$kind: nobody is out: $(dmsetup status ours)" ;; esac
 	"$@" after
 	umount /tmp/fs
 	refilled $type $count "$parameters" $member
 	mount -t ext4 /dev/mapper/ours /tmp/fs || fail "$kind: no mount while it is filled"
-	"$@" filled
+	now filled "$@"
 	wait_idle ours
 	checked_fs /dev/mapper/ours
 	"$@" after
@@ -74,6 +74,14 @@ through() {
 	redundant $type $count
 	not_over $count
 	zero_members
+}
+
+# now STATE EXERCISE WORDS..: says so, for who reads why a test took so long.
+now() {
+	local state=$1
+	shift
+	echo "$kind, $state: $* at $(cut -d' ' -f1 /proc/uptime) s"
+	"$@" $state
 }
 
 # refilled TYPE COUNT PARAMETERS MEMBER: it starts with that member empty, slow enough that what comes next meets it being filled.

@@ -30,7 +30,7 @@ run_test() {
 		sleep $HANGS_AFTER
 		echo "test: FAILED $name: it hangs: $(tail -1 /tmp/said)"
 		echo w >/proc/sysrq-trigger
-		dmesg | tail -80 | sed 's/^/  kernel: /'
+		dmesg | tail -400 | sed 's/^/  kernel: /'
 		poweroff -f
 	) &
 	watch=$!
