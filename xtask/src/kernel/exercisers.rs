@@ -1,6 +1,6 @@
 //! Programs of others that exercise file systems and devices in the guest, which skips the tests of those that cannot be had.
 
-use std::path::PathBuf;
+use anyhow::Result;
 
 use super::cache::Cache;
 use crate::{
@@ -8,11 +8,18 @@ use crate::{
     tools,
 };
 
+/// Those that Debian has, of [`tools::TO_EXERCISE`].
+const PACKAGED: [&str; 2] = ["fio", "stress-ng"];
+
 /// fsx, which no package of Debian holds. Its configuration's words may change with the second number.
 const FSX: &str = "fsx@^0.3";
 
-/// Where those are that are here, or could be had; of the others it is said why not.
-pub(super) fn get(cache: &Cache) -> Vec<PathBuf> {
+/// Those that are here, or could be had; of the others it is said why not.
+///
+/// # Errors
+/// If there is no place to keep them.
+pub(super) fn get() -> Result<Vec<String>> {
+    let cache = Cache::open()?;
     match tools::ensure(&tools::TO_EXERCISE) {
         Ok(missing) => missing.iter().for_each(|missing| println!("{missing}")),
         Err(error) => println!("not all programs that exercise the target: {error:#}"),
@@ -25,5 +32,8 @@ pub(super) fn get(cache: &Cache) -> Vec<PathBuf> {
             println!("no fsx: {error:#}");
         }
     }
-    ["fio", "stress-ng"].into_iter().filter_map(find).chain(fsx.exists().then_some(fsx)).collect()
+    let mut there: Vec<String> =
+        PACKAGED.into_iter().filter(|program| find(program).is_some()).map(str::to_owned).collect();
+    there.extend(fsx.exists().then(|| fsx.display().to_string()));
+    Ok(there)
 }

@@ -23,7 +23,7 @@ const PROGRAMS: [&str; 5] = ["dmsetup", "mdadm", "blkdiscard", "mke2fs", "e2fsck
 const FOLDERS: [&str; 7] = ["sbin", "dev", "proc", "sys", "tmp", "run", "etc"];
 
 /// What runs in the guest: helpers, then tests in the order in which they run.
-const SCRIPTS: [&str; 15] = [
+const SCRIPTS: [&str; 16] = [
     "lib.sh",
     "10-target.sh",
     "20-levels.sh",
@@ -65,20 +65,19 @@ const LAST_WORDS: usize = 40;
 const TEST: &str = "test: ";
 const GUEST: &str = "guest: ";
 
-/// Writes the guest's first file system, with the programs `more` beside those that every guest has.
+/// Writes the guest's first file system, with these programs, or paths of some, beside those that every guest has.
 ///
 /// # Errors
 /// If a program or module is not there.
-pub(super) fn fill(image: &Path, modules: &[&Path], more: &[PathBuf]) -> Result<()> {
+pub(super) fn fill(image: &Path, modules: &[&Path], more: &[&str]) -> Result<()> {
     let mut libraries = BTreeSet::new();
     let mut files = vec![(PathBuf::from("/bin/busybox"), "bin/busybox".to_owned())];
     let named = |path: &Path, folder: &str| -> (PathBuf, String) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         (path.to_owned(), format!("{folder}{name}"))
     };
-    let every = PROGRAMS.iter().map(|program| find(program).with_context(|| format!("no {program}")));
-    for path in every.chain(more.iter().cloned().map(Ok)) {
-        let path = path?;
+    for program in PROGRAMS.iter().chain(more) {
+        let path = find(program).with_context(|| format!("no {program}"))?;
         let words = output(command("ldd").arg(&path))?;
         libraries.extend(words.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
         files.push(named(&path, "bin/"));

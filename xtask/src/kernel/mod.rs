@@ -18,11 +18,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::{
-    command::{find, root},
-    test::count::Counts,
-    tools,
-};
+use crate::{command::root, test::count::Counts, tools};
 use cache::Cache;
 use linux::Kernel;
 use machine::Machine;
@@ -70,17 +66,14 @@ pub(crate) fn run(choice: Choice<'_>) -> ExitCode {
 pub(crate) fn speed(filter: &str) -> Result<()> {
     let skips = tools::ensure(&[tools::FIO])?;
     ensure!(skips.is_empty(), "{}", skips.join(", "));
-    match built(Machine::Um, |_| find("fio").into_iter().collect())? {
+    match built(Machine::Um, &["fio"])? {
         Ok((kernel, image)) => speed::run(&kernel, &image, filter),
         Err(skips) => bail!("{}", skips.join(", ")),
     }
 }
 
 /// The kernel and what its guest is filled with, the programs `more` too; or why not.
-fn built(
-    machine: Machine,
-    more: impl FnOnce(&Cache) -> Vec<PathBuf>,
-) -> Result<Result<(Kernel, PathBuf), Vec<String>>> {
+fn built(machine: Machine, more: &[&str]) -> Result<Result<(Kernel, PathBuf), Vec<String>>> {
     let mut missing = tools::ensure(&tools::FOR_KERNEL)?;
     if machine.is_emulated() {
         missing.extend(tools::ensure(&tools::FOR_X86)?);
@@ -95,8 +88,9 @@ fn built(
     };
     let kernel = linux::build(&cache, &parts, machine)?;
     let module = module::build(&parts, &kernel)?;
-    let image = root().join("target/kernel").join(machine.name()).join("initramfs");
-    guest::fill(&image, &[&module, &kernel.folder.join("drivers/block/brd.ko")], &more(&cache))?;
+    let name = if more.is_empty() { "initramfs" } else { "initramfs-more" };
+    let image = root().join("target/kernel").join(machine.name()).join(name);
+    guest::fill(&image, &[&module, &kernel.folder.join("drivers/block/brd.ko")], more)?;
     Ok(Ok((kernel, image)))
 }
 
@@ -113,9 +107,10 @@ pub(crate) fn tests(choice: Choice<'_>) -> Result<Counts> {
         Choice { debug: true, .. } => Machine::UmDebug,
         _ => Machine::Um,
     };
-    // Their libraries are many megabytes, which an emulated machine takes long to unpack.
-    let more = |cache: &Cache| if machine.is_emulated() { Vec::new() } else { exercisers::get(cache) };
-    let (kernel, image) = match built(machine, more)? {
+    // Their libraries are many megabytes, which an emulated machine takes long to unpack, and each boot between cuts too.
+    let more = if machine.is_emulated() || choice.cuts_only { Vec::new() } else { exercisers::get()? };
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    let (kernel, image) = match built(machine, &more)? {
         Ok(built) => built,
         Err(skips) => return Ok(Counts::skip(skips)),
     };
