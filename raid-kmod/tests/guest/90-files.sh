@@ -44,8 +44,8 @@ exercised() {
 	rm /tmp/twin /tmp/fs/twin
 }
 
-# through TYPE COUNT PARAMETERS MEMBER EXERCISE WORDS..: with an ext4 mounted, EXERCISE WORDS STATE on the whole array, on one that lost that
-# member, and while an empty one is filled; and each time once more, in state "after", when its checker found nothing.
+# through TYPE COUNT PARAMETERS MEMBER EXERCISE WORDS..: with an ext4 mounted, EXERCISE WORDS STATE on the whole array, on one that lost
+# that member, and while an empty one is filled; and each time once more, in state "after", when its checker found nothing.
 through() {
 	local type=$1 count=$2 parameters=$3 member=$4
 	shift 4

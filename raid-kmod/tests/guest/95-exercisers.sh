@@ -124,7 +124,8 @@ test_stress_on_raid5_whole_degraded_and_filled() { given stress-ng; through raid
 slow_stress_on_raid10_at_length() { given stress-ng; through raid10 4 "64 raid10_format near" 1 stress_on 4; }
 slow_stress_on_raid6_at_length() { given stress-ng; through raid6_zr 5 64 2 stress_on 4; }
 
-# fio SEED KIB WORDS..: writes past the cache, of many sizes and sixteen at a time, with sums in them; then reads them, and says what differs.
+# fio SEED KIB WORDS..: writes past the cache, of many sizes and sixteen at a time, with sums in them; then reads them, and says what
+# differs.
 fio() {
 	local seed=$1 kib=$2
 	shift 2
