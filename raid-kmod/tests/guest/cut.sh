@@ -1,4 +1,5 @@
-# Power cuts: what one boot does, as raid_cut= says. Members are files of the host's, /dev/ubdb and so on; the last one takes what is read.
+# Power cuts: what one boot does, as raid_cut= says. Members are files of the host's, /dev/ubdb or /dev/vda and so on; the last one takes
+# what is read.
 # `xtask/src/kernel/cuts.rs` kills the guest, and knows what it wrote.
 
 export MDADM_NO_UDEV=1
@@ -14,10 +15,11 @@ length=$(word length)
 
 insmod /modules/raid_kmod.ko
 devices=
-for letter in $(echo b c d e f g | cut -d' ' -f1-$members); do
-	devices="$devices /dev/ubd$letter"
+copy=
+for letter in $(echo a b c d e f g | tr ' ' '\n' | sed -n "/$(word letter)/,\$p" | head -$((members + 1))); do
+	devices="$devices $copy"
+	copy=/dev/$(word disk)$letter
 done
-copy=/dev/ubd$(echo b c d e f g | cut -d' ' -f$((members + 1)))
 
 run() {
 	dmsetup create ours --table "0 $length raid-kmod auto$devices" || {

@@ -12,6 +12,7 @@ mod machine;
 mod module;
 mod shared;
 mod speed;
+mod volatile;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -63,10 +64,24 @@ pub(crate) fn run(choice: Choice<'_>) -> ExitCode {
 /// # Errors
 /// If something cannot be had, built or started.
 pub(crate) fn speed(filter: &str) -> Result<()> {
+    let (kernel, image) = with_fio(Machine::Um)?;
+    speed::rates(&kernel, &image, filter)
+}
+
+/// Compares the instructions that the target, dm-raid and md take for a request.
+///
+/// # Errors
+/// If something cannot be had, built or started.
+pub(crate) fn instructions(filter: &str) -> Result<()> {
+    let (kernel, image) = with_fio(Machine::X86)?;
+    speed::instructions(&kernel, &image, filter)
+}
+
+fn with_fio(machine: Machine) -> Result<(Kernel, PathBuf)> {
     let skips = tools::ensure(&[tools::FIO])?;
     ensure!(skips.is_empty(), "{}", skips.join(", "));
-    match built(Machine::Um, &["fio"])? {
-        Ok((kernel, image)) => speed::run(&kernel, &image, filter),
+    match built(machine, &["fio"])? {
+        Ok(built) => Ok(built),
         Err(skips) => bail!("{}", skips.join(", ")),
     }
 }
@@ -102,6 +117,7 @@ pub(crate) fn tests(choice: Choice<'_>) -> Result<Counts> {
         return Ok(Counts::skip(vec!["raid-kmod: its guest is for Linux on x86-64".to_owned()]));
     }
     let machine = match choice {
+        Choice { x86: true, debug: true, .. } => Machine::X86Debug,
         Choice { x86: true, .. } => Machine::X86,
         Choice { debug: true, .. } => Machine::UmDebug,
         _ => Machine::Um,
