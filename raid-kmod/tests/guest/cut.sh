@@ -54,6 +54,16 @@ noise() {
 	done
 }
 
+# fio writes too, at random and many at once, and reads what it wrote while it goes on: in the second half of that third.
+load() {
+	local from=$(((quiet + length) / 16 * 4096))
+	mkdir -p /dev/shm
+	mount -t tmpfs shm /dev/shm
+	/bin/fio --name=load --filename=/dev/mapper/ours --offset=$from --size=$((length * 512 - from)) --direct=1 --ioengine=libaio --iodepth=8 \
+		--rw=randwrite --bs=4k --verify=crc32c --verify_backlog=32 --time_based --runtime=600 --thread --minimal >/tmp/fio 2>&1 ||
+		echo "cut: fio: $(tail -3 /tmp/fio | tr '\n' ' ')"
+}
+
 # write_for_ever WRITER: the same numbers give the same writes; who is told that one is flushed can count on it.
 write_for_ever() {
 	local number=$(word first) state=$((($(word seed) + $1 * 1000003) % 2147483648)) groups=$((quiet / (PLACE * WRITERS))) at count flush
@@ -89,6 +99,7 @@ write)
 	apart
 	run
 	echo "cut: begun"
+	[ ! -x /bin/fio ] || load &
 	for writer in $(seq 0 $((WRITERS - 1))); do
 		write_for_ever $writer &
 		noise $writer &

@@ -18,10 +18,17 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::{command::root, test::count::Counts, tools};
+use crate::{
+    command::{find, root},
+    test::count::Counts,
+    tools,
+};
 use cache::Cache;
 use linux::Kernel;
 use machine::Machine;
+
+/// Makes load, where it is.
+const FIO: &str = "fio";
 
 /// What of the tests is run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,14 +87,33 @@ pub(crate) fn instructions(filter: &str) -> Result<()> {
 fn with_fio(machine: Machine) -> Result<(Kernel, PathBuf)> {
     let skips = tools::ensure(&[tools::FIO])?;
     ensure!(skips.is_empty(), "{}", skips.join(", "));
-    match built(machine, &["fio"])? {
-        Ok(built) => Ok(built),
+    match built(machine)? {
+        Ok(built) => {
+            let image = built.image(&[FIO])?;
+            Ok((built.kernel, image))
+        }
         Err(skips) => bail!("{}", skips.join(", ")),
     }
 }
 
-/// The kernel and what its guest is filled with, the programs `more` too; or why not.
-fn built(machine: Machine, more: &[&str]) -> Result<Result<(Kernel, PathBuf), Vec<String>>> {
+/// A kernel and the module for it.
+struct Built {
+    kernel: Kernel,
+    module: PathBuf,
+}
+
+impl Built {
+    /// What a guest is filled with, the programs `more` too.
+    fn image(&self, more: &[&str]) -> Result<PathBuf> {
+        let name = if more.is_empty() { "initramfs" } else { "initramfs-more" };
+        let image = root().join("target/kernel").join(self.kernel.machine.name()).join(name);
+        guest::fill(&image, &[&self.module, &self.kernel.folder.join("drivers/block/brd.ko")], more)?;
+        Ok(image)
+    }
+}
+
+/// The kernel and the module; or why not.
+fn built(machine: Machine) -> Result<Result<Built, Vec<String>>> {
     let mut missing = tools::ensure(&tools::FOR_KERNEL)?;
     if machine.is_emulated() {
         missing.extend(tools::ensure(&tools::FOR_X86)?);
@@ -102,10 +128,7 @@ fn built(machine: Machine, more: &[&str]) -> Result<Result<(Kernel, PathBuf), Ve
     };
     let kernel = linux::build(&cache, &parts, machine)?;
     let module = module::build(&parts, &kernel)?;
-    let name = if more.is_empty() { "initramfs" } else { "initramfs-more" };
-    let image = root().join("target/kernel").join(machine.name()).join(name);
-    guest::fill(&image, &[&module, &kernel.folder.join("drivers/block/brd.ko")], more)?;
-    Ok(Ok((kernel, image)))
+    Ok(Ok(Built { kernel, module }))
 }
 
 /// Builds what is not built, boots, and counts.
@@ -122,15 +145,18 @@ pub(crate) fn tests(choice: Choice<'_>) -> Result<Counts> {
         Choice { debug: true, .. } => Machine::UmDebug,
         _ => Machine::Um,
     };
-    let (kernel, image) = match built(machine, &[])? {
+    let built = match built(machine)? {
         Ok(built) => built,
         Err(skips) => return Ok(Counts::skip(skips)),
     };
     let mut counts = Counts::default();
     if !choice.cuts_only {
-        counts += guest::run(&kernel, &image, choice)?;
+        counts += guest::run(&built.kernel, &built.image(&[])?, choice)?;
         counts += shared::count()?;
     }
-    counts += cuts::run(&kernel, &image, choice.cuts)?;
+    if choice.cuts > 0 {
+        let load = if find(FIO).is_some() { &[FIO][..] } else { &[] };
+        counts += cuts::run(&built.kernel, &built.image(load)?, choice.cuts)?;
+    }
     Ok(counts)
 }
