@@ -6,9 +6,13 @@ use crate::assemble::Claimant;
 use crate::bios;
 use crate::ddf;
 use crate::imsm;
+use crate::imsm::{Identity, LOG_BUFFER_BYTES, Serial};
 use crate::md::{self, ProbeBuffer, Superblock, Version};
 use crate::record::{Format, Record, Role};
 use crate::source::Source;
+
+/// Working space: the longest record of a BIOS RAID, or a block of DDF's.
+pub type Working = [u8; bios::BUFFER_BYTES];
 
 /// The likeliest record of a medium. It borrows the bytes.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +21,8 @@ pub enum Claim<'b> {
     Md(Superblock<'b>, Version, Record),
     /// A virtual disk of DDF.
     Ddf(ddf::Volume<'b>),
+    /// A disk's part of a volume of IMSM. Which disk it is has to be told, or found by [`eliminate`].
+    Imsm(imsm::Part<'b>),
     /// A record of a BIOS RAID.
     Bios(bios::Member),
 }
@@ -30,8 +36,12 @@ pub enum Unclaimed {
     Damaged(Format),
     /// A record of more than one volume; which one is meant nobody said.
     Several(Format),
-    /// A record that does not say which of its disks this one is.
+    /// A record that does not say which of its disks this one is, and nothing else tells.
     Nameless(Format),
+    /// No disk of its record has the serial number that was said.
+    OtherSerial(Format),
+    /// A serial number was said, and the format knows its members by none.
+    NoSerials(Format),
     /// The record is longer than there is room for.
     NoRoom,
 }
@@ -42,14 +52,18 @@ impl fmt::Display for Unclaimed {
             Self::Nothing => f.write_str("no RAID superblock"),
             Self::Damaged(format) => write!(f, "{}: a record that is damaged, or of no volume", format.name()),
             Self::Several(format) => write!(f, "{}: parts of several volumes", format.name()),
-            Self::Nameless(format) => write!(f, "{}: which disk this is, only its serial number tells", format.name()),
+            Self::Nameless(format) => {
+                write!(f, "{}: which disk this is, only its serial number tells, and nobody said it", format.name())
+            }
+            Self::OtherSerial(format) => write!(f, "{}: no disk of its record has that serial number", format.name()),
+            Self::NoSerials(format) => write!(f, "{} knows its members by no serial number", format.name()),
             Self::NoRoom => f.write_str("its metadata are too long"),
         }
     }
 }
 
 /// Looks for every format in turn. What is found first is the likeliest: MD is made on top of what was there before. `room` gives
-/// as many bytes as DDF's tables have.
+/// as many bytes as the tables of DDF or the record of IMSM have, with working space.
 ///
 /// # Errors
 /// [`Unclaimed`].
@@ -57,18 +71,19 @@ pub fn identify<'b, S: Source>(
     source: &S,
     probe: &'b mut ProbeBuffer,
     room: impl FnOnce(usize) -> Option<&'b mut [u8]>,
-    working: &mut [u8; bios::BUFFER_BYTES],
+    working: &mut Working,
 ) -> Result<Claim<'b>, Unclaimed> {
     if let Some(claim) = of_md(source, probe) {
         return Ok(claim);
     }
-    if let Some(found) = of_ddf(source, room) {
+    // One of them may have it.
+    let mut room = Some(room);
+    let mut room = |len| room.take().and_then(|room| room(len));
+    if let Some(found) = of_ddf(source, working, &mut room) {
         return found;
     }
-    match imsm::probe(source) {
-        Ok(_) => return Err(Unclaimed::Nameless(Format::Imsm)),
-        Err(fault) if fault.is_absence() => {}
-        Err(_) => return Err(Unclaimed::Damaged(Format::Imsm)),
+    if let Some(found) = of_imsm(source, &mut room) {
+        return found;
     }
     of_bios(source, working)
 }
@@ -83,7 +98,7 @@ fn of_md<'b, S: Source>(source: &S, probe: &'b mut ProbeBuffer) -> Option<Claim<
 
 /// These have frames of their own: stacks are short where this runs.
 #[inline(never)]
-fn of_bios<'b, S: Source>(source: &S, working: &mut [u8; bios::BUFFER_BYTES]) -> Result<Claim<'b>, Unclaimed> {
+fn of_bios<'b, S: Source>(source: &S, working: &mut Working) -> Result<Claim<'b>, Unclaimed> {
     let mut unclaimed = Unclaimed::Nothing;
     for kind in bios::Kind::all() {
         match kind.find(source, working) {
@@ -99,16 +114,44 @@ fn of_bios<'b, S: Source>(source: &S, working: &mut [u8; bios::BUFFER_BYTES]) ->
 #[inline(never)]
 fn of_ddf<'b, S: Source>(
     source: &S,
+    working: &mut Working,
     room: impl FnOnce(usize) -> Option<&'b mut [u8]>,
 ) -> Option<Result<Claim<'b>, Unclaimed>> {
     let damaged = Unclaimed::Damaged(Format::Ddf);
-    let found = match ddf::probe(source) {
+    let Some(working) = working.first_chunk_mut() else { return Some(Err(Unclaimed::NoRoom)) };
+    let found = match ddf::probe_in(source, working) {
         Ok(found) => found,
         Err(fault) => return if fault.is_absence() { None } else { Some(Err(damaged)) },
     };
     let Some(room) = room(found.len_bytes()) else { return Some(Err(Unclaimed::NoRoom)) };
-    let Ok(metadata) = ddf::read(source, &found.anchor, room) else { return Some(Err(damaged)) };
+    let Ok(metadata) = ddf::read_in(source, &found.anchor, room, working) else { return Some(Err(damaged)) };
     Some(only_volume(&metadata))
+}
+
+/// `None` if there is no IMSM.
+#[inline(never)]
+fn of_imsm<'b, S: Source>(
+    source: &S,
+    room: impl FnOnce(usize) -> Option<&'b mut [u8]>,
+) -> Option<Result<Claim<'b>, Unclaimed>> {
+    let damaged = Unclaimed::Damaged(Format::Imsm);
+    let place = match imsm::probe(source) {
+        Ok(place) => place,
+        Err(fault) => return if fault.is_absence() { None } else { Some(Err(damaged)) },
+    };
+    let len = place.len_bytes;
+    let room = room(len.saturating_add(LOG_BUFFER_BYTES)).and_then(|room| room.split_at_mut_checked(len));
+    let Some((record, buf)) = room else { return Some(Err(Unclaimed::NoRoom)) };
+    let Ok(metadata) = imsm::read(source, &place, record) else { return Some(Err(damaged)) };
+    let mut volumes = metadata.volumes();
+    Some(match (volumes.next(), volumes.next()) {
+        (Some(volume), None) => {
+            let part = imsm::Part::new(&metadata, volume.index, imsm::logged_by(source, &metadata, buf));
+            part.map(Claim::Imsm).map_err(|_| damaged)
+        }
+        (Some(_), Some(_)) => Err(Unclaimed::Several(Format::Imsm)),
+        (None, _) => Err(damaged),
+    })
 }
 
 #[inline(never)]
@@ -118,11 +161,72 @@ fn only_volume<'b>(metadata: &ddf::Metadata<'b>) -> Result<Claim<'b>, Unclaimed>
     if volumes.next().is_some() { Err(Unclaimed::Several(Format::Ddf)) } else { Ok(Claim::Ddf(first)) }
 }
 
+/// Says which disk each is of those whose format does not, as far as elimination goes. `given` is working space, with a place for each.
+///
+/// # Errors
+/// The first that stays unknown, and what is said of it.
+#[inline(never)]
+pub fn eliminate(claims: &mut [Claim<'_>], given: &mut [Option<(Serial, Identity)>]) -> Result<(), (usize, Unclaimed)> {
+    let media = claims.iter().filter_map(|claim| Some(claim.imsm()?.medium()));
+    // What is too much for it leaves them all unknown.
+    let tried = imsm::eliminate(media, given).is_ok();
+    let parts = claims.iter_mut().filter(|claim| matches!(claim, Claim::Imsm(_)));
+    for (claim, given) in parts.zip(given.iter().filter(|_| tried)) {
+        if let (Claim::Imsm(part), Some((serial, identity))) = (&mut *claim, given) {
+            *part = part.known_as(serial, *identity).unwrap_or(*part);
+        }
+    }
+    let unknown = |claim: &Claim<'_>| claim.record().role == Role::Unidentified;
+    let first = claims.iter().enumerate().find(|(_, claim)| unknown(claim));
+    first.map_or(Ok(()), |(number, claim)| Err((number, Unclaimed::Nameless(claim.record().format))))
+}
+
+impl<'b> Claim<'b> {
+    /// The part of a volume of IMSM, if it is one.
+    #[must_use]
+    pub const fn imsm(&self) -> Option<&imsm::Part<'b>> {
+        match self {
+            Self::Imsm(part) => Some(part),
+            _ => None,
+        }
+    }
+
+    /// Takes it for the disk whose serial number somebody said.
+    ///
+    /// # Errors
+    /// [`Unclaimed::OtherSerial`], [`Unclaimed::NoSerials`].
+    pub fn tell(&mut self, serial: &str) -> Result<(), Unclaimed> {
+        let format = self.record().format;
+        let Self::Imsm(part) = self else { return Err(Unclaimed::NoSerials(format)) };
+        *part = part.told(serial).ok_or(Unclaimed::OtherSerial(format))?;
+        Ok(())
+    }
+
+    /// Takes it for the disk that it was known as before, and for the same reason.
+    ///
+    /// # Errors
+    /// As [`tell`](Self::tell).
+    pub fn recall(&mut self, (serial, identity): (Serial, Identity)) -> Result<(), Unclaimed> {
+        let format = self.record().format;
+        let Self::Imsm(part) = self else { return Err(Unclaimed::NoSerials(format)) };
+        *part = part.known_as(&serial, identity).ok_or(Unclaimed::OtherSerial(format))?;
+        Ok(())
+    }
+
+    /// What [`recall`](Self::recall) wants to hear; `None` if the medium itself says which member it is.
+    #[must_use]
+    pub fn known(&self) -> Option<(Serial, Identity)> {
+        let part = self.imsm()?;
+        Some((part.medium().serial()?, part.identity()))
+    }
+}
+
 impl Claimant for Claim<'_> {
     fn record(&self) -> &Record {
         match self {
             Self::Md(_, _, record) => record,
             Self::Ddf(volume) => volume.record(),
+            Self::Imsm(part) => part.volume().record(),
             Self::Bios(member) => member.record(),
         }
     }
@@ -131,6 +235,7 @@ impl Claimant for Claim<'_> {
         match self {
             Self::Md(superblock, ..) => superblock.role_of(number),
             Self::Ddf(volume) => volume.role_of(number),
+            Self::Imsm(part) => part.volume().role_of(number),
             Self::Bios(member) => member.role_of(number),
         }
     }
@@ -138,7 +243,7 @@ impl Claimant for Claim<'_> {
     fn silent_about(&self, number: u32) -> bool {
         match self {
             Self::Ddf(volume) => volume.silent_about(number),
-            Self::Md(..) | Self::Bios(_) => false,
+            Self::Md(..) | Self::Imsm(_) | Self::Bios(_) => false,
         }
     }
 }

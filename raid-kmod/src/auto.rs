@@ -10,9 +10,10 @@ use raid_core::rows::{RowKind, RowNo, Rows, ROW_SECTORS};
 use raid_core::{Columns, Extent, Member, Sector, Sectors};
 use raid_formats::assemble::{self, Claimant, Force, Verdict};
 use raid_formats::claim::{self, Claim, Unclaimed};
+use raid_formats::imsm::{Identity, Serial};
 use raid_formats::md::{self, Bitmap, Doubt, Hindrance, ProbeBuffer, RegionBits, Said};
 use raid_formats::record::{Record, Shape, Sync, WriteLog};
-use raid_formats::{bios, md::bitmap::HEADER_BYTES};
+use raid_formats::md::bitmap::HEADER_BYTES;
 
 use crate::clerks::{Clerks, Shelf, PAGE};
 use crate::memory::zeroed;
@@ -68,11 +69,31 @@ struct Room {
     tables: KVVec<u8>,
 }
 
+/// A device's place.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot {
+    pub(crate) member: Member,
+    /// Where its data begin.
+    pub(crate) data_at: Sector,
+    /// Which disk it was known as, if it does not say that itself.
+    pub(crate) known: Option<(Serial, Identity)>,
+}
+
+/// Which disk a device is, where it does not say that itself.
+#[derive(Clone, Copy)]
+pub(crate) enum Word<'a> {
+    Nothing,
+    /// The table's line has its serial number.
+    Told(&'a str),
+    /// It was found out when the table was loaded.
+    Known((Serial, Identity)),
+}
+
 /// What the devices are together.
 pub(crate) struct Auto {
     pub(crate) health: Health,
-    /// For each device its slot, if it counts, and where its data begin.
-    pub(crate) slots: KVVec<Option<(Member, Sector)>>,
+    /// For each device its place, if it counts.
+    pub(crate) slots: KVVec<Option<Slot>>,
     pub(crate) found: Regions,
     pub(crate) region_rows: u64,
     pub(crate) doubt_from: RowNo,
@@ -86,7 +107,7 @@ pub(crate) struct Auto {
 /// The devices, with who reads them: device `n` is the `n`th clerk's.
 #[derive(Clone, Copy)]
 pub(crate) struct Given<'a> {
-    pub(crate) devices: &'a [&'a Device],
+    pub(crate) devices: &'a [(&'a Device, Word<'a>)],
     pub(crate) clerks: &'a Clerks,
     /// The table is one to write through.
     pub(crate) writes: bool,
@@ -94,12 +115,12 @@ pub(crate) struct Given<'a> {
 
 impl<'a> Given<'a> {
     fn shelf(&self, number: usize) -> Option<Shelf<'a>> {
-        let device = self.devices.get(number)?;
+        let (device, _) = self.devices.get(number)?;
         Some(Shelf { clerks: self.clerks, member: Member(u8::try_from(number).ok()?), device })
     }
 
     fn name(&self, number: usize) -> &'a str {
-        self.devices.get(number).map_or("?", |device| device.name())
+        self.devices.get(number).map_or("?", |(device, _)| device.name())
     }
 }
 
@@ -155,6 +176,7 @@ fn with_claims<'a, R>(
     if let Some(number) = claims.iter().position(strange) {
         return Err(Fault::Stranger(given.name(number)));
     }
+    identify(given, &mut claims)?;
     let mut verdicts = KVVec::from_elem(Verdict::Spare, count, GFP_KERNEL)?;
     let assembly = assemble::judge(&claims, &Force::default(), &mut verdicts).map_err(Fault::Refusal)?;
     work(&claims, &verdicts, claims.get(assembly.freshest).ok_or(Fault::Memory)?)
@@ -163,9 +185,25 @@ fn with_claims<'a, R>(
 #[inline(never)]
 fn look<'a, 'b>(given: &Given<'a>, number: usize, room: &'b mut Room) -> Result<Claim<'b>, Fault<'a>> {
     let shelf = given.shelf(number).ok_or(Fault::Memory)?;
-    let mut working = zeroed::<[u8; bios::BUFFER_BYTES]>()?;
+    let mut working = zeroed::<claim::Working>()?;
     let Room { probe, tables } = room;
     claim::identify(&shelf, probe, move |len| grown(tables, len), &mut working).map_err(|why| Fault::Unclaimed(given.name(number), why))
+}
+
+/// Which disks of their container they are.
+#[inline(never)]
+fn identify<'a>(given: &Given<'a>, claims: &mut [Claim<'_>]) -> Result<(), Fault<'a>> {
+    let unclaimed = |number, why| Fault::Unclaimed(given.name(number), why);
+    for (number, (claim, (_, word))) in claims.iter_mut().zip(given.devices).enumerate() {
+        let told = match *word {
+            Word::Nothing => Ok(()),
+            Word::Told(serial) => claim.tell(serial),
+            Word::Known(known) => claim.recall(known),
+        };
+        told.map_err(|why| unclaimed(number, why))?;
+    }
+    let mut working = KVVec::from_elem(None, claims.len(), GFP_KERNEL)?;
+    claim::eliminate(claims, &mut working).map_err(|(number, why)| unclaimed(number, why))
 }
 
 fn grown(tables: &mut KVVec<u8>, len: usize) -> Option<&mut [u8]> {
@@ -200,7 +238,7 @@ fn check<'a>(given: &Given<'a>, claims: &[Claim<'_>], verdicts: &[Verdict], lead
         if record.replacement {
             return Err(Fault::Member(name, "a replacement whose original is gone"));
         }
-        if given.devices.get(number).is_some_and(|device| device.block_bytes() != 512) {
+        if given.devices.get(number).is_some_and(|(device, _)| device.block_bytes() != 512) {
             return Err(Fault::Member(name, "blocks of another size than 512 bytes"));
         }
         let (Claim::Md(superblock, ..), Some(shelf)) = (claim, given.shelf(number)) else { continue };
@@ -220,7 +258,7 @@ fn health<'a>(claims: &[Claim<'_>], verdicts: &[Verdict], slots: u16) -> Result<
     for (_, slot, mark, claim) in members(claims, verdicts) {
         let superblock = match claim {
             Claim::Md(superblock, ..) => Some(superblock),
-            Claim::Ddf(_) | Claim::Bios(_) => None,
+            Claim::Ddf(_) | Claim::Imsm(_) | Claim::Bios(_) => None,
         };
         health.apply(slot, md::admission(superblock, mark)).map_err(Fault::Health)?;
         health.set_write_mostly(slot, claim.record().write_mostly).map_err(Fault::Health)?;
@@ -242,7 +280,7 @@ fn assembled<'a>(
     let mut slots = KVVec::from_elem(None, claims.len(), GFP_KERNEL)?;
     for (number, slot, _, claim) in members(claims, verdicts) {
         if let Some(place) = slots.get_mut(number) {
-            *place = Some((slot, claim.record().data.at));
+            *place = Some(Slot { member: slot, data_at: claim.record().data.at, known: claim.known() });
         }
     }
     let (plain, parity) = (rows.kind() == RowKind::Plain, rows.kind() == RowKind::Parity);

@@ -5,6 +5,7 @@ use core::ffi::CStr;
 
 use kernel::prelude::*;
 use raid_core::{Columns, Member, Sector, Sectors};
+use raid_formats::imsm::{Identity, Serial};
 
 use crate::shim::{self, DmDev, DmTarget};
 
@@ -27,7 +28,8 @@ impl Device {
     pub(crate) unsafe fn get(target: *mut DmTarget, name: &CStr) -> Option<Self> {
         // SAFETY: The caller's promise; the name ends with a zero.
         let raw = unsafe { shim::raid_device_get(target, name.as_ptr()) };
-        (!raw.is_null()).then_some(Self { target, raw })
+        // Made only if it is one: what is dropped is given back.
+        (!raw.is_null()).then(|| Self { target, raw })
     }
 
     /// Its name, as the kernel has it: major and minor.
@@ -90,6 +92,8 @@ pub(crate) struct Seat {
     pub(crate) data: Option<Device>,
     /// Where the member's data begin on its device.
     pub(crate) data_at: Sector,
+    /// Which disk of its container it was known as, if the device itself does not say that.
+    pub(crate) known: Option<(Serial, Identity)>,
 }
 
 /// All slots.
@@ -115,6 +119,11 @@ impl Seats {
     /// The data device in a slot.
     pub(crate) fn data_device(&self, member: Member) -> Option<&Device> {
         self.at(member)?.data.as_ref()
+    }
+
+    /// Which disk the data device in a slot was known as.
+    pub(crate) fn known(&self, member: Member) -> Option<(Serial, Identity)> {
+        self.at(member)?.known
     }
 
     /// The metadata device in a slot.

@@ -15,7 +15,7 @@ mod raid10;
 #[cfg(test)]
 mod tests;
 
-use crate::config::{ArrayConfig, Level, Sizes};
+use crate::config::{ArrayConfig, Level, Raid0Layout, Sizes};
 use crate::units::{Columns, MEMBERS_MAX, Member, Sector, Sectors, StripeNo};
 
 pub use error::ConfigError;
@@ -81,6 +81,23 @@ impl Geometry {
     /// # Errors
     /// [`ConfigError`] with the numbers that cannot be.
     pub fn new(config: &ArrayConfig<'_>) -> Result<Self, ConfigError> {
+        let array_size = Self::check(config)?;
+        let map = match config.level {
+            Level::Linear => Map::Linear(Linear::new(config)?.0),
+            Level::Raid0(layout) => Map::Zones(Zones::new(config, layout)?.0),
+            Level::Raid1 => Map::Mirror { size: smallest(config, Sectors(1))? },
+            Level::Raid4 | Level::Raid5(_) | Level::Raid6(_) => Map::Striped(Striped::new(config)?.0),
+            Level::Raid10(layout) => Map::Copies(Copies::new(config, layout)?.0),
+        };
+        let chunk = if config.level == Level::Raid1 { Sectors::ZERO } else { config.chunk };
+        Ok(Self { level: config.level, members: config.members, chunk, array_size, map })
+    }
+
+    /// Validates `config` without making anything of it, for whoever has little stack: a geometry is kilobytes. The array's size.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn check(config: &ArrayConfig<'_>) -> Result<Sectors, ConfigError> {
         let members = config.members;
         if members == 0 || usize::from(members) > MEMBERS_MAX {
             return Err(ConfigError::Members { found: members, least: 1, most: 255 });
@@ -90,17 +107,12 @@ impl Geometry {
         {
             return Err(ConfigError::SizesOfOthers { members, sizes: sizes.len() });
         }
-        let (map, full) = match config.level {
-            Level::Linear => Linear::new(config).map(|(map, size)| (Map::Linear(map), size))?,
-            Level::Raid0(layout) => Zones::new(config, layout).map(|(map, size)| (Map::Zones(map), size))?,
-            Level::Raid1 => {
-                let size = smallest(config, Sectors(1))?;
-                (Map::Mirror { size }, size)
-            }
-            Level::Raid4 | Level::Raid5(_) | Level::Raid6(_) => {
-                Striped::new(config).map(|(map, size)| (Map::Striped(map), size))?
-            }
-            Level::Raid10(layout) => Copies::new(config, layout).map(|(map, size)| (Map::Copies(map), size))?,
+        let full = match config.level {
+            Level::Linear => linear_size(config)?,
+            Level::Raid0(layout) => zones_size(config, layout)?,
+            Level::Raid1 => smallest(config, Sectors(1))?,
+            Level::Raid4 | Level::Raid5(_) | Level::Raid6(_) => Striped::new(config)?.1,
+            Level::Raid10(layout) => Copies::new(config, layout)?.1,
         };
         if full.bytes().is_none() {
             return Err(too_big(config));
@@ -109,8 +121,7 @@ impl Geometry {
         if array_size > full || array_size.is_zero() {
             return Err(ConfigError::ArraySize { found: array_size, most: full });
         }
-        let chunk = if config.level == Level::Raid1 { Sectors::ZERO } else { config.chunk };
-        Ok(Self { level: config.level, members, chunk, array_size, map })
+        Ok(array_size)
     }
 
     /// Level and layout.
@@ -257,6 +268,17 @@ fn sizes<'a>(config: &ArrayConfig<'a>) -> impl Iterator<Item = Sectors> + use<'a
         Sizes::Each(sizes) => (None, sizes),
     };
     (0..usize::from(config.members)).filter_map(move |slot| same.or_else(|| each.get(slot).copied()))
+}
+
+/// These have frames of their own, and give up what is large.
+#[inline(never)]
+fn linear_size(config: &ArrayConfig<'_>) -> Result<Sectors, ConfigError> {
+    Linear::new(config).map(|(_, size)| size)
+}
+
+#[inline(never)]
+fn zones_size(config: &ArrayConfig<'_>, layout: Raid0Layout) -> Result<Sectors, ConfigError> {
+    Zones::new(config, layout).map(|(_, size)| size)
 }
 
 /// The size that every member can give: the one stated, or the least of all. At least `least`.

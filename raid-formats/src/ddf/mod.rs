@@ -28,7 +28,7 @@ pub use guid::Guid;
 pub use metadata::{ConfigRecord, Damage, Metadata, Tables, Twin};
 pub use newcomer::{Newcomer, newcomer, room};
 pub use place::{Anchor, CLOSED, OPEN, Place, Set};
-pub use probe::{Probe, place, probe, read, read_set};
+pub use probe::{BlockRoom, Probe, place, probe, probe_in, read, read_in, read_set};
 pub use refusal::{Fault, Refusal, UnknownLevel};
 pub use update::{DiskChange, NewDisk, Replaced, RunningState, VolumeState, Write, update};
 pub use volume::{EPOCH_S, Spare, Volume};

@@ -21,6 +21,9 @@ const BLOCK_BYTES: [u32; 2] = [512, 4096];
 /// The larger of them.
 const BLOCK_BYTES_MAX: usize = 4096;
 
+/// Room for a block, for hosts whose stack has none.
+pub type BlockRoom = [u8; BLOCK_BYTES_MAX];
+
 /// What lies on a medium.
 #[derive(Debug)]
 pub struct Probe<E> {
@@ -45,11 +48,19 @@ impl<E> Probe<E> {
 ///
 /// # Errors
 /// [`Fault`] if there is no anchor: of the place that looked most like one.
-#[inline(never)]
 pub fn probe<S: Source>(source: &S) -> Result<Probe<S::Error>, Fault<S::Error>> {
-    let anchor = find_anchor(source)?;
-    let primary = place(source, &anchor, Set::Primary);
-    let secondary = place(source, &anchor, Set::Secondary);
+    probe_in(source, &mut [0; BLOCK_BYTES_MAX])
+}
+
+/// The same in `room`.
+///
+/// # Errors
+/// As [`probe`].
+#[inline(never)]
+pub fn probe_in<S: Source>(source: &S, room: &mut BlockRoom) -> Result<Probe<S::Error>, Fault<S::Error>> {
+    let anchor = find_anchor(source, room)?;
+    let primary = place_in(source, &anchor, Set::Primary, room);
+    let secondary = place_in(source, &anchor, Set::Secondary, room);
     Ok(Probe { anchor, primary, secondary })
 }
 
@@ -57,10 +68,14 @@ pub fn probe<S: Source>(source: &S) -> Result<Probe<S::Error>, Fault<S::Error>> 
 ///
 /// # Errors
 /// There is none, the medium fails, or it is refused.
-#[inline(never)]
 pub fn place<S: Source>(source: &S, anchor: &Anchor, set: Set) -> Result<Place, Fault<S::Error>> {
+    place_in(source, anchor, set, &mut [0; BLOCK_BYTES_MAX])
+}
+
+#[inline(never)]
+fn place_in<S: Source>(source: &S, anchor: &Anchor, set: Set, room: &mut BlockRoom) -> Result<Place, Fault<S::Error>> {
     let lba = anchor.lba(set).ok_or(Fault::Refused(Refusal::NoEntry { what: set.name() }))?;
-    with_block(source, anchor.sector(lba), anchor.block_bytes, |bytes| anchor.place(set, bytes))
+    with_block(source, (anchor.sector(lba), anchor.block_bytes), room, |bytes| anchor.place(set, bytes))
 }
 
 /// Reads the set that is to be believed into `buf`, of [`Probe::len_bytes`].
@@ -68,8 +83,22 @@ pub fn place<S: Source>(source: &S, anchor: &Anchor, set: Set) -> Result<Place, 
 /// # Errors
 /// Neither set can be used: the fault of the primary one, then.
 pub fn read<'b, S: Source>(source: &S, anchor: &Anchor, buf: &'b mut [u8]) -> Result<Metadata<'b>, Fault<S::Error>> {
+    read_in(source, anchor, buf, &mut [0; BLOCK_BYTES_MAX])
+}
+
+/// The same in `room`.
+///
+/// # Errors
+/// As [`read`].
+#[inline(never)]
+pub fn read_in<'b, S: Source>(
+    source: &S,
+    anchor: &Anchor,
+    buf: &'b mut [u8],
+    room: &mut BlockRoom,
+) -> Result<Metadata<'b>, Fault<S::Error>> {
     let mut ranked = |set| {
-        let place = place(source, anchor, set)?;
+        let place = place_in(source, anchor, set, room)?;
         let damage = read_set(source, &place, buf)?.damage();
         Ok((place.rank(damage.is_empty()), place))
     };
@@ -78,7 +107,7 @@ pub fn read<'b, S: Source>(source: &S, anchor: &Anchor, buf: &'b mut [u8]) -> Re
         (Ok((_, place)), _) | (Err(_), Ok((_, place))) => place,
         (Err(fault), Err(_)) => return Err(fault),
     };
-    let twin = twin(source, anchor, &chosen, buf);
+    let twin = twin(source, anchor, &chosen, buf, room);
     read_set(source, &chosen, buf).map(|metadata| metadata.beside(twin))
 }
 
@@ -93,27 +122,31 @@ pub fn read_set<'b, S: Source>(source: &S, place: &Place, buf: &'b mut [u8]) -> 
 }
 
 /// Compares the other set with the one at `mine`, which is read into `buf` for it.
-fn twin<S: Source>(source: &S, anchor: &Anchor, mine: &Place, buf: &mut [u8]) -> Twin {
+fn twin<S: Source>(source: &S, anchor: &Anchor, mine: &Place, buf: &mut [u8], room: &mut BlockRoom) -> Twin {
     if anchor.lba(mine.set.other()).is_none() {
         return Twin::Absent;
     }
-    match place(source, anchor, mine.set.other()) {
-        Ok(theirs) if same_set(source, mine, &theirs, buf) == Some(true) => Twin::Same,
+    match place_in(source, anchor, mine.set.other(), room) {
+        Ok(theirs) if same_set(source, (mine, &theirs), buf, room) == Some(true) => Twin::Same,
         _ => Twin::Differs,
     }
 }
 
 /// `None` if a read fails.
 #[inline(never)]
-fn same_set<S: Source>(source: &S, mine: &Place, theirs: &Place, buf: &mut [u8]) -> Option<bool> {
+fn same_set<S: Source>(
+    source: &S,
+    (mine, theirs): (&Place, &Place),
+    buf: &mut [u8],
+    room: &mut BlockRoom,
+) -> Option<bool> {
     let bytes = buf.get_mut(..mine.len_bytes())?;
     fault::read::<_, Refusal>(source, mine.at(), bytes).ok()?;
-    let mut piece = [0; BLOCK_BYTES_MAX];
     if theirs.len_blocks != mine.len_blocks {
         return Some(false);
     }
     for (index, block) in (0..).zip(bytes.chunks(usize::try_from(mine.block_bytes).ok()?)) {
-        let other = piece.get_mut(..block.len())?;
+        let other = room.get_mut(..block.len())?;
         fault::read::<_, Refusal>(source, theirs.sector(index), other).ok()?;
         let same = if index == 0 { same_header(block, other, mine.order)? } else { block == other };
         if !same {
@@ -136,7 +169,7 @@ fn same_header(mine: &[u8], theirs: &[u8], order: Order) -> Option<bool> {
 }
 
 #[inline(never)]
-fn find_anchor<S: Source>(source: &S) -> Result<Anchor, Fault<S::Error>> {
+fn find_anchor<S: Source>(source: &S, room: &mut BlockRoom) -> Result<Anchor, Fault<S::Error>> {
     let medium = Sectors::from_bytes_floor(source.size_bytes());
     let mut worst: Option<Fault<S::Error>> = None;
     for block_bytes in BLOCK_BYTES {
@@ -145,7 +178,7 @@ fn find_anchor<S: Source>(source: &S) -> Result<Anchor, Fault<S::Error>> {
             let blocks = source.size_bytes().checked_div(u64::from(block_bytes)).unwrap_or(0);
             let Some(block) = blocks.checked_sub(distance) else { continue };
             let at = Sector(block.saturating_mul(u64::from(block_bytes) / raid_core::SECTOR_BYTES));
-            match with_block(source, at, block_bytes, |bytes| Anchor::parse(bytes, at, medium)) {
+            match with_block(source, (at, block_bytes), room, |bytes| Anchor::parse(bytes, at, medium)) {
                 Ok(anchor) => return Ok(anchor),
                 Err(fault) if worst.as_ref().is_none_or(|held| weight(&fault) > weight(held)) => worst = Some(fault),
                 Err(_) => {}
@@ -167,12 +200,11 @@ fn weight<E>(fault: &Fault<E>) -> u8 {
 
 fn with_block<S: Source, T>(
     source: &S,
-    at: Sector,
-    block_bytes: u32,
+    (at, block_bytes): (Sector, u32),
+    room: &mut BlockRoom,
     parse: impl FnOnce(&[u8]) -> Result<T, Refusal>,
 ) -> Result<T, Fault<S::Error>> {
-    let mut block = [0; BLOCK_BYTES_MAX];
-    let (bytes, _) = fault::part(&mut block, usize::try_from(block_bytes).unwrap_or(usize::MAX))?;
+    let (bytes, _) = fault::part(room, usize::try_from(block_bytes).unwrap_or(usize::MAX))?;
     fault::read(source, at, bytes)?;
     parse(bytes).map_err(Fault::Refused)
 }

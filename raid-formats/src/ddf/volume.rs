@@ -373,13 +373,14 @@ impl Describe<'_> {
     }
 
     /// The shape with the size that the record states; without it if its members cannot give so much.
+    #[inline(never)]
     fn shape(&self, chunk: Sectors, len: Sectors) -> (Shape, Notes) {
         let (level, members) = (self.levels.level, self.levels.members);
         let per_block = sectors_per_block(block_bytes(self.element.config, &self.metadata));
         let blocks = self.element.config.volume_blocks.get(self.metadata.place().order);
         let stated = Sectors(blocks.saturating_mul(per_block));
         let fits = |array_size| {
-            Geometry::new(&ArrayConfig { level, members, chunk, sizes: Sizes::Same(len), array_size }).is_ok()
+            Geometry::check(&ArrayConfig { level, members, chunk, sizes: Sizes::Same(len), array_size }).is_ok()
         };
         let shape = |array_size| Shape { level, members, chunk, array_size };
         match (fits(Some(stated)), fits(None)) {

@@ -4,11 +4,12 @@
 //! them. [`read`] finds and checks it, [`Metadata::volumes_of`] gives each volume as one of the disks tells it.
 //!
 //! All disks carry the same record. Which of its disks one is has to be told, or found by elimination: [`serial`],
-//! [`Metadata::candidates`].
+//! [`eliminate`].
 
 pub mod create;
 pub mod dump;
 mod edit;
+mod identity;
 mod metadata;
 mod probe;
 pub mod raw;
@@ -18,6 +19,7 @@ pub mod update;
 mod volume;
 
 pub use create::{CreateParams, VolumeParams, create};
+pub use identity::{Identity, LOG_BUFFER_BYTES, Medium, Part, Serial, TooMany, UNKNOWN_MAX, eliminate, logged_by};
 pub use metadata::{Map, Metadata, RawVolume, SUPPORTED, checksum, serial};
 pub use probe::{Place, RECORD_BYTES_MAX, probe, read};
 pub use refusal::{Fault, Refusal};

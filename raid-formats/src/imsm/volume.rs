@@ -278,12 +278,13 @@ impl Describe<'_> {
     }
 
     /// The shape with the size that the record states; without it if its members cannot give so much.
+    #[inline(never)]
     fn shape(&self, level: Level, strip: Sectors, used: Sectors) -> (Shape, Notes) {
         let members = u16::from(self.raw.map.head.num_members);
         let chunk = if level == Level::Raid1 { Sectors::ZERO } else { strip };
         let stated = self.sectors(self.raw.head.size_blocks());
         let fits = |array_size| {
-            Geometry::new(&ArrayConfig { level, members, chunk, sizes: Sizes::Same(used), array_size }).is_ok()
+            Geometry::check(&ArrayConfig { level, members, chunk, sizes: Sizes::Same(used), array_size }).is_ok()
         };
         let shape = |array_size| Shape { level, members, chunk, array_size };
         match (fits(Some(stated)), fits(None)) {

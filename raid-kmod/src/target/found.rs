@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! A target whose line names devices only: see [`crate::auto`].
 
+use core::ffi::CStr;
 use core::fmt::{self, Write as _};
 
 use kernel::prelude::*;
@@ -13,7 +14,7 @@ use raid_core::{Columns, Level, Sectors, MEMBERS_MAX};
 use raid_formats::record;
 
 use super::{geometry, hints, refuse, rows, waiting, Output, Refusal, Target, Waiting, LIMITS, NAME, VERSION};
-use crate::auto::{self, Auto, Given, Outline};
+use crate::auto::{self, Auto, Given, Outline, Slot, Word};
 use crate::clerks::Clerks;
 use crate::host::{Rooms, Start};
 use crate::seats::{Device, Seat, Seats};
@@ -21,38 +22,59 @@ use crate::shim::DmTarget;
 use crate::store::{Form, Md, Store};
 use crate::words::Words;
 
+/// A device, and the serial number that the line has of it.
+type Named<'a> = (Device, Option<&'a str>);
+
 /// The devices of a line that names nothing else.
 ///
 /// # Safety
 /// `target` is the one that the table is loaded for.
 #[inline(never)]
-unsafe fn devices(target: *mut DmTarget, words: &Words) -> core::result::Result<KVVec<Device>, Refusal> {
+unsafe fn devices(target: *mut DmTarget, words: &Words) -> core::result::Result<KVVec<Named<'_>>, Refusal> {
     let mut devices = KVVec::new();
     for name in words.strings().skip(1) {
         // SAFETY: The caller's promise.
-        let device = unsafe { Device::get(target, name) };
-        devices.push(device.ok_or(Refusal(c"a device cannot be had", ENXIO))?, GFP_KERNEL)?;
+        let named = unsafe { named(target, name)? };
+        devices.push(named.ok_or(Refusal(c"a device cannot be had", ENXIO))?, GFP_KERNEL)?;
     }
     Ok(devices)
 }
 
-fn borrowed(devices: &[Device]) -> core::result::Result<KVVec<&Device>, Refusal> {
+/// A device by its name, or by its name and, behind the last `=`, its serial number. What is the name of a device as it stands is one.
+///
+/// # Safety
+/// As for [`devices`].
+unsafe fn named(target: *mut DmTarget, word: &CStr) -> Result<Option<Named<'_>>> {
+    // SAFETY: The caller's promise.
+    if let Some(device) = unsafe { Device::get(target, word) } {
+        return Ok(Some((device, None)));
+    }
+    let Some((path, serial)) = word.to_str().ok().and_then(|word| word.rsplit_once('=')) else { return Ok(None) };
+    let mut name = KVVec::with_capacity(path.len() + 1, GFP_KERNEL)?;
+    name.extend_from_slice(path.as_bytes(), GFP_KERNEL)?;
+    name.push(0, GFP_KERNEL)?;
+    let name = CStr::from_bytes_with_nul(&name).map_err(|_| EINVAL)?;
+    // SAFETY: The caller's promise.
+    Ok(unsafe { Device::get(target, name) }.map(|device| (device, Some(serial))))
+}
+
+fn borrowed<'a>(devices: &'a [Named<'a>]) -> core::result::Result<KVVec<(&'a Device, Word<'a>)>, Refusal> {
     let mut borrowed = KVVec::with_capacity(devices.len(), GFP_KERNEL)?;
-    for device in devices {
-        borrowed.push(device, GFP_KERNEL)?;
+    for (device, serial) in devices {
+        borrowed.push((device, serial.map_or(Word::Nothing, Word::Told)), GFP_KERNEL)?;
     }
     Ok(borrowed)
 }
 
 #[inline(never)]
-fn outline(devices: &[Device], clerks: &Clerks, writes: bool) -> core::result::Result<Outline, Refusal> {
+fn outline(devices: &[Named<'_>], clerks: &Clerks, writes: bool) -> core::result::Result<Outline, Refusal> {
     auto::outline(Given { devices: &borrowed(devices)?, clerks, writes }).map_err(not_found)
 }
 
 /// What is wrong now is told now; it is looked at once more when nobody writes to it any more.
 #[inline(never)]
 fn found_seats(
-    devices: KVVec<Device>,
+    devices: KVVec<Named<'_>>,
     clerks: &Clerks,
     writes: bool,
     shape: record::Shape,
@@ -66,10 +88,10 @@ fn found_seats(
     for _ in 0..shape.members {
         seats.push(Seat::default(), GFP_KERNEL)?;
     }
-    for (device, slot) in devices.into_iter().zip(&slots) {
-        let seat = slot.and_then(|(slot, data_at)| Some((seats.get_mut(usize::from(slot.0))?, data_at)));
-        if let Some((seat, data_at)) = seat {
-            *seat = Seat { metadata: None, data: Some(device), data_at };
+    for ((device, _), slot) in devices.into_iter().zip(&slots) {
+        let seat = slot.and_then(|slot| Some((seats.get_mut(usize::from(slot.member.0))?, slot)));
+        if let Some((seat, Slot { data_at, known, .. })) = seat {
+            *seat = Seat { metadata: None, data: Some(device), data_at, known };
         }
     }
     Ok(Seats::new(seats))
@@ -124,14 +146,14 @@ impl Target {
         let mut devices = KVVec::new();
         for member in self.seats.present().iter() {
             if let Some(device) = self.seats.data_device(member) {
-                devices.push(device, GFP_KERNEL)?;
+                devices.push((device, self.seats.known(member).map_or(Word::Nothing, Word::Known)), GFP_KERNEL)?;
             }
         }
         let writes = self.writes;
         let given = Given { devices: &devices, clerks: &clerks, writes };
         let found = auto::judge(given, shape, &rows).map_err(not_found)?;
-        for (device, slot) in devices.iter().zip(&found.slots) {
-            if slot.is_some_and(|(slot, _)| self.seats.slot_of(device.name()) != Some(slot)) {
+        for ((device, _), slot) in devices.iter().zip(&found.slots) {
+            if slot.is_some_and(|slot| self.seats.slot_of(device.name()) != Some(slot.member)) {
                 return Err(refuse(c"a member has another slot now", device.name()));
             }
         }

@@ -10,52 +10,13 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use raid_core::Level;
 use raid_formats::assemble::Claimant as _;
 use raid_formats::fault::Fault;
-use raid_formats::imsm::{self, Metadata, Place, Volume};
+pub use raid_formats::imsm::Identity;
+use raid_formats::imsm::{self, Metadata, Place, Serial, Volume};
 use raid_formats::record::{Record, Role};
 
 use super::{Found, MediaSource, Meta};
-
-/// Working space for a partial parity log.
-const LOG_BUFFER_BYTES: usize = 8192;
-
-/// A serial number as the record has it.
-type Serial = [u8; imsm::raw::SERIAL_BYTES];
-
-/// Media of one container that elimination is tried with; orders of more are not all walked through.
-const UNKNOWN_MAX: usize = 8;
-
-/// How it is known which disk a medium is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Identity {
-    /// It is not.
-    Unknown,
-    /// Somebody said so: an option, a file beside the image.
-    Told,
-    /// The system knows the drive's serial number.
-    Drive,
-    /// Its partial parity log is that of the slot whose parity it holds.
-    Logged,
-    /// There was no other disk of the table left for it.
-    Eliminated,
-    /// It may be one or the other: copies of one mirror, all in sync.
-    Interchangeable,
-}
-
-impl Identity {
-    /// What is said before and behind the serial number.
-    pub(crate) const fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Unknown => ("may be", ""),
-            Self::Told | Self::Drive => ("is", ""),
-            Self::Logged => ("must be", ", by its partial parity log"),
-            Self::Eliminated => ("must be", ", by elimination"),
-            Self::Interchangeable => ("taken for", "; it may be its twin, which holds the same"),
-        }
-    }
-}
 
 /// A medium of which nothing tells which disk it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +60,7 @@ impl Imsm {
         if let (0, Some(refusal)) = (usable, refused) {
             return Err(refusal.to_string());
         }
-        let logged = metadata.volumes_of(None).filter_map(Result::ok).find_map(|volume| logged_by(source, &volume));
+        let logged = imsm::logged_by(source, &metadata, &mut [0; imsm::LOG_BUFFER_BYTES]);
         Ok(Some(Self { bytes: bytes.into(), place, volume: 0, own: None, identity: Identity::Unknown, logged }))
     }
 
@@ -132,28 +93,19 @@ impl Imsm {
         self.metadata().map(|metadata| metadata.family())
     }
 
+    /// What elimination goes by.
+    fn medium(&self) -> Option<imsm::Medium<'_>> {
+        Some(imsm::Medium { metadata: self.metadata()?, own: self.own, logged: self.logged })
+    }
+
     /// Serial number of the disk that this is.
     fn serial(&self) -> Option<Serial> {
-        Some(self.metadata()?.disk(self.own?.into())?.serial)
+        self.medium()?.serial()
     }
 
     /// Serial numbers of the disks that this medium may be.
     fn candidates(&self) -> Vec<Serial> {
-        let Some(metadata) = self.metadata() else { return Vec::new() };
-        let serial = |index: u8| metadata.disk(index.into()).map(|disk| disk.serial);
-        let of_log = |index: &u8| self.logged.is_none_or(|logged| logged == *index);
-        metadata.candidates().filter(of_log).filter_map(serial).collect()
-    }
-
-    /// True if both copies of each volume are in sync, and it has no more than two: then each is as good as the other.
-    fn is_interchangeable(&self) -> bool {
-        let Some(metadata) = self.metadata() else { return false };
-        metadata.volumes_of(None).all(|volume| {
-            volume.is_ok_and(|volume| {
-                let record = volume.record();
-                record.shape.level == Level::Raid1 && record.table_in_sync.len() == u32::from(record.shape.members)
-            })
-        })
+        self.medium().map(|medium| medium.candidates().collect()).unwrap_or_default()
     }
 }
 
@@ -231,11 +183,7 @@ impl Found {
             return Err(format!("{}: {} knows its members by no serial number", self.name, self.record.format.name()));
         };
         let known = || imsm.candidates().iter().map(printable).collect::<Vec<_>>().join(", ");
-        let wanted = imsm::serial(serial);
-        // What was made without a drive has a name that no drive's rules were applied to.
-        let mut plain = [0; imsm::raw::SERIAL_BYTES];
-        plain.iter_mut().zip(serial.bytes()).for_each(|(to, from)| *to = from);
-        let index = imsm.metadata().and_then(|metadata| metadata.index_of(&wanted).or(metadata.index_of(&plain)));
+        let index = imsm.metadata().and_then(|metadata| metadata.index_told(serial));
         let unknown =
             || format!("{}: no disk of its container has the serial number {serial}; it may be {}", self.name, known());
         let index = index.ok_or_else(unknown)?;
@@ -298,9 +246,11 @@ pub(super) fn eliminate(found: &mut [Found]) {
                 None => media.push(Medium { imsm: imsm.clone(), members: vec![index] }),
             }
         }
-        for (medium, (serial, identity)) in
-            media.iter().zip(assign(&media)).filter_map(|(medium, one)| Some((medium, one?)))
-        {
+        let mut given = vec![None; media.len()];
+        // Too many to try stay unknown.
+        let _ = imsm::eliminate(media.iter().filter_map(|medium| medium.imsm.medium()), &mut given);
+        let given = media.iter().zip(given).filter_map(|(medium, given)| Some((medium, given?)));
+        for (medium, (serial, identity)) in given {
             for member in &medium.members {
                 let index = of(&found[*member]).and_then(|imsm| imsm.metadata()?.index_of(&serial));
                 if let Some(index) = index {
@@ -315,68 +265,6 @@ pub(super) fn eliminate(found: &mut [Found]) {
 struct Medium {
     imsm: Imsm,
     members: Vec<usize>,
-}
-
-/// For each medium the disk that it must be, if it was not known before and can be told.
-fn assign(media: &[Medium]) -> Vec<Option<(Serial, Identity)>> {
-    let known: Vec<Serial> = media.iter().filter_map(|medium| medium.imsm.serial()).collect();
-    let choices = |medium: &Medium| -> Vec<Serial> {
-        let mut choices = medium.imsm.candidates();
-        choices.retain(|serial| !known.contains(serial));
-        choices
-    };
-    let unknown: Vec<usize> = (0..media.len()).filter(|index| media[*index].imsm.own.is_none()).collect();
-    let lists: Vec<Vec<Serial>> = unknown.iter().map(|index| choices(&media[*index])).collect();
-    let mut assigned = vec![None; media.len()];
-    if unknown.len() > UNKNOWN_MAX {
-        return assigned;
-    }
-    for (number, index) in unknown.iter().enumerate() {
-        let mut fitting = lists[number].iter().filter(|serial| {
-            let mut fixed = lists.clone();
-            fixed[number] = vec![**serial];
-            first_order(&fixed, &mut Vec::new()).is_some()
-        });
-        if let (Some(serial), None) = (fitting.next(), fitting.next()) {
-            let logged = media[*index].imsm.logged.is_some();
-            assigned[*index] = Some((*serial, if logged { Identity::Logged } else { Identity::Eliminated }));
-        }
-    }
-    let all_alike = unknown.iter().all(|index| media[*index].imsm.is_interchangeable());
-    if assigned.iter().all(Option::is_none)
-        && all_alike
-        && let Some(order) = first_order(&lists, &mut Vec::new())
-    {
-        for (index, serial) in unknown.into_iter().zip(order) {
-            assigned[index] = Some((serial, Identity::Interchangeable));
-        }
-    }
-    assigned
-}
-
-/// The first way to give each list one of its serials, none of them twice.
-fn first_order(lists: &[Vec<Serial>], taken: &mut Vec<Serial>) -> Option<Vec<Serial>> {
-    let Some(list) = lists.get(taken.len()) else { return Some(taken.clone()) };
-    for serial in list {
-        if !taken.contains(serial) {
-            taken.push(*serial);
-            let order = first_order(lists, taken);
-            taken.pop();
-            if order.is_some() {
-                return order;
-            }
-        }
-    }
-    None
-}
-
-/// The disk whose log this is: a log's entries name the slot that holds their parity, which is the log's own (`raid5-ppl.c`).
-fn logged_by(source: &MediaSource<'_>, volume: &Volume<'_>) -> Option<u8> {
-    let mut slot = None;
-    let log = volume.ppl()?;
-    log.read(source, &mut [0; LOG_BUFFER_BYTES], |entry| slot = slot.or(u16::try_from(entry.parity).ok())).ok()?;
-    let (index, _) = volume.raw().map.member(slot?)?;
-    u8::try_from(index).ok()
 }
 
 fn of(member: &Found) -> Option<&Imsm> {

@@ -23,7 +23,7 @@ const PROGRAMS: [&str; 5] = ["dmsetup", "mdadm", "blkdiscard", "mke2fs", "e2fsck
 const FOLDERS: [&str; 7] = ["sbin", "dev", "proc", "sys", "tmp", "run", "etc"];
 
 /// What runs in the guest: helpers, then tests in the order in which they run.
-const SCRIPTS: [&str; 14] = [
+const SCRIPTS: [&str; 15] = [
     "lib.sh",
     "10-target.sh",
     "20-levels.sh",
@@ -35,6 +35,7 @@ const SCRIPTS: [&str; 14] = [
     "70-spares.sh",
     "80-zeroes.sh",
     "85-auto.sh",
+    "87-containers.sh",
     "90-files.sh",
     "cut.sh",
     "speed.sh",
