@@ -48,13 +48,13 @@ impl Machine {
     /// How the kernel is configured.
     pub(super) const fn config(self) -> &'static str {
         macro_rules! of {
-            ($($name:literal)*) => { concat!($(include_str!(concat!("../../../raid-kmod/tests/", $name, ".config"))),*) };
+            ($($name:literal)*) => { concat!($(include_str!(concat!("../../../raid-kmod/tests/", $name))),*) };
         }
         match self {
-            Self::Um => of!("um" "linux"),
-            Self::UmDebug => of!("um" "linux" "debug" "um-debug"),
-            Self::X86 => of!("x86" "linux"),
-            Self::X86Debug => of!("x86" "linux" "debug" "x86-debug"),
+            Self::Um => of!("um.config" "linux.config"),
+            Self::UmDebug => of!("um.config" "linux.config" "debug.config" "um-debug.config"),
+            Self::X86 => of!("x86.config" "linux.config"),
+            Self::X86Debug => of!("x86.config" "linux.config" "debug.config" "x86-debug.config"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask kernel --speed` and `--instructions`: fio on the target, on dm-raid and on md, in turns in one guest.
 //!
-//! Instructions are counted by the clock of an emulated PC with one processor: it goes on by a nanosecond with each (QEMU's `-icount`). They
-//! are all that the machine executed for a request: fio's own and the system's, which the last column has alone, and the parity's.
+//! Instructions are counted by the clock of an emulated PC with one processor: with each it goes on by a nanosecond (QEMU's `-icount`).
+//! They are all that the machine executed for a request: fio's own and the system's, which the last column has alone, and the parity's.
 
 use std::{
     collections::BTreeMap,
