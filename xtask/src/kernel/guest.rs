@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use super::Choice;
 use super::archive::{Archive, Kind};
 use super::linux::Kernel;
-use super::machine::{BEST_CPU, Machine, Start};
+use super::machine::{BEST_CPU, Start};
 use crate::command::{command, find, output, root};
 use crate::test::count::Counts;
 
@@ -137,11 +137,11 @@ pub(super) fn pattern() -> Vec<u8> {
 /// If it cannot be started.
 pub(super) fn run(kernel: &Kernel, image: &Path, choice: Choice<'_>) -> Result<Counts> {
     let mut counts = Counts::default();
-    if kernel.machine == Machine::X86 {
+    if kernel.machine.is_emulated() {
         for (cpu, parity) in CPUS {
             println!("a processor {cpu}, for parity by {parity}");
             let filter = match choice.filter {
-                "" if choice.whole && cpu == BEST_CPU => "",
+                "" if (choice.whole || choice.debug) && cpu == BEST_CPU => "",
                 "" => OF_CPUS,
                 filter => filter,
             };
@@ -160,7 +160,9 @@ pub(super) fn run(kernel: &Kernel, image: &Path, choice: Choice<'_>) -> Result<C
 fn boot(kernel: &Kernel, image: &Path, cpu: &'static str, word: &str, choice: Choice<'_>) -> Result<Counts> {
     let times = if choice.debug || choice.x86 { SLOW_TAKES } else { 1 };
     let hurry = if choice.hurry { "raid_hurry=1" } else { "" };
-    let start = Start { kernel, image, seconds: SECONDS * times, cpu };
+    // What watches memory needs a part of it.
+    let megabytes = if choice.debug && choice.x86 { 2048 } else { 1024 };
+    let start = Start { cpu, seconds: Some(SECONDS * times), ..Start::new(kernel, image, megabytes) };
     let (only, hz) = (choice.filter, kernel.ticks()?);
     let (mut child, said) = start.spawn(&format!("raid_only={only} raid_times={times} raid_hz={hz} {hurry} {word}"))?;
     let mut counts = Counts::default();
