@@ -103,19 +103,20 @@ impl Source for Shelf<'_> {
     }
 
     fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> core::result::Result<(), Unread> {
-        let (block, mut at, mut rest) = (self.device.block_bytes() as u64, offset_bytes, buf);
+        let (mut at, mut rest) = (offset_bytes as usize, buf);
         let mut room = KVVec::with_capacity(PAGE, GFP_KERNEL).map_err(|_| Unread)?;
         while !rest.is_empty() {
-            let (from, skip) = (at / block * block, (at % block) as usize);
-            let len = (skip + rest.len()).next_multiple_of(block as usize).min(PAGE);
+            let from = self.device.block_start(at);
+            let skip = at - from;
+            let len = self.device.block_end(skip.saturating_add(rest.len())).min(PAGE);
             room.resize(len, 0, GFP_KERNEL).map_err(|_| Unread)?;
-            if !self.clerks.read(self.member, self.device, Sector(from / SECTOR_BYTES), &mut room) {
+            if !self.clerks.read(self.member, self.device, Sector(from as u64 / SECTOR_BYTES), &mut room) {
                 return Err(Unread);
             }
             let part = room.get(skip..).unwrap_or_default();
             let (now, later) = rest.split_at_mut(part.len().min(rest.len()));
             now.copy_from_slice(part.get(..now.len()).unwrap_or_default());
-            at += now.len() as u64;
+            at = at.saturating_add(now.len());
             rest = later;
         }
         Ok(())

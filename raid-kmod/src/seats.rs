@@ -49,6 +49,16 @@ impl Device {
         unsafe { shim::raid_device_block(self.raw) as usize }
     }
 
+    /// Where the logical block with byte `at` begins. Its size is a power of two.
+    pub(crate) fn block_start(&self, at: usize) -> usize {
+        at & !self.block_bytes().wrapping_sub(1)
+    }
+
+    /// Where the last logical block with a byte before `end` ends.
+    pub(crate) fn block_end(&self, end: usize) -> usize {
+        self.block_start(end.saturating_add(self.block_bytes()).saturating_sub(1))
+    }
+
     /// Makes durable what was written to it. False if that failed.
     pub(crate) fn flush(&self) -> bool {
         // SAFETY: It is held, and the caller may sleep.

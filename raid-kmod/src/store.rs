@@ -67,11 +67,10 @@ impl Desk<'_> {
         len: usize,
         fill: impl Fn(Range<usize>) -> bool,
     ) -> bool {
-        let block = device.block_bytes();
         (range.start / PAGE..range.end.div_ceil(PAGE)).all(|page| {
             let (start, end) = (page * PAGE, ((page + 1) * PAGE).min(len));
-            let from = range.start.max(start) / block * block;
-            let to = range.end.min(end).next_multiple_of(block);
+            let from = device.block_start(range.start.max(start));
+            let to = device.block_end(range.end.min(end));
             let place = Sector(at.0 + from as u64 / SECTOR_BYTES);
             fill(from..to) && self.clerks.write(member, device, place, to - from)
         })

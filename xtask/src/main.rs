@@ -95,17 +95,21 @@ enum Verb {
         #[arg(long)]
         debug: bool,
         /// In an emulated PC, once for each parity code that its processors can have; built once, and slow
-        #[arg(long, conflicts_with = "debug")]
+        #[arg(long)]
         x86: bool,
-        /// There, all tests, not some
-        #[arg(long, requires = "x86")]
+        /// There, all tests, not some; with --debug they are
+        #[arg(long, requires = "x86", conflicts_with = "debug")]
         whole: bool,
-        /// Instead: kills a guest that writes so many times, and sees in another boot what is left
-        #[arg(long, value_name = "N", conflicts_with_all = ["debug", "x86"])]
+        /// Instead: kills a guest that writes so many times, and sees in another boot what is left; an emulated PC's disks lose then
+        /// what was not flushed
+        #[arg(long, value_name = "N", conflicts_with_all = ["debug", "whole"])]
         cuts: Option<u64>,
         /// Instead: compares its speed with dm-raid's and md's; FILTER is part of a type
         #[arg(long, conflicts_with_all = ["debug", "x86", "cuts"])]
         speed: bool,
+        /// Instead: compares the instructions that a request takes, in an emulated PC; FILTER is part of a type
+        #[arg(long, conflicts_with_all = ["debug", "x86", "cuts", "speed"])]
+        instructions: bool,
     },
     /// Counts the engine's instructions for a request, and compares with what is recorded
     Counts {
@@ -134,6 +138,7 @@ fn main() -> ExitCode {
         Verb::Mutants { name, seeds } => mutants::run(name.as_deref(), seeds),
         Verb::Sim { seeds, first_seed } => sim(seeds, first_seed),
         Verb::Kernel { speed: true, filter, .. } => kernel::speed(filter.as_deref().unwrap_or_default()),
+        Verb::Kernel { instructions: true, filter, .. } => kernel::instructions(filter.as_deref().unwrap_or_default()),
         Verb::Kernel { filter, debug, x86, whole, cuts, .. } => {
             let filter = filter.as_deref().unwrap_or_default();
             let (cuts_only, cuts) = (cuts.is_some(), cuts.unwrap_or(0));

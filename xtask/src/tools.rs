@@ -66,6 +66,10 @@ pub(crate) const FOR_KERNEL: [Tool; 16] = [
     tool("e2fsck", "e2fsprogs", GUEST),
 ];
 
+/// What exercises file systems and devices there; a guest without them skips some tests.
+pub(crate) const TO_EXERCISE: [Tool; 2] =
+    [FIO, tool("stress-ng", "stress-ng", "a file system on our device-mapper target")];
+
 /// What emulates a PC for such a kernel, and what its build needs besides.
 pub(crate) const FOR_X86: [Tool; 2] = [
     tool("qemu-system-x86_64", "qemu-system-x86", "raid-kmod on an emulated PC"),

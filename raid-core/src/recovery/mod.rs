@@ -9,6 +9,8 @@ mod lap;
 mod pace;
 mod state;
 
+use core::num::NonZeroU64;
+
 use crate::broadcast::View;
 use crate::health::{Epoch, Filling, REBUILDING_MAX};
 use crate::region::RegionNo;
@@ -121,7 +123,7 @@ struct Region {
 pub struct Recovery {
     view: View,
     rows: u64,
-    region_rows: u64,
+    region_rows: NonZeroU64,
     window: u16,
     checkpoint_rows: u64,
     state: State,
@@ -157,7 +159,7 @@ impl Recovery {
         Self {
             view,
             rows,
-            region_rows: limits.region_rows.max(1),
+            region_rows: NonZeroU64::new(limits.region_rows).unwrap_or(NonZeroU64::MIN),
             window: limits.heal_window.max(1),
             checkpoint_rows: limits.checkpoint_rows.max(1),
             state: State::Resting,
@@ -292,7 +294,7 @@ impl Recovery {
     /// the log lack nothing there.
     pub fn visited(&mut self, doubt: bool, marked: bool) {
         let number = self.cursor / self.region_rows;
-        let end = number.saturating_add(1).saturating_mul(self.region_rows).min(self.rows);
+        let end = number.saturating_add(1).saturating_mul(self.region_rows.get()).min(self.rows);
         if core::mem::take(&mut self.stale) {
             self.go(Event::Again);
         } else if doubt || self.active().any(|target| wants(target, self.cursor, end, marked)) {
@@ -462,7 +464,7 @@ impl Recovery {
             return self.going(Event::Continue);
         }
         let region = self.cursor / self.region_rows;
-        let first = self.doubt.map_or(0, |lap| lap.low()).max(region.saturating_mul(self.region_rows));
+        let first = self.doubt.map_or(0, |lap| lap.low()).max(region.saturating_mul(self.region_rows.get()));
         self.stale = false;
         self.go(Event::Begin);
         Some(RecoveryStep::Visit { region: RegionNo(region), whole: self.cursor <= first })

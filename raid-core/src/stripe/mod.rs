@@ -17,6 +17,8 @@ mod state;
 pub use list::{Task, What};
 pub use state::{Event, State};
 
+use core::num::NonZeroU64;
+
 use crate::action::{Action, SlotId, Way};
 use crate::broadcast::{Outcome, Verdict, View};
 use crate::check::{Checked, Evidence};
@@ -116,7 +118,7 @@ impl Steps {
 /// One shard.
 pub struct Shard<M: Memory> {
     number: u16,
-    region_rows: u64,
+    region_rows: NonZeroU64,
     view: View,
     log_durable: Ticket,
     regions: Regions<M>,
@@ -154,7 +156,7 @@ impl<M: Memory> Shard<M> {
         found: impl Fn(RegionNo) -> region::Found,
     ) -> Result<Self, OutOfMemory> {
         let slots = usize::from(limits.slots.max(1));
-        let region_rows = limits.region_rows.max(1);
+        let region_rows = NonZeroU64::new(limits.region_rows).unwrap_or(NonZeroU64::MIN);
         // Those of recovery's window, and of a check's.
         let reserved = limits.heal_window.max(1).saturating_mul(2);
         Ok(Self {
@@ -162,7 +164,7 @@ impl<M: Memory> Shard<M> {
             region_rows,
             view,
             log_durable: Ticket(0),
-            regions: Regions::new(number, limits.shards, rows.div_ceil(region_rows), found)?,
+            regions: Regions::new(number, limits.shards, rows.div_ceil(region_rows.get()), found)?,
             slots: M::array(slots, |_| Slot::free())?,
             looks: M::array(slots, |_| Look::new(None, Band::default()))?,
             index: M::array(slots.next_power_of_two(), |_| None)?,

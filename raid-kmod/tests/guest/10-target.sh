@@ -14,7 +14,7 @@ test_status_and_table_are_those_of_dm_raid() {
 		for form in status table; do
 			ours=$(dmsetup $form ours | sed 's/ raid-kmod / raid /')
 			# A peer with metadata, where that is the only way, has their names in its table.
-			peer=$(dmsetup $form peer | sed 's/ 253:[0-9]* 1:/ - 1:/g')
+			peer=$(dmsetup $form peer | sed 's/ 25[0-9]:[0-9]* 1:/ - 1:/g')
 			[ "$ours" = "$peer" ] || fail "$form: ours is '$ours', dm-raid's is '$peer'"
 		done
 		remove ours

@@ -35,6 +35,32 @@ test_tables_are_swapped_under_load() {
 	remove ours
 }
 
+# As above, with answers from threads that are dm-delay's, one for each member: of two answers to one write, the later one's may have both
+# taken, and the write ended, before the earlier one's is out of the module.
+slow_tables_go_while_answers_come() {
+	local turn number line
+	for number in 0 1 2; do
+		over $number
+		under $number "0 $MEMBER_SECTORS delay /dev/ram$number 0 0 /dev/ram$number 0 $((4 + number))"
+	done
+	line=$(line raid5_ls "64 nosync" 3)
+	for turn in $(seq 60); do
+		create ours "$line"
+		( while [ ! -e /tmp/enough ]; do put /dev/mapper/ours $((turn * 64)) 8 $turn; done ) &
+		for number in 1 2 3; do
+			dmsetup load ours --table "$line" && dmsetup suspend ours && dmsetup resume ours || fail "no swap"
+		done
+		: >/tmp/enough
+		wait $! || fail "a write failed in turn $turn"
+		rm /tmp/enough
+		remove ours
+	done
+	create ours "$line"
+	dmsetup message ours 0 check
+	wait_idle ours
+	[ "$(field ours 6)" = 0 ] || fail "$(dmsetup status ours)"
+}
+
 # The seed's story: a mirror in the middle of a resync gets another member.
 test_a_mirror_in_resync_gets_another_member() {
 	dd if=/dev/urandom of=/dev/ram0 bs=1M count=16 2>/dev/null

@@ -1,4 +1,5 @@
-# Power cuts: what one boot does, as raid_cut= says. Members are files of the host's, /dev/ubdb and so on; the last one takes what is read.
+# Power cuts: what one boot does, as raid_cut= says. Members are files of the host's, /dev/ubdb or /dev/vda and so on; the last one takes
+# what is read.
 # `xtask/src/kernel/cuts.rs` kills the guest, and knows what it wrote.
 
 export MDADM_NO_UDEV=1
@@ -14,10 +15,11 @@ length=$(word length)
 
 insmod /modules/raid_kmod.ko
 devices=
-for letter in $(echo b c d e f g | cut -d' ' -f1-$members); do
-	devices="$devices /dev/ubd$letter"
+copy=
+for letter in $(echo a b c d e f g | tr ' ' '\n' | sed -n "/$(word letter)/,\$p" | head -$((members + 1))); do
+	devices="$devices $copy"
+	copy=/dev/$(word disk)$letter
 done
-copy=/dev/ubd$(echo b c d e f g | cut -d' ' -f$((members + 1)))
 
 run() {
 	dmsetup create ours --table "0 $length raid-kmod auto$devices" || {
@@ -50,6 +52,16 @@ noise() {
 		dd if=/tests/pattern of=/dev/mapper/ours bs=4096 count=250 skip=$1 oflag=seek_bytes,direct \
 			seek=$((quiet * 512 + $1 * 65536)) conv=notrunc 2>/dev/null || echo "cut: no noise"
 	done
+}
+
+# fio writes too, at random and many at once, and reads what it wrote while it goes on: in the second half of that third.
+load() {
+	local from=$(((quiet + length) / 16 * 4096))
+	mkdir -p /dev/shm
+	mount -t tmpfs shm /dev/shm
+	/bin/fio --name=load --filename=/dev/mapper/ours --offset=$from --size=$((length * 512 - from)) --direct=1 --ioengine=libaio --iodepth=8 \
+		--rw=randwrite --bs=4k --verify=crc32c --verify_backlog=32 --time_based --runtime=600 --thread --minimal >/tmp/fio 2>&1 ||
+		echo "cut: fio: $(tail -3 /tmp/fio | tr '\n' ' ')"
 }
 
 # write_for_ever WRITER: the same numbers give the same writes; who is told that one is flushed can count on it.
@@ -87,6 +99,7 @@ write)
 	apart
 	run
 	echo "cut: begun"
+	[ ! -x /bin/fio ] || load &
 	for writer in $(seq 0 $((WRITERS - 1))); do
 		write_for_ever $writer &
 		noise $writer &

@@ -30,12 +30,13 @@ run_test() {
 		sleep $HANGS_AFTER
 		echo "test: FAILED $name: it hangs: $(tail -1 /tmp/said)"
 		echo w >/proc/sysrq-trigger
-		dmesg | tail -80 | sed 's/^/  kernel: /'
+		dmesg | tail -400 | sed 's/^/  kernel: /'
 		poweroff -f
 	) &
 	watch=$!
 	( "$1" ) >/tmp/said 2>&1 </dev/null
 	result=$?
+	umount /tmp/fs 2>/dev/null
 	dmsetup remove_all --force >/dev/null 2>&1
 	left=
 	rmmod raid_kmod 2>/tmp/rmmod || left="the module stays: $(cat /tmp/rmmod)"

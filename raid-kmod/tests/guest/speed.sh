@@ -1,4 +1,5 @@
 # How fast our target is beside dm-raid and md: fio on each, in turns, over RAM disks of one kind. `cargo xtask kernel --speed` reads it.
+# Or, with raid_speed=count, how many instructions each takes: then the clock of the machine counts them, and nothing else.
 
 insmod /modules/brd.ko rd_nr=24 rd_size=32768
 insmod /modules/raid_kmod.ko
@@ -12,6 +13,24 @@ rate() {
 	[ -b $1 ] || { echo -; return; }
 	/bin/fio --name=it --filename=$1 --direct=1 --ioengine=libaio --iodepth=16 --rw=$2 --bs=$3 --runtime=1 --time_based --thread --minimal \
 		--size=${size}k 2>/tmp/fio | awk -F';' '{ print ($7 > $48) ? $7 : $48 }' | tail -1
+}
+
+# idle: what the processor had nothing to do for, in hundredths of a second.
+idle() {
+	sed -n 's/^cpu  *[0-9]* [0-9]* [0-9]* \([0-9]*\) \([0-9]*\) .*/\1 \2/p' /proc/stat | tr ' ' '+' | { read sum; echo $((sum)); }
+}
+
+# instructions DEVICE JOB BLOCK: of one request, those of fio and of the system too.
+instructions() {
+	local count=4000 before
+	[ -b $1 ] || { echo -; return; }
+	[ $3 != 64k ] || count=1000
+	before=$(idle)
+	/bin/fio --name=it --filename=$1 --direct=1 --ioengine=libaio --iodepth=16 --rw=$2 --bs=$3 --thread --minimal --size=${size}k \
+		--io_size=$((count * ${3%k}))k 2>/tmp/fio | tail -1 | awk -F';' -v count=$count '{ printf "%d", ($9 + $50) * 1000000 / count }'
+	# Time that passed without instructions would count as such.
+	[ $(($(idle) - before)) -le 2 ] || printf "(idle:$(($(idle) - before)))"
+	echo
 }
 
 # md_peer TYPE COUNT [MISSING]: md's array of the same shape over ram16 and so on.
@@ -41,12 +60,18 @@ compared() {
 	esac
 	md_peer $type $count $*
 	for job in "read 64k" "write 64k" "randread 4k" "randwrite 4k"; do
+		if [ $how = count ]; then
+			echo "speed: $type $state $(echo $job | tr ' ' '-') $(instructions /dev/mapper/ours $job) $(instructions /dev/mapper/peer $job)" \
+				"$(instructions /dev/md0 $job) $(instructions /dev/ram23 $job)"
+			continue
+		fi
 		for round in 1 2 3 4 5; do
 			echo "speed: $type $state $(echo $job | tr ' ' '-') $(rate /dev/mapper/ours $job) $(rate /dev/mapper/peer $job) $(rate /dev/md0 $job)"
 		done
 	done
 }
 
+how=$(sed -n 's/.*raid_speed=\([^ ]*\).*/\1/p' /proc/cmdline)
 only=$(sed -n 's/.*raid_only=\([^ ]*\).*/\1/p' /proc/cmdline)
 for words in "raid1 2 0" "raid5_ls 4 64" "raid6_zr 5 64" "raid10 4 64"; do
 	case $words in *"$only"*) ;; *) continue ;; esac

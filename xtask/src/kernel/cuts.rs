@@ -1,14 +1,15 @@
 //! `cargo xtask kernel --cuts N`: a guest writes to an array of the target's on files of ours, from many sides at once, and is killed.
 //! What was flushed must be there: for our tool at once, and for our target or Linux's own md, which mend the array in another boot.
 //!
-//! Killed as the process that it is: what it had handed to us is in our page cache and stays. So this finds writes that are
-//! acknowledged too early and bits that come too late, not a flush that is missing: that is for the simulator to find.
+//! A guest that is a process is killed as that: what it had handed to us is in our page cache and stays. So this finds writes that are
+//! acknowledged too early and bits that come too late, not a flush that is missing. An emulated PC's disks have a cache of their own,
+//! which is [lost](super::volatile) with the power; that finds both.
 
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Stdio},
+    process::{Child, ChildStdout},
     time::{Duration, Instant},
 };
 
@@ -16,7 +17,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::guest;
 use super::linux::Kernel;
-use crate::command::{cargo, command, root};
+use super::machine::{Disk, Start};
+use super::volatile::{self, Dice};
+use crate::command::{cargo, root};
 use crate::test::count::Counts;
 
 /// Levels and how many members each has here.
@@ -36,7 +39,7 @@ const MEMBER_BYTES: u64 = 12 << 20;
 const CUT: &str = "cut: ";
 
 /// The longest that a boot may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 const SECTOR: usize = 512;
 
@@ -95,6 +98,8 @@ struct Round {
     first: u64,
     /// How many each writer was told are flushed.
     flushed: Vec<u64>,
+    /// How many writes to members were in their caches.
+    unsure: usize,
 }
 
 /// One write of the guest's, as `cut.sh` makes it.
@@ -131,17 +136,44 @@ impl Victim<'_> {
         self.folder.join(format!("disk{number}.img"))
     }
 
-    fn boot(&self, what: &str, more: &[String]) -> Result<Boot> {
-        let mut guest = command(self.kernel.folder.join("linux"));
-        guest.arg("mem=512M").arg(format!("initrd={}", self.image.display()));
-        guest.args(["con=null", "con0=fd:0,fd:1", "quiet", "seccomp=on", "panic=1"]);
-        guest.args((0..=self.members).map(|number| format!("ubd{}={}", number + 1, self.file(number).display())));
-        guest.arg(format!("raid_cut={what}")).arg(format!("raid_members={}", self.members));
-        guest.arg(format!("raid_level={}", self.level)).arg(format!("raid_length={}", self.length)).args(more);
-        let mut child =
-            guest.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("the guest does not start")?;
-        let lines = BufReader::new(child.stdout.take().context("the guest is mute")?);
-        Ok(Boot { child, lines })
+    /// What a member held before the boot whose power is cut.
+    fn before(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("disk{number}.before"))
+    }
+
+    /// What a disk's cache held and lost; a machine that is emulated has one.
+    fn log(&self, number: usize) -> Option<PathBuf> {
+        self.kernel.machine.is_emulated().then(|| self.folder.join(format!("disk{number}.log")))
+    }
+
+    /// Boots a guest for one of the things that `cut.sh` can do. If the power is to be cut, members are as they were until then, and
+    /// what is written is logged.
+    fn boot(&self, what: &str, is_cut: bool, more: &str) -> Result<Boot> {
+        let disk = |number| -> Result<Disk> {
+            let log = self.log(number).filter(|_| is_cut && number < self.members);
+            if let Some(log) = &log {
+                fs::copy(self.file(number), self.before(number))?;
+                File::create(log)?;
+            }
+            Ok(Disk { file: self.file(number), log })
+        };
+        let disks: Vec<Disk> = (0..=self.members).map(disk).collect::<Result<_>>()?;
+        let start = Start { disks: &disks, ..Start::new(self.kernel, self.image, 512) };
+        let (members, level, length) = (self.members, self.level, self.length);
+        let words = format!("raid_cut={what} raid_members={members} raid_level={level} raid_length={length} {more}");
+        let (child, said) = start.spawn(&words)?;
+        Ok(Boot { child, lines: BufReader::new(said) })
+    }
+
+    /// After a cut: what was in the disks' caches is lost in part, as the dice say. Says how many writes were in them.
+    fn lose(&self, seed: u64) -> Result<usize> {
+        let mut dice = Dice::new(seed);
+        let mut unsure = 0;
+        for number in 0..self.members {
+            let Some(log) = self.log(number) else { continue };
+            unsure += volatile::lose(&self.before(number), &log, &self.file(number), &mut dice)?;
+        }
+        Ok(unsure)
     }
 
     /// Makes the array anew, on empty files.
@@ -151,17 +183,19 @@ impl Victim<'_> {
             let len = if number == self.members { MEMBER_BYTES * self.members as u64 } else { MEMBER_BYTES };
             File::create(self.file(number))?.set_len(len)?;
         }
-        let said = self.boot("make", &[])?.next()?.unwrap_or_default();
+        let mut guest = self.boot("make", false, "")?;
+        let said = guest.next()?.unwrap_or_default();
+        // An emulated machine must see it through.
+        while guest.next()?.is_some() {}
         let length = said.strip_prefix("length ").and_then(|length| length.parse().ok());
         self.length = length.with_context(|| format!("no array of level {}: {said}", self.level))?;
         self.known = vec![0; self.length * SECTOR];
         Ok(())
     }
 
-    /// Lets a guest write and kills it. Says for each writer, how many writes from `first` on were flushed.
-    fn cut(&self, seed: u64, first: u64) -> Result<Vec<u64>> {
-        let words = [format!("raid_first={first}"), format!("raid_seed={seed}")];
-        let mut guest = self.boot("write", &words)?;
+    /// Lets a guest write from each writer's write `first` on, and kills it.
+    fn cut(&self, seed: u64, first: u64) -> Result<Round> {
+        let mut guest = self.boot("write", true, &format!("raid_first={first} raid_seed={seed}"))?;
         guest.wait_for("begun")?;
         // The dice say after how many flushes, and how long after the last of them.
         let (after, moment) = (1 + seed / 7 % 20, Duration::from_micros(seed / 5 % 30_000));
@@ -182,21 +216,24 @@ impl Victim<'_> {
         while let Some(said) = guest.next()? {
             note(&said);
         }
-        Ok(flushed)
+        drop(guest);
+        Ok(Round { seed, first, flushed, unsure: self.lose(seed)? })
     }
 
     /// Kills a guest while it mends. What it does to the members must do no harm.
     fn cut_again(&self, who: &str, seed: u64) -> Result<()> {
-        let mut guest = self.boot(who, &[])?;
+        let mut guest = self.boot(who, true, "")?;
         guest.wait_for("begun")?;
         std::thread::sleep(Duration::from_micros(seed / 3 % 40_000));
+        drop(guest);
+        self.lose(seed + 1)?;
         Ok(())
     }
 
     /// Lets our target (`ours`) or Linux's (`md`) find the array, mend it and read it. True if there was something to mend.
     fn read(&self, who: &str) -> Result<(Vec<u8>, bool)> {
         let begun = Instant::now();
-        let mut guest = self.boot(who, &[])?;
+        let mut guest = self.boot(who, false, "")?;
         let mut mended = false;
         loop {
             ensure!(begun.elapsed() < PATIENCE, "it takes too long");
@@ -249,7 +286,7 @@ impl Victim<'_> {
     /// Writes, a cut, and what is left of it by all who read it.
     fn round(&mut self, number: u64, first: u64, pattern: &[u8]) -> Result<(Round, bool)> {
         let seed = (number * 7_919 + 104_729 * (self.members as u64 + 1)) * 48_271 % (1 << 31);
-        let round = Round { seed, first, flushed: self.cut(seed, first)? };
+        let round = self.cut(seed, first)?;
         let compare = |read: &[u8], who: &str| {
             self.compare(read, &round, pattern).with_context(|| format!("cut {number}, seed {seed}, read by {who}"))
         };
@@ -280,7 +317,7 @@ pub(super) fn run(kernel: &Kernel, image: &Path, rounds: u64) -> Result<Counts> 
         if rounds == 0 {
             continue;
         }
-        let folder = root().join("target/kernel/cuts").join(level);
+        let folder = root().join("target/kernel/cuts").join(kernel.machine.name()).join(level);
         let mut victim = Victim { kernel, image, folder, level, members, length: 0, known: Vec::new() };
         victim.make()?;
         match rounds_of(&mut victim, rounds, &pattern) {
@@ -298,14 +335,17 @@ pub(super) fn run(kernel: &Kernel, image: &Path, rounds: u64) -> Result<Counts> 
 }
 
 fn rounds_of(victim: &mut Victim<'_>, rounds: u64, pattern: &[u8]) -> Result<String> {
-    let (mut all, mut to_mend, mut first) = (0, 0, 0_u64);
+    let (mut all, mut unsure, mut to_mend, mut first) = (0, 0, 0, 0_u64);
     for number in 0..rounds {
         let (round, mended) = victim.round(number, first, pattern)?;
         all += round.flushed.iter().sum::<u64>();
+        unsure += round.unsure;
         to_mend += u64::from(mended);
         first += round.flushed.iter().max().unwrap_or(&0) + UNTOLD;
     }
-    Ok(format!("{rounds} cuts, {all} writes flushed, {to_mend} times it was seen mending"))
+    let caches =
+        if victim.log(0).is_some() { format!(", {unsure} writes in caches of members") } else { String::new() };
+    Ok(format!("{rounds} cuts, {all} writes flushed{caches}, {to_mend} times it was seen mending"))
 }
 
 #[cfg(test)]

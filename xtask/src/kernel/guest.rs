@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use super::Choice;
 use super::archive::{Archive, Kind};
 use super::linux::Kernel;
-use super::machine::{BEST_CPU, Machine, Start};
+use super::machine::{BEST_CPU, Start};
 use crate::command::{command, find, output, root};
 use crate::test::count::Counts;
 
@@ -23,7 +23,7 @@ const PROGRAMS: [&str; 5] = ["dmsetup", "mdadm", "blkdiscard", "mke2fs", "e2fsck
 const FOLDERS: [&str; 7] = ["sbin", "dev", "proc", "sys", "tmp", "run", "etc"];
 
 /// What runs in the guest: helpers, then tests in the order in which they run.
-const SCRIPTS: [&str; 15] = [
+const SCRIPTS: [&str; 16] = [
     "lib.sh",
     "10-target.sh",
     "20-levels.sh",
@@ -37,6 +37,7 @@ const SCRIPTS: [&str; 15] = [
     "85-auto.sh",
     "87-containers.sh",
     "90-files.sh",
+    "95-exercisers.sh",
     "cut.sh",
     "speed.sh",
 ];
@@ -64,27 +65,27 @@ const LAST_WORDS: usize = 40;
 const TEST: &str = "test: ";
 const GUEST: &str = "guest: ";
 
-/// Writes the guest's first file system, with these programs beside those that every guest has.
+/// Writes the guest's first file system, with these programs, or paths of some, beside those that every guest has.
 ///
 /// # Errors
 /// If a program or module is not there.
 pub(super) fn fill(image: &Path, modules: &[&Path], more: &[&str]) -> Result<()> {
     let mut libraries = BTreeSet::new();
     let mut files = vec![(PathBuf::from("/bin/busybox"), "bin/busybox".to_owned())];
+    let named = |path: &Path, folder: &str| -> (PathBuf, String) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        (path.to_owned(), format!("{folder}{name}"))
+    };
     for program in PROGRAMS.iter().chain(more) {
         let path = find(program).with_context(|| format!("no {program}"))?;
         let words = output(command("ldd").arg(&path))?;
         libraries.extend(words.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
-        files.push((path, format!("bin/{program}")));
+        files.push(named(&path, "bin/"));
     }
     files.extend(libraries.into_iter().map(|library| {
         let name = library.display().to_string().trim_start_matches('/').to_owned();
         (library, name)
     }));
-    let named = |path: &Path, folder: &str| -> (PathBuf, String) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        (path.to_owned(), format!("{folder}{name}"))
-    };
     files.extend(modules.iter().map(|module| named(module, "modules/")));
     let scripts = root().join("raid-kmod/tests/guest");
     files.push(named(&scripts.join("init"), ""));
@@ -136,11 +137,11 @@ pub(super) fn pattern() -> Vec<u8> {
 /// If it cannot be started.
 pub(super) fn run(kernel: &Kernel, image: &Path, choice: Choice<'_>) -> Result<Counts> {
     let mut counts = Counts::default();
-    if kernel.machine == Machine::X86 {
+    if kernel.machine.is_emulated() {
         for (cpu, parity) in CPUS {
             println!("a processor {cpu}, for parity by {parity}");
             let filter = match choice.filter {
-                "" if choice.whole && cpu == BEST_CPU => "",
+                "" if (choice.whole || choice.debug) && cpu == BEST_CPU => "",
                 "" => OF_CPUS,
                 filter => filter,
             };
@@ -159,7 +160,9 @@ pub(super) fn run(kernel: &Kernel, image: &Path, choice: Choice<'_>) -> Result<C
 fn boot(kernel: &Kernel, image: &Path, cpu: &'static str, word: &str, choice: Choice<'_>) -> Result<Counts> {
     let times = if choice.debug || choice.x86 { SLOW_TAKES } else { 1 };
     let hurry = if choice.hurry { "raid_hurry=1" } else { "" };
-    let start = Start { kernel, image, seconds: SECONDS * times, cpu };
+    // What watches memory needs a part of it.
+    let megabytes = if choice.debug && choice.x86 { 2048 } else { 1024 };
+    let start = Start { cpu, seconds: Some(SECONDS * times), ..Start::new(kernel, image, megabytes) };
     let (only, hz) = (choice.filter, kernel.ticks()?);
     let (mut child, said) = start.spawn(&format!("raid_only={only} raid_times={times} raid_hz={hz} {hurry} {word}"))?;
     let mut counts = Counts::default();

@@ -6,21 +6,30 @@
 mod archive;
 mod cache;
 mod cuts;
+mod exercisers;
 mod guest;
 mod linux;
 mod machine;
 mod module;
 mod shared;
 mod speed;
+mod volatile;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Result, bail, ensure};
 
-use crate::{command::root, test::count::Counts, tools};
+use crate::{
+    command::{find, root},
+    test::count::Counts,
+    tools,
+};
 use cache::Cache;
 use linux::Kernel;
 use machine::Machine;
+
+/// Makes load, where it is.
+const FIO: &str = "fio";
 
 /// What of the tests is run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,16 +72,49 @@ pub(crate) fn run(choice: Choice<'_>) -> ExitCode {
 /// # Errors
 /// If something cannot be had, built or started.
 pub(crate) fn speed(filter: &str) -> Result<()> {
+    let (kernel, image) = with_fio(Machine::Um)?;
+    speed::rates(&kernel, &image, filter)
+}
+
+/// Compares the instructions that the target, dm-raid and md take for a request.
+///
+/// # Errors
+/// If something cannot be had, built or started.
+pub(crate) fn instructions(filter: &str) -> Result<()> {
+    let (kernel, image) = with_fio(Machine::X86)?;
+    speed::instructions(&kernel, &image, filter)
+}
+
+fn with_fio(machine: Machine) -> Result<(Kernel, PathBuf)> {
     let skips = tools::ensure(&[tools::FIO])?;
     ensure!(skips.is_empty(), "{}", skips.join(", "));
-    match built(Machine::Um, &["fio"])? {
-        Ok((kernel, image)) => speed::run(&kernel, &image, filter),
+    match built(machine)? {
+        Ok(built) => {
+            let image = built.image(&[FIO])?;
+            Ok((built.kernel, image))
+        }
         Err(skips) => bail!("{}", skips.join(", ")),
     }
 }
 
-/// The kernel and what its guest is filled with, the programs `more` too; or why not.
-fn built(machine: Machine, more: &[&str]) -> Result<Result<(Kernel, PathBuf), Vec<String>>> {
+/// A kernel and the module for it.
+struct Built {
+    kernel: Kernel,
+    module: PathBuf,
+}
+
+impl Built {
+    /// What a guest is filled with, the programs `more` too.
+    fn image(&self, more: &[&str]) -> Result<PathBuf> {
+        let name = if more.is_empty() { "initramfs" } else { "initramfs-more" };
+        let image = root().join("target/kernel").join(self.kernel.machine.name()).join(name);
+        guest::fill(&image, &[&self.module, &self.kernel.folder.join("drivers/block/brd.ko")], more)?;
+        Ok(image)
+    }
+}
+
+/// The kernel and the module; or why not.
+fn built(machine: Machine) -> Result<Result<Built, Vec<String>>> {
     let mut missing = tools::ensure(&tools::FOR_KERNEL)?;
     if machine.is_emulated() {
         missing.extend(tools::ensure(&tools::FOR_X86)?);
@@ -87,10 +129,7 @@ fn built(machine: Machine, more: &[&str]) -> Result<Result<(Kernel, PathBuf), Ve
     };
     let kernel = linux::build(&cache, &parts, machine)?;
     let module = module::build(&parts, &kernel)?;
-    let name = if more.is_empty() { "initramfs" } else { "initramfs-more" };
-    let image = root().join("target/kernel").join(machine.name()).join(name);
-    guest::fill(&image, &[&module, &kernel.folder.join("drivers/block/brd.ko")], more)?;
-    Ok(Ok((kernel, image)))
+    Ok(Ok(Built { kernel, module }))
 }
 
 /// Builds what is not built, boots, and counts.
@@ -102,19 +141,26 @@ pub(crate) fn tests(choice: Choice<'_>) -> Result<Counts> {
         return Ok(Counts::skip(vec!["raid-kmod: its guest is for Linux on x86-64".to_owned()]));
     }
     let machine = match choice {
+        Choice { x86: true, debug: true, .. } => Machine::X86Debug,
         Choice { x86: true, .. } => Machine::X86,
         Choice { debug: true, .. } => Machine::UmDebug,
         _ => Machine::Um,
     };
-    let (kernel, image) = match built(machine, &[])? {
+    let built = match built(machine)? {
         Ok(built) => built,
         Err(skips) => return Ok(Counts::skip(skips)),
     };
     let mut counts = Counts::default();
     if !choice.cuts_only {
-        counts += guest::run(&kernel, &image, choice)?;
+        // Their libraries are many megabytes, which an emulated machine takes long to unpack.
+        let more = if machine.is_emulated() { Vec::new() } else { exercisers::get()? };
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        counts += guest::run(&built.kernel, &built.image(&more)?, choice)?;
         counts += shared::count()?;
     }
-    counts += cuts::run(&kernel, &image, choice.cuts)?;
+    if choice.cuts > 0 {
+        let load = if find(FIO).is_some() { &[FIO][..] } else { &[] };
+        counts += cuts::run(&built.kernel, &built.image(load)?, choice.cuts)?;
+    }
     Ok(counts)
 }

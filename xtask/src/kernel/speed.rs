@@ -1,22 +1,27 @@
-//! `cargo xtask kernel --speed`: fio on the target, on dm-raid and on md, in turns in one guest.
+//! `cargo xtask kernel --speed` and `--instructions`: fio on the target, on dm-raid and on md, in turns in one guest.
+//!
+//! Instructions are counted by the clock of an emulated PC with one processor: with each it goes on by a nanosecond (QEMU's `-icount`).
+//! They are all that the machine executed for a request: fio's own and the system's, which the last column has alone, and the parity's.
 
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader},
     path::Path,
-    process::Stdio,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::linux::Kernel;
-use crate::command::command;
+use super::machine::Start;
 
 /// What a guest's line of a round begins with.
 const SPEED: &str = "speed: ";
 
 /// The longest that it may take.
-const SECONDS: &str = "1500";
+const SECONDS: u32 = 1500;
+
+/// Megabytes: fio has a lot of libraries.
+const MEMORY: u32 = 1536;
 
 /// Ratios of each kind of round, to dm-raid and to md.
 type Ratios = BTreeMap<String, [Vec<f64>; 2]>;
@@ -26,30 +31,63 @@ type Ratios = BTreeMap<String, [Vec<f64>; 2]>;
 ///
 /// # Errors
 /// If the guest does not start or ends early. What it could not compare is said.
-pub(super) fn run(kernel: &Kernel, image: &Path, filter: &str) -> Result<()> {
-    let mut guest = command("timeout");
-    guest.args(["--kill-after=5", SECONDS]).arg(kernel.folder.join("linux"));
-    guest.arg("mem=1536M").arg(format!("initrd={}", image.display()));
-    guest.args(["con=null", "con0=fd:0,fd:1", "quiet", "seccomp=on", "panic=1", "raid_speed=1"]);
-    guest.arg(format!("raid_only={filter}"));
-    let mut child = guest.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("the guest does not start")?;
-    let (mut ratios, mut done) = (Ratios::new(), false);
-    for line in BufReader::new(child.stdout.take().context("the guest is mute")?).split(b'\n') {
+pub(super) fn rates(kernel: &Kernel, image: &Path, filter: &str) -> Result<()> {
+    let start = Start { seconds: Some(SECONDS), ..Start::new(kernel, image, MEMORY) };
+    let mut ratios = Ratios::new();
+    rounds(&start, &format!("raid_speed=time raid_only={filter}"), |words| note(&mut ratios, words))?;
+    println!("| type | state | job | ours / dm-raid | ours / md |\n|---|---|---|---|---|");
+    for (name, peers) in ratios {
+        println!("{name} {} |", peers.map(summary).join(" | "));
+    }
+    Ok(())
+}
+
+/// The same, but for instructions of a request, in one round: there is nothing that could disturb the machine.
+///
+/// # Errors
+/// As [`rates`].
+pub(super) fn instructions(kernel: &Kernel, image: &Path, filter: &str) -> Result<()> {
+    let start = Start { seconds: Some(SECONDS * 2), counts: true, ..Start::new(kernel, image, MEMORY) };
+    let mut table = vec![
+        "| type | state | job | ours | dm-raid | md | the RAM disk alone | ours / dm-raid | ours / md |".to_owned(),
+        "|---|---|---|---|---|---|---|---|---|".to_owned(),
+    ];
+    rounds(&start, &format!("raid_speed=count raid_only={filter}"), |words| table.extend(counted(words)))?;
+    println!("{}", table.join("\n"));
+    Ok(())
+}
+
+/// Runs the guest, with each of its rounds' words to `note`.
+fn rounds(start: &Start<'_>, words: &str, mut note: impl FnMut(&str)) -> Result<()> {
+    let (mut child, said) = start.spawn(words)?;
+    let mut done = false;
+    for line in BufReader::new(said).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).trim_end().to_owned();
         let Some(words) = line.strip_prefix(SPEED) else { continue };
         done |= words == "done";
         if let Some(why) = words.strip_prefix("why: ") {
             println!("left out: {why}");
         }
-        note(&mut ratios, words);
+        note(words);
     }
     child.wait()?;
     ensure!(done, "the guest ended early");
-    println!("| type | state | job | ours / dm-raid | ours / md |\n|---|---|---|---|---|");
-    for (name, peers) in ratios {
-        println!("{name} {} |", peers.map(summary).join(" | "));
-    }
     Ok(())
+}
+
+/// A row of the table of instructions, of the words of a round: what the RAM disk and fio take is in all of them, so ratios are of what
+/// is above that.
+fn counted(words: &str) -> Option<String> {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let [kind, state, job, counts @ ..] = words.as_slice() else { return None };
+    let [ours, dm, md, alone] = counts else { return None };
+    let above = |count: &str| Some(count.parse::<f64>().ok()? - alone.parse::<f64>().ok()?);
+    let ratio = |peer| {
+        let ratio = above(ours).zip(above(peer)).map(|(ours, peer)| ours / peer.max(1.0));
+        ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.2}"))
+    };
+    let (to_dm, to_md) = (ratio(dm), ratio(md));
+    Some(format!("| {kind} | {state} | {job} | {ours} | {dm} | {md} | {alone} | {to_dm} | {to_md} |"))
 }
 
 /// Notes what a line of a round says, if it is one.
@@ -93,5 +131,14 @@ mod tests {
         assert_eq!(summary(dm), "0.50 (0.20 to 3.00)");
         assert_eq!(summary(md), "0.25 (0.10 to 0.25)");
         assert_eq!(summary(Vec::new()), "–");
+    }
+
+    #[test]
+    fn instructions_are_compared_above_those_of_the_disk_alone() {
+        assert_eq!(
+            counted("raid1 healthy read-64k 300 - 500 100").unwrap(),
+            "| raid1 | healthy | read-64k | 300 | - | 500 | 100 | – | 0.50 |"
+        );
+        assert_eq!(counted("why: no array of md"), None);
     }
 }
