@@ -16,8 +16,8 @@ use super::machine::{BEST_CPU, Start};
 use crate::command::{command, find, output, root};
 use crate::test::count::Counts;
 
-/// Programs besides busybox.
-const PROGRAMS: [&str; 5] = ["dmsetup", "mdadm", "blkdiscard", "mke2fs", "e2fsck"];
+/// Programs besides busybox, whose own `cmp` goes byte by byte.
+const PROGRAMS: [&str; 6] = ["dmsetup", "mdadm", "blkdiscard", "mke2fs", "e2fsck", "cmp"];
 
 /// Folders that the guest mounts things on, or finds things in.
 const FOLDERS: [&str; 7] = ["sbin", "dev", "proc", "sys", "tmp", "run", "etc"];
