@@ -342,7 +342,7 @@ fills_of_linux() {
 	files_go 4
 }
 
-test_slow_what_linux_fills_in_a_container_is_filled_by_us() {
+slow_what_linux_fills_in_a_container_is_filled_by_us() {
 	fills_of_linux imsm
 	fills_of_linux ddf
 }
