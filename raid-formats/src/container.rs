@@ -107,8 +107,6 @@ impl Book {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "test code: a failed step is a failed test")]
-
     extern crate std;
 
     use super::*;
