@@ -11,6 +11,7 @@ mod guest;
 mod linux;
 mod machine;
 mod module;
+mod running;
 mod shared;
 mod speed;
 mod volatile;
