@@ -148,7 +148,8 @@ pub(super) fn run(kernel: &Kernel, image: &Path, choice: Choice<'_>) -> Result<C
             counts += boot(kernel, image, cpu, &format!("raid_parity={parity}"), Choice { filter, ..choice })?;
         }
     } else {
-        counts = boot(kernel, image, BEST_CPU, "", choice)?;
+        let word = if choice.two { "ncpus=2" } else { "" };
+        counts = boot(kernel, image, BEST_CPU, word, choice)?;
     }
     if counts.passed + counts.failed + counts.skipped == 0 {
         println!("no test of the guest has {} in its name", choice.filter);
