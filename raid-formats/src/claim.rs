@@ -7,7 +7,7 @@ use crate::bios;
 use crate::ddf;
 use crate::imsm;
 use crate::imsm::{Identity, LOG_BUFFER_BYTES, Serial};
-use crate::md::{self, ProbeBuffer, Superblock, Version};
+use crate::md::{self, Hindrance, ProbeBuffer, Superblock, Version};
 use crate::record::{Format, Record, Role};
 use crate::source::Source;
 
@@ -182,6 +182,39 @@ pub fn eliminate(claims: &mut [Claim<'_>], given: &mut [Option<(Serial, Identity
 }
 
 impl<'b> Claim<'b> {
+    /// Why an array that can be read is not written to whose freshest member this is.
+    #[must_use]
+    pub fn hindrance(&self) -> Option<Hindrance> {
+        let record = self.record();
+        match self {
+            Self::Md(..) => Hindrance::of(record),
+            Self::Ddf(_) | Self::Imsm(_) => Hindrance::of_flag(record),
+            Self::Bios(_) => Some(Hindrance::Format(record.format)),
+        }
+    }
+
+    /// Why it is not written to because of this member, which is current. MD's list of bad blocks is read apart.
+    #[must_use]
+    pub fn own_hindrance(&self) -> Option<Hindrance> {
+        match self {
+            Self::Md(..) | Self::Bios(_) => None,
+            Self::Ddf(volume) => Hindrance::of_member(volume.record(), false),
+            Self::Imsm(part) if part.identity() == Identity::Interchangeable => Some(Hindrance::EitherCopy),
+            Self::Imsm(part) => {
+                Hindrance::of_member(part.volume().record(), part.volume().bad_blocks().next().is_some())
+            }
+        }
+    }
+
+    /// The volume of DDF, if it is one.
+    #[must_use]
+    pub const fn ddf(&self) -> Option<&ddf::Volume<'b>> {
+        match self {
+            Self::Ddf(volume) => Some(volume),
+            _ => None,
+        }
+    }
+
     /// The part of a volume of IMSM, if it is one.
     #[must_use]
     pub const fn imsm(&self) -> Option<&imsm::Part<'b>> {

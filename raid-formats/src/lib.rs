@@ -11,6 +11,7 @@
 pub mod assemble;
 pub mod bios;
 pub mod claim;
+pub mod container;
 mod crc32;
 pub mod ddf;
 pub mod dm;

@@ -2,6 +2,9 @@
 //! `raid-kmod auto DEVICE...`: the array that the devices' own metadata describe. What they are is the formats' to say, and what they are
 //! together [`assemble`]'s.
 
+mod form;
+mod marks;
+
 use core::fmt;
 
 use kernel::prelude::*;
@@ -10,16 +13,19 @@ use raid_core::rows::{RowKind, RowNo, Rows, ROW_SECTORS};
 use raid_core::{Columns, Extent, Member, Sector, Sectors};
 use raid_formats::assemble::{self, Claimant, Force, Verdict};
 use raid_formats::claim::{self, Claim, Unclaimed};
+use raid_formats::container::Away;
 use raid_formats::imsm::{Identity, Serial};
-use raid_formats::md::{self, Bitmap, Doubt, Hindrance, ProbeBuffer, RegionBits, Said};
-use raid_formats::record::{Record, Shape, Sync, WriteLog};
-use raid_formats::md::bitmap::HEADER_BYTES;
+use raid_formats::md::{self, Doubt, Hindrance, ProbeBuffer};
+use raid_formats::record::{Shape, Sync, WriteLog};
 
-use crate::clerks::{Clerks, Shelf, PAGE};
+use form::Told;
+use marks::Marks;
+
+use crate::clerks::{Clerks, Shelf};
 use crate::memory::zeroed;
 use crate::metadata::Regions;
 use crate::seats::Device;
-use crate::store::Place;
+use crate::store::Form;
 
 /// Why the devices are no array that can be started here.
 pub(crate) enum Fault<'a> {
@@ -31,6 +37,9 @@ pub(crate) enum Fault<'a> {
     Hindrance(Hindrance),
     /// A member is in a state in which it is not written to.
     Member(&'a str, &'static str),
+    Hindered(&'a str, Hindrance),
+    /// A disk of the container was not given, and would go stale.
+    Away(Away),
     /// The members' bitmaps.
     Bitmap(&'a str, &'static str),
     Doubted(u64),
@@ -47,6 +56,8 @@ impl fmt::Display for Fault<'_> {
             Self::Health(error) => error.fmt(f),
             Self::Hindrance(why) => write!(f, "not yet: {why}; a read-only table can be loaded"),
             Self::Member(name, why) => write!(f, "not yet: {name}: {why}"),
+            Self::Hindered(name, why) => write!(f, "not yet: {name}: {why}; a read-only table can be loaded"),
+            Self::Away(disk) => disk.fmt(f),
             Self::Bitmap(name, why) => write!(f, "{name}: its bitmap {why}"),
             Self::Doubted(regions) => {
                 write!(f, "not stopped in order, and a member is missing: parity is in doubt in {regions} regions")
@@ -97,11 +108,8 @@ pub(crate) struct Auto {
     pub(crate) found: Regions,
     pub(crate) region_rows: u64,
     pub(crate) doubt_from: RowNo,
-    pub(crate) said: KBox<Said>,
-    pub(crate) bits: Option<RegionBits>,
-    pub(crate) image: KVVec<u8>,
-    /// For each slot; all none if the array is only read.
-    pub(crate) places: KVVec<Option<Place>>,
+    /// How it is written down; nothing if the array is only read.
+    pub(crate) form: Option<Form>,
 }
 
 /// The devices, with who reads them: device `n` is the `n`th clerk's.
@@ -224,8 +232,9 @@ fn members<'c, 'b>(
 }
 
 /// What is refused because a write, or a read, would not be right.
-fn check<'a>(given: &Given<'a>, claims: &[Claim<'_>], verdicts: &[Verdict], lead: &Record) -> Result<(), Fault<'a>> {
-    let hindrance = Hindrance::of(lead).filter(|why| given.writes || !matches!(why, Hindrance::Format(_)));
+fn check<'a>(given: &Given<'a>, claims: &[Claim<'_>], verdicts: &[Verdict], freshest: &Claim<'_>) -> Result<(), Fault<'a>> {
+    let lead = freshest.record();
+    let hindrance = freshest.hindrance().filter(|why| given.writes || why.hinders_readers());
     if let Some(why) = hindrance.or_else(|| Hindrance::of_log(lead)) {
         return Err(Fault::Hindrance(why));
     }
@@ -234,12 +243,21 @@ fn check<'a>(given: &Given<'a>, claims: &[Claim<'_>], verdicts: &[Verdict], lead
         if matches!(verdict, Verdict::Replacement { .. }) && given.writes {
             return Err(Fault::Member(name, "a replacement under way"));
         }
+        if matches!(verdict, Verdict::Spare) && given.writes {
+            return Err(Fault::Member(name, "a spare of the container, which would be told of no change"));
+        }
         let Verdict::Current { .. } = verdict else { continue };
+        if let Some(why) = claim.own_hindrance().filter(|_| given.writes) {
+            return Err(Fault::Hindered(name, why));
+        }
         if record.replacement {
             return Err(Fault::Member(name, "a replacement whose original is gone"));
         }
         if given.devices.get(number).is_some_and(|(device, _)| device.block_bytes() != 512) {
             return Err(Fault::Member(name, "blocks of another size than 512 bytes"));
+        }
+        if given.writes && claim.ddf().is_some() && record.format != lead.format {
+            return Err(Fault::Member(name, "records of another byte order than the freshest member's"));
         }
         let (Claim::Md(superblock, ..), Some(shelf)) = (claim, given.shelf(number)) else { continue };
         let mut bad = KVVec::from_elem(Extent::default(), md::bad_blocks::ENTRIES_MAX, GFP_KERNEL)?;
@@ -275,7 +293,7 @@ fn assembled<'a>(
     rows: &Rows,
 ) -> Result<Auto, Fault<'a>> {
     let lead = freshest.record();
-    check(given, claims, verdicts, lead)?;
+    check(given, claims, verdicts, freshest)?;
     let health = health(claims, verdicts, lead.shape.members)?;
     let mut slots = KVVec::from_elem(None, claims.len(), GFP_KERNEL)?;
     for (number, slot, _, claim) in members(claims, verdicts) {
@@ -284,152 +302,20 @@ fn assembled<'a>(
         }
     }
     let (plain, parity) = (rows.kind() == RowKind::Plain, rows.kind() == RowKind::Parity);
-    let Marks { bits, image, words, region_rows } = marks(given, claims, verdicts, lead, rows)?;
-    let doubt = Doubt::new(lead.sync, plain, !health.is_whole(), parity, bits.is_some());
+    let mut marks = Marks::read(given, claims, verdicts, lead, rows)?;
+    let (words, region_rows) = (core::mem::take(&mut marks.words), marks.region_rows);
+    let doubt = Doubt::new(lead.sync, plain, !health.is_whole(), parity, marks.bits.is_some());
     let marked: u64 = words.iter().map(|word| u64::from(word.count_ones())).sum();
     if doubt.is_refused(marked) {
         return Err(Fault::Doubted(marked));
     }
     let doubt_from = match lead.sync {
-        Sync::DirtyFrom(from) if bits.is_none() => RowNo(from.0 / ROW_SECTORS),
+        Sync::DirtyFrom(from) if marks.bits.is_none() => RowNo(from.0 / ROW_SECTORS),
         Sync::DirtyFrom(_) | Sync::Clean => RowNo(0),
     };
     let sync = if doubt.dirty { lead.sync } else { Sync::Clean };
-    let (said, places) = (said(claims, verdicts, freshest, health, sync)?, places(given, claims, verdicts, lead)?);
+    let told = Told { claims, verdicts, freshest, health, sync };
+    let form = if given.writes { Some(told.form(marks, rows)?) } else { None };
     let found = Regions::marked(words, doubt, region_rows);
-    Ok(Auto { health, slots, found, region_rows, doubt_from, said, bits, image, places })
+    Ok(Auto { health, slots, found, region_rows, doubt_from, form })
 }
-
-#[inline(never)]
-fn said<'a>(
-    claims: &[Claim<'_>],
-    verdicts: &[Verdict],
-    freshest: &Claim<'_>,
-    health: Health,
-    sync: Sync,
-) -> Result<KBox<Said>, Fault<'a>> {
-    let present = |slot: u16| {
-        let mut all = members(claims, verdicts);
-        all.find(|(_, own, ..)| u16::from(own.0) == slot).map(|(.., claim)| claim.record().number)
-    };
-    let numbers = md::numbers(health.members(), health.members(), freshest, present);
-    Ok(KBox::new(Said { events: freshest.record().events, health, sync, numbers }, GFP_KERNEL)?)
-}
-
-fn places<'a>(
-    given: &Given<'a>,
-    claims: &[Claim<'_>],
-    verdicts: &[Verdict],
-    lead: &Record,
-) -> Result<KVVec<Option<Place>>, Fault<'a>> {
-    let mut places = KVVec::with_capacity(lead.shape.members.into(), GFP_KERNEL)?;
-    for _ in 0..lead.shape.members {
-        places.push(None, GFP_KERNEL)?;
-    }
-    for (_, slot, _, claim) in members(claims, verdicts).filter(|_| given.writes) {
-        let (Claim::Md(superblock, version, record), Some(place)) = (claim, places.get_mut(usize::from(slot.0))) else {
-            continue;
-        };
-        let bitmap_at = match record.log {
-            WriteLog::Bitmap(at) => at,
-            _ => Sector(0),
-        };
-        let mut block = zeroed::<[u8; PAGE]>()?;
-        block.copy_from_slice(superblock.emit());
-        let (events, bad_blocks) = (record.events, record.bad_blocks.is_some());
-        *place = Some(Place { version: *version, block, bitmap_at, bad_blocks, events });
-    }
-    Ok(places)
-}
-
-/// What the members' logs say together.
-struct Marks {
-    bits: Option<RegionBits>,
-    image: KVVec<u8>,
-    words: KVVec<u64>,
-    region_rows: u64,
-}
-
-#[inline(never)]
-fn marks<'a>(
-    given: &Given<'a>,
-    claims: &[Claim<'_>],
-    verdicts: &[Verdict],
-    lead: &Record,
-    rows: &Rows,
-) -> Result<Marks, Fault<'a>> {
-    let mut marks = Marks { bits: None, image: KVVec::new(), words: KVVec::new(), region_rows: rows.count().max(1) };
-    if !matches!(lead.log, WriteLog::Bitmap(_)) || rows.kind() == RowKind::Plain {
-        marks.words.push(u64::from(lead.sync != Sync::Clean && rows.kind() != RowKind::Plain), GFP_KERNEL)?;
-        return Ok(marks);
-    }
-    let (mut believed, mut room) = (false, KVVec::from_elem(0_u8, PAGE, GFP_KERNEL)?);
-    for (number, _, mark, claim) in members(claims, verdicts) {
-        let (Claim::Md(superblock, _, record), Some(shelf)) = (claim, given.shelf(number)) else { continue };
-        let name = given.name(number);
-        let bits = header(&shelf, record, name)?;
-        if *marks.bits.get_or_insert(bits) != bits {
-            return Err(Fault::Bitmap(name, "has another shape than the others'"));
-        }
-        if bits.rows_covered() < rows.count() {
-            return Err(Fault::Bitmap(name, "does not cover the array"));
-        }
-        if marks.words.is_empty() {
-            marks.region_rows = bits.rows();
-            let regions = rows.count().div_ceil(bits.rows().max(1));
-            marks.words.resize(regions.div_ceil(64) as usize, 0, GFP_KERNEL)?;
-        }
-        let words = &mut marks.words;
-        let read = md::read_bitmap(&shelf, superblock, &mut room, |chunk| {
-            let region = bits.region_of(chunk);
-            if let Some(word) = usize::try_from(region / 64).ok().and_then(|index| words.get_mut(index)) {
-                *word |= 1 << (region % 64);
-            }
-        });
-        let Ok(Some(summary)) = read else { return Err(Fault::Bitmap(name, "cannot be read")) };
-        // A member that lags may lack bits, and one that is being filled too; what they have still counts.
-        believed |= !summary.stale && mark.is_none() && record.events == lead.events;
-    }
-    if !believed {
-        marks.all(rows);
-    }
-    marks.image(given, claims, verdicts)?;
-    Ok(marks)
-}
-
-impl Marks {
-    /// Nothing is known of any region.
-    fn all(&mut self, rows: &Rows) {
-        let regions = rows.count().div_ceil(self.region_rows.max(1));
-        for (index, word) in (0..).zip(self.words.iter_mut()) {
-            let count = regions.saturating_sub(index * 64).min(64);
-            *word = if count == 64 { u64::MAX } else { (1 << count) - 1 };
-        }
-    }
-
-    /// The area of the bitmap as the first member has it, with all bits.
-    fn image<'a>(&mut self, given: &Given<'a>, claims: &[Claim<'_>], verdicts: &[Verdict]) -> Result<(), Fault<'a>> {
-        let Some(bits) = self.bits else { return Ok(()) };
-        let first = members(claims, verdicts).next();
-        let (number, record) = first.map(|(number, .., claim)| (number, claim.record())).ok_or(Fault::Memory)?;
-        let (WriteLog::Bitmap(at), Some(shelf)) = (record.log, given.shelf(number)) else { return Err(Fault::Memory) };
-        self.image.resize((bits.area_bytes() as usize).next_multiple_of(512), 0, GFP_KERNEL)?;
-        use raid_formats::source::Source as _;
-        shelf
-            .read_at(at.bytes().unwrap_or(u64::MAX), &mut self.image)
-            .map_err(|_| Fault::Bitmap(given.name(number), "cannot be read"))?;
-        bits.put(&mut self.image, 0, &self.words);
-        Ok(())
-    }
-}
-
-fn header<'a>(shelf: &Shelf<'_>, record: &Record, name: &'a str) -> Result<RegionBits, Fault<'a>> {
-    use raid_formats::source::Source as _;
-    let mut header = [0; HEADER_BYTES];
-    let WriteLog::Bitmap(at) = record.log else { return Err(Fault::Bitmap(name, "is not there")) };
-    let unread = Fault::Bitmap(name, "cannot be read");
-    shelf.read_at(at.bytes().unwrap_or(u64::MAX), &mut header).map_err(|_| unread)?;
-    let bits = Bitmap::parse(&header).and_then(|bitmap| RegionBits::new(&bitmap));
-    bits.map_err(|_| Fault::Bitmap(name, "is damaged, or of a kind that is not kept"))
-}
-

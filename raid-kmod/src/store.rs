@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Metadata under a running array: what the engine wants remembered goes to the formats, and what they make of it to the members.
 
+mod container;
 mod dm;
 mod md;
 
@@ -16,6 +17,7 @@ use crate::clerks::{Clerks, PAGE};
 use crate::ios::Io;
 use crate::seats::{Device, Seats};
 
+pub(crate) use container::{Container, DdfVolume, ImsmVolume, Volume};
 pub(crate) use dm::Dm;
 pub(crate) use md::{Md, Place};
 
@@ -44,6 +46,8 @@ pub(crate) enum Form {
     Dm(Dm),
     /// Linux MD's, beside the data.
     Md(Md),
+    /// That of a container's disks.
+    Container(Container),
 }
 
 /// What metadata are written with.
@@ -123,6 +127,7 @@ impl Store {
         match &self.form {
             Form::Dm(dm) => dm.write_log(&desk, member, first_region, words),
             Form::Md(md) => md.write_log(&desk, member, first_region, words),
+            Form::Container(container) => container.write_log(&desk, member, words),
         }
     }
 
@@ -131,6 +136,7 @@ impl Store {
         match &self.form {
             Form::Dm(dm) => dm.write_health(&self.desk(seats), member, health),
             Form::Md(md) => md.write_health(&self.desk(seats), member, health),
+            Form::Container(container) => container.write_health(&self.desk(seats), member, health),
         }
     }
 
@@ -139,6 +145,7 @@ impl Store {
         match &self.form {
             Form::Dm(dm) => dm.stop(&self.desk(seats), health, sync),
             Form::Md(md) => md.stop(&self.desk(seats), health, sync),
+            Form::Container(container) => container.stop(&self.desk(seats), health, sync),
         }
     }
 
@@ -147,6 +154,7 @@ impl Store {
         match &self.form {
             Form::Dm(dm) => dm.go_on(&self.desk(seats), set),
             Form::Md(md) => md.go_on(&self.desk(seats), set),
+            Form::Container(container) => container.go_on(&self.desk(seats), set),
         }
     }
 }

@@ -24,20 +24,28 @@ impl fmt::Debug for Linear {
 }
 
 impl Linear {
-    pub(super) fn new(config: &ArrayConfig<'_>) -> Result<(Self, Sectors), ConfigError> {
+    /// Of members whose [`size`](Self::size) is right.
+    pub(super) fn new(config: &ArrayConfig<'_>) -> Self {
         let mut end: u64 = 0;
         let mut ends = [0; MEMBERS_MAX];
         for (entry, size) in ends.iter_mut().zip(sizes(config)) {
-            end = end.checked_add(size.floor_to(config.chunk).0).ok_or_else(|| too_big(config))?;
+            end = end.saturating_add(size.floor_to(config.chunk).0);
             *entry = end;
         }
+        Self { members: config.members, ends }
+    }
+
+    /// What all give together.
+    pub(super) fn size(config: &ArrayConfig<'_>) -> Result<Sectors, ConfigError> {
+        let add = |end: u64, size: Sectors| end.checked_add(size.floor_to(config.chunk).0);
+        let end = sizes(config).try_fold(0, add).ok_or_else(|| too_big(config))?;
         if end == 0 {
             return Err(ConfigError::TooSmall {
                 found: sizes(config).max().unwrap_or_default(),
                 least: config.chunk.max(Sectors(1)),
             });
         }
-        Ok((Self { members: config.members, ends }, Sectors(end)))
+        Ok(Sectors(end))
     }
 
     fn ends(&self) -> &[u64] {

@@ -15,7 +15,7 @@ mod raid10;
 #[cfg(test)]
 mod tests;
 
-use crate::config::{ArrayConfig, Level, Raid0Layout, Sizes};
+use crate::config::{ArrayConfig, Level, Sizes};
 use crate::units::{Columns, MEMBERS_MAX, Member, Sector, Sectors, StripeNo};
 
 pub use error::ConfigError;
@@ -83,8 +83,8 @@ impl Geometry {
     pub fn new(config: &ArrayConfig<'_>) -> Result<Self, ConfigError> {
         let array_size = Self::check(config)?;
         let map = match config.level {
-            Level::Linear => Map::Linear(Linear::new(config)?.0),
-            Level::Raid0(layout) => Map::Zones(Zones::new(config, layout)?.0),
+            Level::Linear => Map::Linear(Linear::new(config)),
+            Level::Raid0(layout) => Map::Zones(Zones::new(config, layout)),
             Level::Raid1 => Map::Mirror { size: smallest(config, Sectors(1))? },
             Level::Raid4 | Level::Raid5(_) | Level::Raid6(_) => Map::Striped(Striped::new(config)?.0),
             Level::Raid10(layout) => Map::Copies(Copies::new(config, layout)?.0),
@@ -108,8 +108,8 @@ impl Geometry {
             return Err(ConfigError::SizesOfOthers { members, sizes: sizes.len() });
         }
         let full = match config.level {
-            Level::Linear => linear_size(config)?,
-            Level::Raid0(layout) => zones_size(config, layout)?,
+            Level::Linear => Linear::size(config)?,
+            Level::Raid0(layout) => Zones::size(config, layout)?,
             Level::Raid1 => smallest(config, Sectors(1))?,
             Level::Raid4 | Level::Raid5(_) | Level::Raid6(_) => Striped::new(config)?.1,
             Level::Raid10(layout) => Copies::new(config, layout)?.1,
@@ -262,23 +262,12 @@ impl Geometry {
 }
 
 /// What each slot gives, in slot order.
-fn sizes<'a>(config: &ArrayConfig<'a>) -> impl Iterator<Item = Sectors> + use<'a> {
+fn sizes<'a>(config: &ArrayConfig<'a>) -> impl Iterator<Item = Sectors> + Clone + use<'a> {
     let (same, each): (_, &[Sectors]) = match config.sizes {
         Sizes::Same(size) => (Some(size), &[]),
         Sizes::Each(sizes) => (None, sizes),
     };
     (0..usize::from(config.members)).filter_map(move |slot| same.or_else(|| each.get(slot).copied()))
-}
-
-/// These have frames of their own, and give up what is large.
-#[inline(never)]
-fn linear_size(config: &ArrayConfig<'_>) -> Result<Sectors, ConfigError> {
-    Linear::new(config).map(|(_, size)| size)
-}
-
-#[inline(never)]
-fn zones_size(config: &ArrayConfig<'_>, layout: Raid0Layout) -> Result<Sectors, ConfigError> {
-    Zones::new(config, layout).map(|(_, size)| size)
 }
 
 /// The size that every member can give: the one stated, or the least of all. At least `least`.

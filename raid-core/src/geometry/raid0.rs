@@ -51,29 +51,28 @@ impl Zone {
 }
 
 impl Zones {
-    pub(super) fn new(config: &ArrayConfig<'_>, layout: Raid0Layout) -> Result<(Self, Sectors), ConfigError> {
-        let chunk = chunk_of(config)?;
+    /// Of members whose [`size`](Self::size) is right.
+    pub(super) fn new(config: &ArrayConfig<'_>, layout: Raid0Layout) -> Self {
         let mut chunks = [0; MEMBERS_MAX];
-        let mut total: u64 = 0;
-        for (entry, found) in chunks.iter_mut().zip(sizes(config)) {
-            *entry = found.0.checked_div(chunk).unwrap_or(0);
-            if *entry == 0 {
-                return Err(ConfigError::TooSmall { found, least: config.chunk });
-            }
-            total = total.checked_add(*entry).ok_or_else(|| too_big(config))?;
+        chunks.iter_mut().zip(in_chunks(config)).for_each(|(entry, found)| *entry = found);
+        let by_zone = layout == Raid0Layout::Alternate;
+        Self { chunk: config.chunk.0, members: config.members, chunks, by_zone }
+    }
+
+    /// What all give together.
+    pub(super) fn size(config: &ArrayConfig<'_>, layout: Raid0Layout) -> Result<Sectors, ConfigError> {
+        let chunk = chunk_of(config)?;
+        if let Some((found, _)) = sizes(config).zip(in_chunks(config)).find(|(_, chunks)| *chunks == 0) {
+            return Err(ConfigError::TooSmall { found, least: config.chunk });
         }
-        let zones = Self { chunk, members: config.members, chunks, by_zone: layout == Raid0Layout::Alternate };
-        if layout == Raid0Layout::Unstated && zones.layouts_differ() {
+        let total = in_chunks(config).try_fold(0, u64::checked_add).and_then(|total| total.checked_mul(chunk));
+        let total = total.ok_or_else(|| too_big(config))?;
+        if layout == Raid0Layout::Unstated && layouts_differ(in_chunks(config)) {
             let whole = |size: Option<Sectors>| size.unwrap_or_default().floor_to(config.chunk);
             let (smallest, largest) = (whole(sizes(config).min()), whole(sizes(config).max()));
             return Err(ConfigError::Raid0LayoutUnstated { smallest, largest });
         }
-        Ok((zones, Sectors(total.checked_mul(chunk).ok_or_else(|| too_big(config))?)))
-    }
-
-    /// With one zone, or one member in the second, both layouts are the same.
-    fn layouts_differ(&self) -> bool {
-        self.zones().skip(1).any(|zone| zone.width > 1 && !zone.before.is_multiple_of(zone.width))
+        Ok(Sectors(total))
     }
 
     /// Chunks of the slots that there are.
@@ -81,17 +80,8 @@ impl Zones {
         self.chunks.get(..usize::from(self.members)).unwrap_or(&self.chunks)
     }
 
-    /// The zones in order. As many as there are different sizes, at most 255.
     fn zones(&self) -> impl Iterator<Item = Zone> + '_ {
-        let mut last = Zone { from: 0, to: 0, width: 0, before: 0 };
-        core::iter::from_fn(move || {
-            let larger = self.slots().iter().copied().filter(|size| *size > last.to);
-            let (to, width) =
-                larger.fold((u64::MAX, 0_u64), |(least, count), size| (least.min(size), count.saturating_add(1)));
-            let before = last.before.saturating_add(last.chunks());
-            last = Zone { from: last.to, to, width, before };
-            (width > 0).then_some(last)
-        })
+        zones(self.slots().iter().copied())
     }
 
     /// The `index`th slot of those that reach past `from`.
@@ -138,4 +128,28 @@ impl Zones {
         let number = first.checked_add(steps)?;
         Some(Sector(number.checked_mul(self.chunk)?.checked_add(within)?))
     }
+}
+
+/// What each slot gives, in chunks.
+fn in_chunks<'a>(config: &ArrayConfig<'a>) -> impl Iterator<Item = u64> + Clone + use<'a> {
+    let chunk = config.chunk.0;
+    sizes(config).map(move |size| size.0.checked_div(chunk).unwrap_or(0))
+}
+
+/// The zones in order. As many as there are different sizes, at most 255.
+fn zones(slots: impl Iterator<Item = u64> + Clone) -> impl Iterator<Item = Zone> {
+    let mut last = Zone { from: 0, to: 0, width: 0, before: 0 };
+    core::iter::from_fn(move || {
+        let larger = slots.clone().filter(|size| *size > last.to);
+        let (to, width) =
+            larger.fold((u64::MAX, 0_u64), |(least, count), size| (least.min(size), count.saturating_add(1)));
+        let before = last.before.saturating_add(last.chunks());
+        last = Zone { from: last.to, to, width, before };
+        (width > 0).then_some(last)
+    })
+}
+
+/// With one zone, or one member in the second, both layouts are the same.
+fn layouts_differ(slots: impl Iterator<Item = u64> + Clone) -> bool {
+    zones(slots).skip(1).any(|zone| zone.width > 1 && !zone.before.is_multiple_of(zone.width))
 }

@@ -10,6 +10,7 @@ use super::{
     level::{Numbers, numbers},
     metadata::Metadata,
     place::{CLOSED, Place, Set, sectors_per_block},
+    probe::BLOCK_BYTES_MAX,
     raw::{
         Condition, Config, Controller, DiskData, ENTRY_BYTES, Header, Init, MAGIC_CONFIG, MAGIC_CONTROLLER, MAGIC_DISK,
         MAGIC_HEADER, MAGIC_PHYSICAL, MAGIC_VIRTUAL, PhysicalEntry, RECORD_BYTES, Section, TableHead, VirtualEntry,
@@ -128,7 +129,7 @@ pub fn create<E: From<Refusal>>(
     let metadata = Metadata::parse(set, &place(Set::Primary))?;
     metadata.volumes().try_for_each(|volume| volume.map(drop))?;
     for which in [Set::Secondary, Set::Primary] {
-        write_set(set, None, &place(which), &mut write)?;
+        write_set(set, None, (&place(which), &mut [0; BLOCK_BYTES_MAX]), &mut write)?;
     }
     let mut anchor = header;
     anchor.header_type = 0;

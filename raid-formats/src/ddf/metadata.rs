@@ -68,6 +68,26 @@ pub struct Metadata<'a> {
     twin: Twin,
 }
 
+/// What is known of a set that passed the checks, for hosts that keep its bytes and cannot keep what borrows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    place: Place,
+    damage: Damage,
+    twin: Twin,
+}
+
+impl Kept {
+    /// The set again, of the bytes that it had. They are not checked once more; `None` if they are too short.
+    #[must_use]
+    pub fn of<'b>(&self, bytes: &'b [u8]) -> Option<Metadata<'b>> {
+        let Self { place, damage, twin } = *self;
+        let bytes = bytes.get(..place.len_bytes())?;
+        let header = prefix::<Header>(place.set.name(), bytes).ok()?;
+        let disk = disk_of(bytes, header, &place).ok()?;
+        Some(Metadata { bytes, place, damage, header, disk, twin })
+    }
+}
+
 /// A configuration record.
 #[derive(Clone, Copy, Debug)]
 pub enum ConfigRecord<'a> {
@@ -116,6 +136,12 @@ impl<'a> Metadata<'a> {
     #[must_use]
     pub const fn place(&self) -> Place {
         self.place
+    }
+
+    /// What [`Kept::of`] wants to know beside the bytes.
+    #[must_use]
+    pub const fn kept(&self) -> Kept {
+        Kept { place: self.place, damage: self.damage, twin: self.twin }
     }
 
     /// How the other set compares.
@@ -194,7 +220,7 @@ impl<'a> Metadata<'a> {
     }
 
     /// All configuration records in use, in their order.
-    pub fn configs(&self) -> impl Iterator<Item = ConfigRecord<'a>> + use<'a> {
+    pub fn configs(&self) -> impl Iterator<Item = ConfigRecord<'a>> + Clone + use<'a> {
         let order = self.place.order;
         self.config_slots().filter_map(move |bytes| config_record(bytes, order))
     }
@@ -244,7 +270,7 @@ impl<'a> Metadata<'a> {
     }
 
     /// The bytes of each configuration record, free or not.
-    fn config_slots(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    fn config_slots(&self) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         let section = self.section(self.header.config).unwrap_or(&[]);
         // A length of zero is refused by `check`; one keeps this from dividing by it.
         section.chunks_exact(self.config_bytes().max(1))

@@ -12,6 +12,7 @@ use super::{
     metadata::Metadata,
     patch::{Patch, with_header},
     place::{Anchor, Place, Set, sectors_per_block},
+    probe::BLOCK_BYTES_MAX,
     raw::{BadBlockHead, Config, DiskData, Header, MAGIC_BAD_BLOCKS, MAGIC_CONFIG, MAGIC_DISK, RECORD_BYTES},
     refusal::Refusal,
     update::{Write, write_set},
@@ -20,9 +21,6 @@ use super::{
 use crate::{assemble::Claimant as _, md};
 use raid_core::{Extent, Sector, Sectors};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
-
-/// Bytes of the largest block.
-const BLOCK_BYTES_MAX: usize = 4096;
 
 /// A disk that joins. The tables have it already, and the volume has it as a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,10 +82,11 @@ pub fn newcomer<E: From<Refusal>>(
     });
     let bytes = patch.into_bytes();
     check(&Metadata::parse(bytes, &primary)?, like, new)?;
+    let mut room = [0; BLOCK_BYTES_MAX];
     if !matches!(header.secondary_lba.get(order), 0 | u64::MAX) {
-        write_set(bytes, None, &place(Set::Secondary), &mut write)?;
+        write_set(bytes, None, (&place(Set::Secondary), &mut room), &mut write)?;
     }
-    write_set(bytes, None, &primary, &mut write)?;
+    write_set(bytes, None, (&primary, &mut room), &mut write)?;
     write_anchor(anchor, &header, new.medium, &mut write)
 }
 

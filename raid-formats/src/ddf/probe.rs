@@ -19,7 +19,7 @@ const ANCHOR_BLOCKS: [u64; 2] = [1, 257];
 /// Blocks that are known.
 const BLOCK_BYTES: [u32; 2] = [512, 4096];
 /// The larger of them.
-const BLOCK_BYTES_MAX: usize = 4096;
+pub(super) const BLOCK_BYTES_MAX: usize = 4096;
 
 /// Room for a block, for hosts whose stack has none.
 pub type BlockRoom = [u8; BLOCK_BYTES_MAX];

@@ -23,15 +23,13 @@ use super::{
     metadata::{Metadata, Tables, Twin},
     patch::{Patch, with_header},
     place::{CLOSED, OPEN, Place, Set},
+    probe::{BLOCK_BYTES_MAX, BlockRoom},
     raw::{Condition, DiskKind, DiskState, Header, Init},
     refusal::Refusal,
     word::{Full, Wide},
 };
 use raid_core::Sector;
 use zerocopy::FromBytes;
-
-/// Bytes of the largest block.
-const BLOCK_BYTES_MAX: usize = 4096;
 
 /// State of a virtual disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +124,19 @@ pub fn update<'b, E: From<Refusal>>(
     metadata: &Metadata,
     next: &'b mut [u8],
     state: &RunningState,
+    write: impl FnMut(Write) -> Result<(), E>,
+) -> Result<Metadata<'b>, E> {
+    update_in(metadata, (next, &mut [0; BLOCK_BYTES_MAX]), state, write)
+}
+
+/// The same with `room` for a block, for hosts whose stack has none.
+///
+/// # Errors
+/// As [`update`].
+pub fn update_in<'b, E: From<Refusal>>(
+    metadata: &Metadata,
+    (next, room): (&'b mut [u8], &mut BlockRoom),
+    state: &RunningState,
     mut write: impl FnMut(Write) -> Result<(), E>,
 ) -> Result<Metadata<'b>, E> {
     let before = metadata.place();
@@ -144,14 +155,14 @@ pub fn update<'b, E: From<Refusal>>(
     let result = Place { sequence: state.sequence, open: false, ..before };
     Metadata::parse(after, &result)?;
     if before.set == Set::Secondary {
-        write_set(metadata.emit(), None, &primary, &mut write)?;
+        write_set(metadata.emit(), None, (&primary, room), &mut write)?;
     }
     if let Some(secondary) = secondary {
         let whole = before.set == Set::Primary && metadata.twin() == Twin::Differs;
         let old = Some(metadata.emit()).filter(|_| !whole);
-        write_set(after, old, &secondary, &mut write)?;
+        write_set(after, old, (&secondary, room), &mut write)?;
     }
-    write_set(after, Some(metadata.emit()), &primary, &mut write)?;
+    write_set(after, Some(metadata.emit()), (&primary, room), &mut write)?;
     let twin = if secondary.is_some() { Twin::Same } else { Twin::Absent };
     Ok(Metadata::parse(after, &result)?.beside(twin))
 }
@@ -172,12 +183,11 @@ fn of_set(metadata: &Metadata, set: Set) -> Option<Place> {
 pub(super) fn write_set<E>(
     bytes: &[u8],
     old: Option<&[u8]>,
-    place: &Place,
+    (place, room): (&Place, &mut BlockRoom),
     write: &mut impl FnMut(Write) -> Result<(), E>,
 ) -> Result<(), E> {
     let block_bytes = usize::try_from(place.block_bytes).unwrap_or(BLOCK_BYTES_MAX).clamp(1, BLOCK_BYTES_MAX);
-    let mut block = [0; BLOCK_BYTES_MAX];
-    let (Some(header), Some(first)) = (block.get_mut(..block_bytes), bytes.get(..block_bytes)) else { return Ok(()) };
+    let (Some(header), Some(first)) = (room.get_mut(..block_bytes), bytes.get(..block_bytes)) else { return Ok(()) };
     header.copy_from_slice(first);
     let number = Header::read_from_prefix(header).map_or(Full::ABSENT, |(header, _)| header.sequence);
     let mut write_header = |open: u8, write: &mut dyn FnMut(Write) -> Result<(), E>| {

@@ -14,6 +14,7 @@ mod metadata;
 mod probe;
 pub mod raw;
 mod refusal;
+pub mod running;
 mod sha1;
 pub mod update;
 mod volume;

@@ -38,7 +38,7 @@ pub use probe::{Evidence, Find, Probe, ProbeBuffer, evidence, probe};
 pub use refusal::Refusal;
 pub use regions::RegionBits;
 pub use run::{Doubt, Hindrance, admission};
-pub use said::{Numbers, Said, numbers};
+pub use said::{NOBODY, Numbers, Said, number, numbers};
 pub use superblock::Superblock;
 pub use update::{RunningState, TableEntry, Write, set_log, update};
 pub use v0::Superblock0;

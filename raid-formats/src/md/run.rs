@@ -8,7 +8,7 @@ use raid_core::{Sector, Sectors};
 
 use crate::assemble;
 use crate::md::Superblock;
-use crate::record::{Format, Record, Sync, WriteLog};
+use crate::record::{Format, Notes, Record, Sync, WriteLog};
 
 /// Why an array that can be read is not run: a write would make something stale that is not kept up to date yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,14 @@ pub enum Hindrance {
     Journal,
     /// It has a partial parity log.
     Ppl,
+    /// It has a bitmap, in a format whose bitmaps are not kept.
+    Bitmap,
+    /// A log of a kind that is not known.
+    UnknownLog,
+    /// A member has runs that are listed as bad.
+    BadBlocks,
+    /// Which copy of a mirror a member is nobody knows: it can be read as either, but who failed must not be written down of the wrong one.
+    EitherCopy,
 }
 
 impl Hindrance {
@@ -31,6 +39,32 @@ impl Hindrance {
             return Some(Self::Format(lead.format));
         }
         lead.reshape.is_some().then_some(Self::Reshape)
+    }
+
+    /// True if a host that replays no log, and knows one shape of an array only, cannot even read it.
+    #[must_use]
+    pub const fn hinders_readers(self) -> bool {
+        matches!(self, Self::Reshape | Self::Journal | Self::Ppl)
+    }
+
+    /// What hinders in a format whose log is one flag, by the freshest member's record.
+    #[must_use]
+    pub const fn of_flag(lead: &Record) -> Option<Self> {
+        match lead.log {
+            _ if lead.reshape.is_some() => Some(Self::Reshape),
+            WriteLog::Bitmap(_) => Some(Self::Bitmap),
+            WriteLog::Journal { .. } => Some(Self::Journal),
+            WriteLog::None | WriteLog::Ppl { .. } => None,
+        }
+    }
+
+    /// What hinders of a current member in such a format; `listed` if runs of it are listed as bad elsewhere than in its record.
+    #[must_use]
+    pub const fn of_member(record: &Record, listed: bool) -> Option<Self> {
+        if record.notes.contains(Notes::UNKNOWN_WRITE_LOG) {
+            return Some(Self::UnknownLog);
+        }
+        if listed || record.bad_blocks.is_some() { Some(Self::BadBlocks) } else { None }
     }
 
     /// What hinders a host that keeps no log but a bitmap.
@@ -51,6 +85,10 @@ impl fmt::Display for Hindrance {
             Self::Reshape => f.write_str("writing in the middle of a reshape"),
             Self::Journal => f.write_str("an array with a journal, which would go stale"),
             Self::Ppl => f.write_str("an array with a partial parity log, which would go stale"),
+            Self::Bitmap => f.write_str("a volume with a bitmap, which would go stale"),
+            Self::UnknownLog => f.write_str("writes are logged in a form that is not known"),
+            Self::BadBlocks => f.write_str("a list of bad blocks with entries"),
+            Self::EitherCopy => f.write_str("nothing tells which copy of the mirror it is"),
         }
     }
 }

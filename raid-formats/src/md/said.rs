@@ -16,6 +16,9 @@ use crate::record::{Role, Sync};
 /// Permanent numbers of the members in the seats, or of the last ones there; `None` if nobody knows of one.
 pub type Numbers = [Option<u32>; MEMBERS_MAX];
 
+/// No number is known of anybody.
+pub const NOBODY: Numbers = [None; MEMBERS_MAX];
+
 /// One version of the truth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
@@ -91,8 +94,19 @@ impl Said {
 /// The number of who is in each of `seats` seats, which `present` says, or of whom the freshest member's table has in its slot, of
 /// `slots`, although he did not come: in the slot's own seat, or in that of its member's copy.
 pub fn numbers<C: Claimant>(slots: u16, seats: u16, freshest: &C, present: impl Fn(u16) -> Option<u32>) -> Numbers {
-    let mut numbers = [None; MEMBERS_MAX];
-    for (seat, number) in (0..seats).zip(&mut numbers) {
+    let mut numbers = NOBODY;
+    number(&mut numbers, (slots, seats), freshest, present);
+    numbers
+}
+
+/// The same in a place that has [`NOBODY`]: for hosts whose stack has no room for it.
+pub fn number<C: Claimant>(
+    numbers: &mut Numbers,
+    (slots, seats): (u16, u16),
+    freshest: &C,
+    present: impl Fn(u16) -> Option<u32>,
+) {
+    for (seat, number) in (0..seats).zip(numbers.iter_mut()) {
         *number = present(seat);
     }
     for absent in 0..u32::try_from(ROLES_MAX).unwrap_or(0) {
@@ -106,5 +120,4 @@ pub fn numbers<C: Claimant>(slots: u16, seats: u16, freshest: &C, present: impl 
             *place = Some(absent);
         }
     }
-    numbers
 }

@@ -19,7 +19,7 @@ use crate::clerks::Clerks;
 use crate::host::{Rooms, Start};
 use crate::seats::{Device, Seat, Seats};
 use crate::shim::DmTarget;
-use crate::store::{Form, Md, Store};
+use crate::store::Store;
 use crate::words::Words;
 
 /// A device, and the serial number that the line has of it.
@@ -158,10 +158,12 @@ impl Target {
             }
         }
         drop(devices);
-        let Auto { health, found, region_rows, doubt_from, said, bits, image, places, .. } = found;
+        let Auto { health, found, region_rows, doubt_from, form, .. } = found;
         limits.region_rows = region_rows;
-        let form = Form::Md(Md::new(said, bits, image, places)?);
-        let store = if writes { Some(Store::new(clerks, health.members(), form)?) } else { None };
+        let store = match form {
+            Some(form) => Some(Store::new(clerks, health.members(), form)?),
+            None => None,
+        };
         let start = Start { rows, health, limits, found, rates: Rates::FREE, doubt_from, store, writes };
         Ok((start, rooms))
     }

@@ -158,32 +158,3 @@ test_what_is_not_found_is_refused_with_the_reason() {
 	mdadm --stop /dev/md1 >/dev/null 2>&1
 	refused "$(found /dev/ram0 /dev/ram1 /dev/ram4)" "another array's"
 }
-
-# DDF: read by what its tables say, not written to yet. Its tables alone are larger than our RAM disks, and without its monitor md does
-# not write to it either: so the members have their content before.
-test_an_array_of_ddf_is_read_and_not_written_to() {
-	words=ddf
-	file_mib=64
-	over_files 2
-	loops="/dev/loop0 /dev/loop1"
-	for number in 0 1; do
-		dd if=/tmp/random of=/dev/loop$number bs=1M seek=1 conv=fsync 2>/dev/null
-	done
-	mdadm --create /dev/md127 --run --force --metadata=ddf --raid-devices=2 $loops >/tmp/mdadm 2>&1 </dev/null ||
-		fail "no container: $(cat /tmp/mdadm)"
-	mdadm --create /dev/md0 --run --force --level=1 --raid-devices=2 --size=16384 --assume-clean --readonly /dev/md127 >/tmp/mdadm 2>&1 </dev/null ||
-		fail "no volume: $(cat /tmp/mdadm)"
-	length=$(blockdev --getsz /dev/md0)
-	content=$(fingerprint /dev/md0)
-	md_stop
-	mdadm --stop /dev/md127 >/dev/null 2>&1
-	dmsetup create ours --table "$(found $loops)" 2>/dev/null && fail "it is written to"
-	dmesg | grep -q "writing to ddf arrays" || fail "no reason: $(dmesg | tail -3)"
-	for devices in "$loops" /dev/loop1; do
-		dmsetup create ours --readonly --table "$(found $devices)" || fail "not found: $(dmesg | tail -3)"
-		[ "$content" = "$(fingerprint /dev/mapper/ours)" ] || fail "$devices: we have another content: $(dmsetup status ours)"
-		dd if=/dev/zero of=/dev/mapper/ours bs=4096 count=1 oflag=direct conv=notrunc 2>/dev/null && fail "a write is taken"
-		remove ours
-	done
-	files_go 2
-}

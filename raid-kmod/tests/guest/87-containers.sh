@@ -18,6 +18,8 @@ loops() {
 container_made() {
 	local format=$1 level=$2 count=$3 number chunk=--chunk=64
 	[ $level != 1 ] || chunk=
+	# The tables of DDF alone are larger than a RAM disk.
+	case $format in ddf) file_mib=48 ;; *) file_mib=16 ;; esac
 	over_files $count
 	for number in $(seq 0 $((count - 1))); do
 		# Copies are alike; parity of what is alike everywhere is not needed where all members are there.
@@ -25,7 +27,8 @@ container_made() {
 	done
 	mdadm --create /dev/md127 --run --force --metadata=$format --raid-devices=$count $(loops $count) >/tmp/mdadm 2>&1 </dev/null ||
 		fail "no container: $(cat /tmp/mdadm)"
-	mdadm --create /dev/md0 --run --force --level=$level --raid-devices=$count $chunk --size=8192 --assume-clean --readonly \
+	case $level in 0) size= ;; *) size="--size=8192 --assume-clean" ;; esac
+	mdadm --create /dev/md0 --run --force --level=$level --raid-devices=$count $chunk $size --readonly \
 		/dev/md127 >/tmp/mdadm 2>&1 </dev/null || fail "no volume: $(cat /tmp/mdadm)"
 	length=$(blockdev --getsz /dev/md0)
 	content=$(fingerprint /dev/md0)
@@ -48,6 +51,17 @@ refused_for() {
 	dmsetup create ours --readonly --table "$(found $*)" 2>/dev/null && fail "$kind: taken: $*"
 	dmesg >/tmp/told
 	grep -q "$why" /tmp/told || fail "$kind: no word of '$why': $(tail -3 /tmp/told)"
+}
+
+test_a_volume_of_ddf_is_read_by_a_read_only_table() {
+	kind="ddf 1"
+	container_made ddf 1 2
+	read_by_us $(loops 2)
+	read_by_us /dev/loop1
+	dmsetup create ours --readonly --table "$(found $(loops 2))"
+	dd if=/dev/zero of=/dev/mapper/ours bs=4096 count=1 oflag=direct conv=notrunc 2>/dev/null && fail "a write is taken"
+	remove ours
+	files_go 2
 }
 
 test_an_array_of_imsm_is_read_when_its_disks_are_told_or_can_be_no_others() {
@@ -78,4 +92,204 @@ test_a_device_that_is_not_there_is_refused_and_not_given_back() {
 	refused_for "a device cannot be had" /dev/ram0 /dev/not_there
 	grep "not in table devices list" /tmp/told && fail "a device that was never had is given back"
 	:
+}
+
+# disks_of COUNT FORMAT: the devices of a line, each with its name if the format needs to be told.
+disks_of() {
+	case $2 in imsm) loops $1 = ;; *) loops $1 ;; esac
+}
+
+# examined DEVICE WORDS: what mdadm says of a disk has these words.
+examined() {
+	mdadm --examine $1 >/tmp/examined 2>&1
+	grep -q "$2" /tmp/examined || fail "$kind: mdadm does not say '$2' of $1: $(grep -iE 'state|dirty|map|failed|active' /tmp/examined | tr '\n' ';')"
+}
+
+# How a volume is marked in which nothing is in doubt, and in which something may be.
+clean_is() { case $1 in imsm) echo "Dirty State : clean" ;; *) echo "state\[0\] : .*, Consistent" ;; esac; }
+dirty_is() { case $1 in imsm) echo "Dirty State : dirty" ;; *) echo "state\[0\] : .*, Not Consistent" ;; esac; }
+
+# linux_reads COUNT WANTED: md assembles it read-only, and has that content.
+linux_reads() {
+	echo 1 >/sys/module/md_mod/parameters/start_ro
+	mdadm --assemble --run /dev/md127 $(loops $1) >/tmp/mdadm 2>&1 || fail "$kind: no container: $(cat /tmp/mdadm)"
+	mdadm --incremental --run /dev/md127 >>/tmp/mdadm 2>&1
+	local md
+	md=$(sed -n 's/^\(md[0-9]*\) : active.*raid.*/\1/p' /proc/mdstat)
+	[ -n "$md" ] || fail "$kind: md starts no volume: $(cat /tmp/mdadm /proc/mdstat | tr '\n' ';')"
+	[ -b /dev/$md ] || mknod /dev/$md b $(tr : ' ' </sys/block/$md/dev)
+	[ "$2" = "$(fingerprint /dev/$md)" ] || fail "$kind: md has another content"
+	cat /sys/block/$md/md/degraded >/tmp/degraded
+	mdadm --stop /dev/$md >/tmp/mdadm 2>&1 || fail "$kind: md stays: $(cat /tmp/mdadm)"
+	mdadm --stop /dev/md127 >/dev/null 2>&1
+}
+
+# written_by_us FORMAT LEVEL COUNT
+written_by_us() {
+	local format=$1 level=$2 count=$3
+	kind="$format $level"
+	container_made $format $level $count
+	create ours "$(found $(disks_of $count $format))"
+	wait_idle ours
+	[ "$content" = "$(fingerprint /dev/mapper/ours)" ] || fail "$kind: we have another content: $(dmsetup status ours)"
+	# It was made without its redundancy, and called clean. What P and Q make of that is another content.
+	dmsetup message ours 0 repair || fail "$kind: no repair"
+	wait_idle ours
+	put /dev/mapper/ours 1000 300 17
+	examined /dev/loop0 "$(dirty_is $format)"
+	examined /dev/loop$((count - 1)) "$(dirty_is $format)"
+	dmsetup suspend ours && dmsetup resume ours || fail "$kind: no suspend"
+	put /dev/mapper/ours 9000 77 18
+	content=$(fingerprint /dev/mapper/ours)
+	remove ours
+	examined /dev/loop0 "$(clean_is $format)"
+	examined /dev/loop$((count - 1)) "$(clean_is $format)"
+	linux_reads $count $content
+	[ "$(cat /tmp/degraded)" = 0 ] || fail "$kind: md says it is degraded"
+	# Redundancy fits: what the first disk holds is read from the others.
+	read_by_us $(disks_of $count $format | cut -d' ' -f2-)
+	files_go $count
+}
+
+# striped_by_us FORMAT: without redundancy there is nothing to be marked.
+striped_by_us() {
+	kind="$1 0"
+	container_made $1 0 3
+	create ours "$(found $(disks_of 3 $1))"
+	[ "$content" = "$(fingerprint /dev/mapper/ours)" ] || fail "$kind: we have another content: $(dmsetup status ours)"
+	put /dev/mapper/ours 1000 300 17
+	examined /dev/loop0 "$(clean_is $1)"
+	content=$(fingerprint /dev/mapper/ours)
+	remove ours
+	linux_reads 3 $content
+	files_go 3
+}
+
+test_a_volume_of_ddf_is_written_to_and_linux_reads_it() {
+	written_by_us ddf 1 2
+	written_by_us ddf 5 3
+	[ -z "$HURRY" ] || return 0
+	written_by_us ddf 6 4
+	written_by_us ddf 10 4
+	striped_by_us ddf
+}
+
+test_a_volume_of_imsm_is_written_to_and_linux_reads_it() {
+	written_by_us imsm 1 2
+	written_by_us imsm 5 3
+	[ -z "$HURRY" ] || return 0
+	written_by_us imsm 10 4
+	striped_by_us imsm
+}
+
+# over_loops COUNT: /dev/mapper/over0.. over /dev/loop0...
+over_loops() {
+	local number=0
+	while [ $number -lt $1 ]; do
+		dmsetup create over$number --table "0 $(blockdev --getsz /dev/loop$number) linear /dev/loop$number 0" || fail "no over$number"
+		number=$((number + 1))
+	done
+}
+
+# told_over COUNT FORMAT
+told_over() {
+	case $2 in imsm) disks_of $1 $2 | sed 's:/dev/loop\([0-9]\)=:/dev/mapper/over\1=:g' ;; *) disks_of $1 $2 | sed 's:/dev/loop:/dev/mapper/over:g' ;; esac
+}
+
+# break_loops NUMBER..: all at once.
+break_loops() {
+	local number
+	for number in $*; do dmsetup suspend --noflush over$number || fail "over$number stays"; done
+	for number in $*; do dmsetup load over$number --table "0 $(blockdev --getsz /dev/loop$number) error" || fail "no error"; done
+	for number in $*; do dmsetup resume over$number || fail "over$number does not come back"; done
+}
+
+overs_go() {
+	local number=0
+	while [ $number -lt $1 ]; do
+		remove over$number
+		number=$((number + 1))
+	done
+}
+
+# fails_under_us FORMAT LEVEL COUNT: the second disk.
+fails_under_us() {
+	local format=$1 level=$2 count=$3
+	kind="$format $level, a failure"
+	container_made $format $level $count
+	over_loops $count
+	create ours "$(found $(told_over $count $format))"
+	wait_idle ours
+	put /dev/mapper/ours 0 512 4
+	break_loops 1
+	put /dev/mapper/ours 0 512 5
+	case $(field ours 3) in AD* | DA*) ;; *) fail "$kind: nobody is out: $(dmsetup status ours)" ;; esac
+	# The others said so before that write was acknowledged.
+	examined /dev/loop0 "$(case $format in imsm) echo "Map State : degraded" ;; *) echo "state\[0\] : Degraded" ;; esac)"
+	content=$(fingerprint /dev/mapper/ours)
+	remove ours
+	overs_go $count
+	examined /dev/loop0 "$(clean_is $format)"
+	linux_reads $count $content
+	[ "$(cat /tmp/degraded)" = 1 ] || fail "$kind: md does not know: $(cat /tmp/degraded)"
+	# Who failed stays out.
+	create ours "$(found $(disks_of $count $format))"
+	case $(field ours 3) in A-* | -A*) ;; *) fail "$kind: who failed counts: $(dmsetup status ours)" ;; esac
+	[ "$content" = "$(fingerprint /dev/mapper/ours)" ] || fail "$kind: we have another content"
+	put /dev/mapper/ours 3000 99 6
+	content=$(fingerprint /dev/mapper/ours)
+	remove ours
+	linux_reads $count $content
+	files_go $count
+}
+
+test_a_disk_of_a_container_that_fails_is_out_for_linux_too() {
+	fails_under_us ddf 1 2
+	fails_under_us ddf 5 3
+	fails_under_us imsm 1 2
+	fails_under_us imsm 5 3
+}
+
+# cut_under_us FORMAT LEVEL COUNT: all disks are gone at once, in the middle of its work.
+cut_under_us() {
+	local format=$1 level=$2 count=$3
+	kind="$format $level, a cut"
+	container_made $format $level $count
+	over_loops $count
+	create ours "$(found $(told_over $count $format))"
+	wait_idle ours
+	put /dev/mapper/ours 4000 512 4
+	break_loops $(seq 0 $((count - 1)))
+	remove ours
+	overs_go $count
+	dmesg -c >/dev/null
+	examined /dev/loop0 "$(dirty_is $format)"
+	if [ $level = 5 ]; then
+		dmsetup create ours --table "$(found $(disks_of $((count - 1)) $format))" 2>/dev/null && fail "$kind: parity in doubt is believed"
+		dmesg | grep -q "parity is in doubt" || fail "$kind: no reason: $(dmesg | tail -3)"
+	fi
+	create ours "$(found $(disks_of $count $format))"
+	wait_idle ours
+	case $(field ours 3) in *[!A]*) fail "$kind: somebody is out: $(dmsetup status ours)" ;; esac
+	content=$(fingerprint /dev/mapper/ours)
+	remove ours
+	examined /dev/loop0 "$(clean_is $format)"
+	linux_reads $count $content
+	read_by_us $(disks_of $count $format | cut -d' ' -f2-)
+	files_go $count
+}
+
+test_a_container_that_was_cut_is_dirty_and_is_mended() {
+	cut_under_us ddf 1 2
+	cut_under_us ddf 5 3
+	cut_under_us imsm 5 3
+}
+
+test_a_container_that_cannot_be_written_to_right_is_refused() {
+	kind="either copy"
+	container_made imsm 1 2
+	dmesg -c >/dev/null
+	dmsetup create ours --table "$(found $(loops 2))" 2>/dev/null && fail "$kind: taken"
+	dmesg | grep -q "nothing tells which copy of the mirror it is" || fail "$kind: no reason: $(dmesg | tail -3)"
+	files_go 2
 }

@@ -4,7 +4,7 @@ use raid_core::health::Health;
 use raid_core::region::RegionNo;
 use raid_core::rows::{RowKind, RowNo, Rows};
 use raid_formats::assemble::{Claimant as _, Verdict};
-use raid_formats::record::{Notes, WriteLog};
+use raid_formats::md::Hindrance;
 
 use super::assembled::{Assembled, Current};
 use super::marks::Marks;
@@ -59,24 +59,16 @@ impl OneFlag {
 
 fn check_supported(judged: &Judged, media: &[SharedMediaMut]) -> Result<(), StartError> {
     let lead = judged.lead();
-    if lead.reshape.is_some() {
-        return not_yet("writing in the middle of a reshape");
-    }
-    match lead.log {
-        WriteLog::None | WriteLog::Ppl { .. } => {}
-        WriteLog::Bitmap(_) => return not_yet("a volume with a bitmap, which would go stale"),
-        WriteLog::Journal { .. } => return not_yet("an array with a journal, which would go stale"),
+    if let Some(hindrance) = Hindrance::of_flag(lead) {
+        return not_yet(hindrance);
     }
     for ((found, verdict), media) in judged.both().zip(media) {
         if !matches!(verdict, Verdict::Current { .. }) {
             continue;
         }
         check_block(media)?;
-        if found.record().notes.contains(Notes::UNKNOWN_WRITE_LOG) {
-            return not_yet(format!("{}: writes are logged in a form that is not known", found.name()));
-        }
-        if found.record().bad_blocks.is_some() || !found.bad_blocks().is_empty() {
-            return not_yet(format!("{}: a list of bad blocks with entries", found.name()));
+        if let Some(hindrance) = Hindrance::of_member(found.record(), !found.bad_blocks().is_empty()) {
+            return not_yet(format!("{}: {hindrance}", found.name()));
         }
     }
     Ok(())

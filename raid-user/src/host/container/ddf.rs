@@ -7,44 +7,19 @@ use std::io;
 use std::sync::Arc;
 
 use raid_core::geometry::Geometry;
-use raid_core::health::{Health, State};
-use raid_core::{Columns, Member, Sector, Sectors};
+use raid_core::{Member, Sector, Sectors};
 use raid_formats::assemble::Claimant as _;
 use raid_formats::ddf::{
-    self, Anchor, ConfigRecord, DiskChange, Guid, Metadata, NewDisk, Newcomer, Replaced, RunningState, VolumeState,
+    self, Anchor, DiskChange, Guid, Metadata, NewDisk, Newcomer, Replaced,
     level::Levels,
-    raw::{Condition, Config, DiskKind, DiskState, Init},
+    raw::{DiskKind, DiskState},
+    running::{self, Changes, ConfigBytes, Joins, OUT, Part, Telling},
 };
 
 use super::{Disk, Failure, Format, Said, put};
 use crate::discover::MediaSource;
 use crate::host::md_store::{new_uuid, now_s};
 use crate::media::{Media as _, SharedMediaMut};
-
-/// States of a disk that take it out.
-const OUT: DiskState = DiskState::FAILED.union(DiskState::MISSING);
-
-/// What a slot has.
-#[derive(Clone, Copy)]
-pub(super) struct Part {
-    /// Reference of its disk.
-    pub(super) reference: u32,
-    /// Where its data start on that.
-    pub(super) start: Sector,
-    /// What the records lack of it.
-    pub(super) joins: Joins,
-}
-
-/// What must be written for a new member.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Joins {
-    /// Nothing: it is one.
-    Nothing,
-    /// The disk is in the tables; the volume does not have it yet.
-    Volume,
-    /// Everything.
-    Container(NewDisk),
-}
 
 /// A volume of a container.
 pub(super) struct DdfVolume {
@@ -66,14 +41,6 @@ struct Held<'b> {
     metadata: Metadata<'b>,
 }
 
-/// What changes in the tables.
-struct Changes {
-    volume: VolumeState,
-    disks: Vec<DiskChange>,
-    joined: Vec<NewDisk>,
-    replaced: Vec<Replaced>,
-}
-
 impl Format for DdfVolume {
     fn say(&mut self, disks: &mut [Disk], said: &Said) -> io::Result<()> {
         for (slot, coming) in (0..=u8::MAX).zip(&mut self.coming).filter(|(slot, _)| said.lives(Member(*slot))) {
@@ -87,26 +54,23 @@ impl Format for DdfVolume {
             let read = (disk.is_told(said) && !disk.new).then(|| read(&disk.media, buf));
             held.push(read.and_then(|read| read.map_err(|error| disk.note(Err(error))).ok()));
         }
-        let Some(lead) = lead(&held) else { return Ok(()) };
-        let newest = newest(&held);
-        let changes = self.changes(&lead, &newest, disks, said)?;
-        let mut nexts = vec![Vec::new(); disks.len()];
+        let sets = held.iter().flatten().map(|held| held.metadata);
+        let Some(lead) = running::lead(sets.clone()) else { return Ok(()) };
+        let newest: Vec<ConfigBytes<'_>> = running::newest(sets).collect();
+        let telling = self.telling(disks, said);
+        let volume = telling.volume(&lead).map_err(failed)?;
+        let replaced: Vec<Replaced> = telling.replaced(&lead).collect::<Result<_, _>>().map_err(failed)?;
+        let changed: Vec<DiskChange> = telling.disks(&lead, newest.iter().copied()).collect();
+        let joined: Vec<NewDisk> = telling.joined().collect();
+        let changes = Changes { volume, disks: &changed, joined: &joined, replaced: &replaced };
+        let (mut nexts, mut room) = (vec![Vec::new(); disks.len()], [0; 4096]);
         let mut after = Vec::new();
         for ((disk, held), next) in disks.iter_mut().zip(&held).zip(&mut nexts) {
             let Some(Held { anchor, metadata }) = held else { continue };
             next.resize(metadata.emit().len(), 0);
-            let lags = metadata.place().sequence < lead.place().sequence;
-            let state = RunningState {
-                sequence: lead.place().sequence.saturating_add(1),
-                updated_s: now_s(),
-                volumes: &[changes.volume],
-                disks: &changes.disks,
-                joined: &changes.joined,
-                replaced: &changes.replaced,
-                adopted: &self.adopted(metadata, &newest, disk.slot),
-                tables: lags.then(|| lead.tables()),
-            };
-            match ddf::update(metadata, next, &state, |write| put(&disk.media, write.at, write.bytes, write.flush)) {
+            let adopted: Vec<&[u8]> = telling.adopted(metadata, newest.iter().copied(), disk.slot).collect();
+            let write = |write: ddf::Write<'_>| put(&disk.media, write.at, write.bytes, write.flush);
+            match changes.tell((metadata, &lead), &adopted, now_s(), (next, &mut room), write) {
                 Ok(metadata) => after.push(Held { anchor: *anchor, metadata }),
                 Err(Failure(error)) => disk.note(Err(error)),
             }
@@ -188,89 +152,10 @@ impl DdfVolume {
         Err(io::Error::other(why))
     }
 
-    fn changes(&self, lead: &Metadata, newest: &[Newest], disks: &[Disk], said: &Said) -> io::Result<Changes> {
-        let gone = || io::Error::other("the volume is in no table of its container any more");
-        let entry = lead.virtual_of(self.guid).ok_or_else(gone)?;
-        let volume = VolumeState {
-            guid: self.guid,
-            condition: self.condition(&said.health),
-            consistent: !said.dirty,
-            init: (!said.dirty && entry.init() != Init::Full).then_some(Init::Full),
-        };
-        let mut changes = Changes { volume, disks: Vec::new(), joined: Vec::new(), replaced: Vec::new() };
-        for (slot, part) in (0..=u8::MAX).zip(&self.parts) {
-            let Some(part) = part else { continue };
-            let state = said.health.state(Member(slot)).unwrap_or(State::Missing);
-            if part.joins != Joins::Nothing {
-                changes.replaced.push(self.replaced(slot, part, sectors_per_block(lead))?);
-            }
-            if let Joins::Container(new) = part.joins {
-                changes.joined.push(new);
-            }
-            let Some(known) = lead.physical_of(part.reference) else { continue };
-            let found = known.disk_state(lead.place().order);
-            let wanted = match state {
-                State::Missing => {
-                    let absent = !disks.iter().any(|disk| disk.slot == Some(Member(slot)));
-                    let out = found.difference(DiskState::ONLINE | DiskState::REBUILDING) | DiskState::FAILED;
-                    if absent { out | DiskState::MISSING } else { out }
-                }
-                // That another volume's store calls the disk failed stays.
-                State::Rebuilding { .. } => found | DiskState::ONLINE | DiskState::REBUILDING,
-                State::InSync if self.others_rebuild(lead, newest, part.reference) => found,
-                State::InSync => found.difference(DiskState::REBUILDING),
-            };
-            if wanted != found {
-                changes.disks.push(DiskChange { reference: part.reference, state: wanted });
-            }
-        }
-        Ok(changes)
-    }
-
-    fn replaced(&self, slot: u8, part: &Part, sectors_per_block: u64) -> io::Result<Replaced> {
-        let place = self.levels.place(slot.into());
-        let (element, index) = place.ok_or_else(|| io::Error::other(format!("the records have no slot {slot}")))?;
-        let start_block = part.start.0 / sectors_per_block;
-        Ok(Replaced { guid: self.guid, element, index, reference: part.reference, start_block })
-    }
-
-    /// The volume's condition: how many more it could lose.
-    fn condition(&self, health: &Health) -> Condition {
-        let out = Columns::first(health.members()).difference(health.in_sync());
-        let one_more = |member: Member| self.geometry.survives(out.union(Columns::one(member)));
-        if out.is_empty() {
-            Condition::Optimal
-        } else if !self.geometry.survives(out) {
-            Condition::Failed
-        } else if health.in_sync().iter().all(one_more) {
-            Condition::PartiallyOptimal
-        } else {
-            Condition::Degraded
-        }
-    }
-
-    /// True if that disk is, or must be, filled for another volume: the tables have one mark for all of them.
-    fn others_rebuild(&self, lead: &Metadata, newest: &[Newest], reference: u32) -> bool {
-        let of_others = newest.iter().filter(|(config, _)| config.guid != self.guid);
-        let mut meant = of_others.filter(|(_, bytes)| lead.is_member(bytes, reference));
-        let whole = |guid| lead.virtual_of(guid).is_none_or(|entry| entry.condition() == Condition::Optimal);
-        meant.any(|(config, _)| !whole(config.guid))
-    }
-
-    /// Configuration records that a disk must get: newer ones than it has, and that of an element which it joins.
-    fn adopted<'a>(&self, own: &Metadata, newest: &[Newest<'a>], slot: Option<Member>) -> Vec<&'a [u8]> {
-        let order = own.place().order;
-        let part = slot.and_then(|slot| self.parts.get(usize::from(slot.0)).copied().flatten());
-        let joins = part.is_some_and(|part| part.joins == Joins::Volume);
-        let element = slot.filter(|_| joins).and_then(|slot| self.levels.place(slot.0.into()));
-        let wanted = |(config, _): &&Newest<'a>| {
-            let mine = configs(own).find(|(held, _)| key(held) == key(config));
-            match mine {
-                Some((held, _)) => held.sequence.get(order) < config.sequence.get(order),
-                None => element.is_some_and(|(element, _)| key(config) == (self.guid, element)),
-            }
-        };
-        newest.iter().filter(wanted).map(|(_, bytes)| *bytes).collect()
+    fn telling<'a>(&'a self, disks: &[Disk], said: &'a Said) -> Telling<'a> {
+        let Self { guid, levels, geometry, parts, .. } = self;
+        let here = disks.iter().filter_map(|disk| disk.slot).collect();
+        Telling { guid: *guid, levels, geometry, parts, here, said }
     }
 
     /// Writes the records of a disk that is new, as those of its element have them.
@@ -280,7 +165,7 @@ impl DdfVolume {
             return Err(io::Error::other("a new disk that nobody planned"));
         };
         let has_it = |held: &&Held| {
-            let mut own = configs(&held.metadata).filter(|(config, _)| config.guid == self.guid);
+            let mut own = running::configs(&held.metadata).filter(|(config, _)| config.guid == self.guid);
             own.any(|(_, bytes)| held.metadata.is_member(bytes, reference))
         };
         let like = after.iter().find(has_it);
@@ -293,42 +178,8 @@ impl DdfVolume {
     }
 }
 
-/// A configuration record.
-type Newest<'a> = (&'a Config, &'a [u8]);
-
-fn configs<'a>(metadata: &Metadata<'a>) -> impl Iterator<Item = Newest<'a>> {
-    metadata.configs().filter_map(|record| match record {
-        ConfigRecord::Volume(config, bytes) => Some((config, bytes)),
-        ConfigRecord::Spare(..) | ConfigRecord::Other(_) => None,
-    })
-}
-
-fn key(config: &Config) -> (Guid, u8) {
-    (config.guid, config.secondary_seq_or_zero())
-}
-
-/// The newest record of each element of each volume.
-fn newest<'a>(held: &[Option<Held<'a>>]) -> Vec<Newest<'a>> {
-    let mut newest: Vec<Newest<'a>> = Vec::new();
-    for held in held.iter().flatten() {
-        let order = held.metadata.place().order;
-        for one in configs(&held.metadata) {
-            match newest.iter_mut().find(|known| key(known.0) == key(one.0)) {
-                Some(known) if known.0.sequence.get(order) >= one.0.sequence.get(order) => {}
-                Some(known) => *known = one,
-                None => newest.push(one),
-            }
-        }
-    }
-    newest
-}
-
-/// The freshest records.
-fn lead<'a>(held: &[Option<Held<'a>>]) -> Option<Metadata<'a>> {
-    held.iter()
-        .flatten()
-        .map(|held| held.metadata)
-        .reduce(|best, other| if other.place().sequence > best.place().sequence { other } else { best })
+fn failed(refusal: ddf::Refusal) -> io::Error {
+    io::Error::other(refusal.to_string())
 }
 
 /// The records that a medium holds now.

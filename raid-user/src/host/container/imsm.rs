@@ -6,20 +6,17 @@
 use std::io;
 use std::sync::Arc;
 
-use raid_core::health::State;
 use raid_core::{Member, Sector, Sectors};
 use raid_formats::imsm::{
-    self, Change, Metadata, NewDisk, RawVolume, RunningState,
-    raw::{Dirty, DiskStatus, MapState, MigrationKind, SERIAL_BYTES, WriteHole},
+    self, Metadata, NewDisk, RunningState, Serial,
+    raw::{SERIAL_BYTES, WriteHole},
+    running::{self, Telling},
 };
 use raid_formats::record::Uuid;
 
 use super::{Disk, Failure, Format, Said, put};
 use crate::discover::{MediaSource, serial_of};
 use crate::media::{Media as _, SharedMediaMut};
-
-/// Serial number as the table has it.
-pub(super) type Serial = [u8; SERIAL_BYTES];
 
 /// What the longest record and the block behind it take at a disk's end.
 const RECORD_SECTORS: u64 = (imsm::RECORD_BYTES_MAX / 512) as u64 + 16;
@@ -45,11 +42,15 @@ impl Format for ImsmVolume {
             let read = (disk.is_told(said) && !disk.new).then(|| read(&disk.media, buf));
             held.push(read.and_then(|read| read.map_err(|error| disk.note(Err(error))).ok()));
         }
-        let generation = |metadata: &Metadata| metadata.header().generation_num.get();
-        let lead = held.iter().flatten().max_by_key(|metadata| generation(metadata));
-        let Some(lead) = lead else { return Ok(()) };
-        let changes = self.changes(lead, disks, said)?;
-        let state = RunningState { generation: generation(lead).saturating_add(1), changes: &changes };
+        let Some(lead) = &running::lead(held.iter().flatten().copied()) else { return Ok(()) };
+        let mut changes = Vec::new();
+        let push = |change| {
+            changes.push(change);
+            Ok(())
+        };
+        self.telling(disks, said).changes(lead, push).map_err(|refusal| io::Error::other(refusal.to_string()))?;
+        let generation = lead.header().generation_num.get().saturating_add(1);
+        let state = RunningState { generation, changes: &changes };
         let mut next = vec![0; imsm::RECORD_BYTES_MAX];
         let after = imsm::update::<Failure>(lead, &mut next, &state, |_| Ok(())).map_err(|Failure(error)| error)?;
         for (disk, held) in disks.iter_mut().zip(&held) {
@@ -87,7 +88,7 @@ impl Format for ImsmVolume {
             ));
         };
         let serial = plain_or_drives(&serial, &lead);
-        if !held && living(&lead, &serial).is_some() {
+        if !held && running::living(&lead, &serial).is_some() {
             return refuse("another disk of the container has its serial number".into());
         }
         let size = Sectors::from_bytes_floor(media.size_bytes());
@@ -110,85 +111,11 @@ impl Format for ImsmVolume {
 }
 
 impl ImsmVolume {
-    /// What must be changed in the record, so that it says what is said.
-    fn changes(&self, lead: &Metadata, disks: &[Disk], said: &Said) -> io::Result<Vec<Change>> {
-        let gone = || io::Error::other("the volume is not in the record of its container any more");
-        let volume = lead.volumes().find(|volume| lead.uuid(Some(volume)) == self.array).ok_or_else(gone)?;
-        let index = volume.index;
-        let mut changes = Vec::new();
-        let (filling, missing) = (said.health.rebuilding().next().is_some(), said.health.missing());
-        for member in missing.iter() {
-            let Some((disk, _)) = volume.map.member(member.0.into()) else { continue };
-            let known = lead.disk(disk).is_some_and(|disk| disk.flags().contains(DiskStatus::FAILED));
-            if !known {
-                let gone = !disks.iter().any(|disk| disk.slot == Some(member));
-                changes.push(Change::Failed { disk: u8::try_from(disk).unwrap_or(u8::MAX), gone });
-            }
-        }
-        let kind = kind(&volume);
-        let resync = kind.is_some_and(|kind| kind != MigrationKind::Rebuild);
-        let uninitialised = volume.map_now().head.map_state == MapState::Uninitialised as u8;
-        // What was compared or made is through, or must give way to a rebuild.
-        if resync && (filling || !said.dirty) || uninitialised && !said.dirty && kind.is_none() {
-            changes.push(Change::InSync { volume: index });
-        }
-        if kind == Some(MigrationKind::Rebuild) && self.is_filled(&volume, said) {
-            changes.push(Change::Rebuilt { volume: index });
-        }
-        let mut count = u8::try_from(lead.disks().len()).unwrap_or(u8::MAX);
-        for (member, mark) in said.health.rebuilding() {
-            let slot = usize::from(member.0);
-            let new = self.coming.get(slot).copied().flatten();
-            let serial = new.map(|new| new.serial).or(self.serials.get(slot).copied().flatten());
-            let known = serial.and_then(|serial| living(lead, &serial));
-            let disk = match (known, new) {
-                (Some(known), _) => known,
-                (None, Some(disk)) => {
-                    changes.push(Change::Joined { disk });
-                    count = count.saturating_add(1);
-                    count.saturating_sub(1)
-                }
-                (None, None) => return Err(io::Error::other("a disk that is filled is in no table")),
-            };
-            let under_way = kind == Some(MigrationKind::Rebuild)
-                && !self.is_filled(&volume, said)
-                && volume.map_now().member(member.0.into()) == Some((disk.into(), true));
-            if !under_way {
-                changes.push(Change::Rebuild { volume: index, slot: member.0.into(), disk });
-            }
-            changes.push(Change::Mark { volume: index, at: Sectors(mark.0) });
-        }
-        let closed_by = self.closed_by.map(|by| if said.dirty { by.without_log() } else { by });
-        let policy = WriteHole::of(volume.head.rwh_policy);
-        if let (Some(by), true) = (closed_by, policy != closed_by) {
-            changes.push(Change::Closed { volume: index, by });
-        }
-        let flag = volume.migration.flags().contains(Dirty::DIRTY);
-        if flag != said.dirty {
-            changes.push(Change::Dirty { volume: index, dirty: said.dirty });
-        }
-        Ok(changes)
+    fn telling<'a>(&'a self, disks: &[Disk], said: &'a Said) -> Telling<'a> {
+        let Self { array, serials, coming, closed_by, .. } = self;
+        let here = disks.iter().filter_map(|disk| disk.slot).collect();
+        Telling { array: *array, serials, coming, closed_by: *closed_by, here, said }
     }
-
-    /// True if the record has a rebuild of a slot that is in sync by now.
-    fn is_filled(&self, volume: &RawVolume, said: &Said) -> bool {
-        let now = volume.map_now();
-        let marked = |slot: u8| now.member(slot.into()).is_some_and(|(_, rebuild)| rebuild);
-        let in_sync = |slot: u8| said.health.state(Member(slot)) == Some(State::InSync);
-        (0..now.head.num_members).any(|slot| marked(slot) && in_sync(slot))
-    }
-}
-
-/// What is under way.
-fn kind(volume: &RawVolume) -> Option<MigrationKind> {
-    volume.old_map?;
-    MigrationKind::of(volume.migration.migr_type, volume.head.flags())
-}
-
-/// Index of the disk with that serial number, unless it failed.
-fn living(lead: &Metadata, serial: &Serial) -> Option<u8> {
-    let living = |index: &u8| lead.disk((*index).into()).is_some_and(|disk| !disk.flags().contains(DiskStatus::FAILED));
-    lead.index_of(serial).filter(living)
 }
 
 /// A serial number as the table would have it: by the rules for drives, or, if that is how the table has one, as it is written.

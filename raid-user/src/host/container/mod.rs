@@ -30,6 +30,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use raid_core::health::Health;
 use raid_core::{Member, Sector};
+use raid_formats::container::{Book, Said};
 
 use super::start::{Slot, Stopped, Store, absent};
 use super::start_error::check_block;
@@ -40,20 +41,6 @@ pub use start::container_start_on;
 
 /// Held by whoever changes a container.
 static TURN: Mutex<()> = Mutex::new(());
-
-/// What the disks are to say of the volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Said {
-    pub(super) health: Health,
-    /// Redundancy may not agree.
-    pub(super) dirty: bool,
-}
-
-impl Said {
-    fn lives(&self, member: Member) -> bool {
-        self.health.has(member)
-    }
-}
 
 /// A disk of the container.
 pub(super) struct Disk {
@@ -110,20 +97,18 @@ pub(super) struct ContainerStore(Mutex<Inner>);
 struct Inner {
     format: Box<dyn Format>,
     disks: Vec<Disk>,
-    said: Said,
-    /// False until this run has said anything. A member that is not here must be written off before the first write.
-    begun: bool,
+    book: Book,
 }
 
 impl ContainerStore {
     pub(super) fn new(format: Box<dyn Format>, disks: Vec<Disk>, said: Said) -> Self {
-        Self(Mutex::new(Inner { format, disks, said, begun: false }))
+        Self(Mutex::new(Inner { format, disks, book: Book::new(said) }))
     }
 
     /// Redundancy agrees, and all disks say so: what a replay ends with.
     fn settle(&self) -> io::Result<()> {
         let mut inner = self.inner();
-        inner.say(|said| said.dirty = false)?;
+        inner.change(|said| said.dirty = false)?;
         let faults = || inner.disks.iter().filter_map(|disk| disk.fault.clone());
         faults().next().map_or(Ok(()), |fault| Err(io::Error::other(fault)))
     }
@@ -135,18 +120,17 @@ impl ContainerStore {
 
 impl Inner {
     /// Lets what is said change, and all disks say it.
-    fn say(&mut self, change: impl FnOnce(&mut Said)) -> io::Result<()> {
-        let mut next = self.said;
-        change(&mut next);
-        if self.begun && next == self.said {
-            return Ok(());
-        }
+    fn change(&mut self, change: impl FnOnce(&mut Said)) -> io::Result<()> {
+        self.book.next(change).map_or(Ok(()), |next| self.say(next))
+    }
+
+    fn say(&mut self, next: Said) -> io::Result<()> {
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         self.format.say(&mut self.disks, &next)?;
         for disk in self.disks.iter_mut().filter(|disk| disk.is_told(&next)) {
             (disk.new, disk.coming) = (false, false);
         }
-        (self.said, self.begun) = (next, true);
+        self.book.entered(next);
         Ok(())
     }
 
@@ -156,7 +140,7 @@ impl Inner {
             Some(Disk { fault: Some(fault), .. }) => Err(io::Error::other(fault.clone())),
             // What is said reaches it with the next states: pages of the log that come before those must not throw it out.
             Some(disk) if disk.coming => Ok(()),
-            Some(_) if self.said.lives(member) => Ok(()),
+            Some(_) if self.book.said().lives(member) => Ok(()),
             _ => Err(absent(member)),
         }
     }
@@ -165,32 +149,32 @@ impl Inner {
 impl Store for ContainerStore {
     fn write_log(&self, member: Member, _: u32, words: &[u64]) -> io::Result<()> {
         let mut inner = self.inner();
-        inner.say(|said| said.dirty = words.iter().any(|word| *word != 0))?;
+        inner.change(|said| said.dirty = words.iter().any(|word| *word != 0))?;
         inner.answer(member)
     }
 
     fn write_health(&self, member: Member, health: &Health) -> io::Result<()> {
         let mut inner = self.inner();
-        inner.say(|said| {
+        inner.change(|said| {
             said.health.learn(health);
         })?;
-        if inner.said.lives(member) { inner.answer(member) } else { Err(absent(member)) }
+        if inner.book.said().lives(member) { inner.answer(member) } else { Err(absent(member)) }
     }
 
     fn admit(&self, member: Member, media: SharedMediaMut) -> io::Result<Slot> {
         let mut inner = self.inner();
-        if inner.said.lives(member) {
+        if inner.book.said().lives(member) {
             return Err(io::Error::other(format!("slot {member} is not free")));
         }
         check_block(&media).map_err(io::Error::other)?;
         // Whoever had the slot is written off first: else the record would still name him beside the newcomer, who may be the same disk.
-        if !inner.begun {
-            inner.say(|_| ())?;
+        if !inner.book.has_begun() {
+            inner.change(|_| ())?;
         }
-        let Inner { format, disks, said, .. } = &mut *inner;
+        let Inner { format, disks, book } = &mut *inner;
         // Whoever had the slot is gone, and is told nothing any more.
         disks.retain(|disk| disk.slot != Some(member));
-        let data_at = format.admit(disks, said, member, &media)?;
+        let data_at = format.admit(disks, book.said(), member, &media)?;
         let held = disks.iter_mut().find(|disk| std::sync::Arc::ptr_eq(&disk.media, &media));
         match held {
             Some(disk) => (disk.slot, disk.coming) = (Some(member), true),
@@ -204,7 +188,7 @@ impl Store for ContainerStore {
 
     fn withdraw(&self, member: Member) {
         let mut inner = self.inner();
-        let lives = inner.said.lives(member);
+        let lives = inner.book.said().lives(member);
         let Inner { format, disks, .. } = &mut *inner;
         if lives {
             return;
@@ -226,7 +210,7 @@ impl Store for ContainerStore {
     fn release(&self, member: Member) -> bool {
         let mut inner = self.inner();
         let coming = inner.disks.iter().any(|disk| disk.slot == Some(member) && disk.coming);
-        let out = !inner.said.lives(member) && !coming;
+        let out = !inner.book.said().lives(member) && !coming;
         if out {
             inner.disks.retain(|disk| disk.slot != Some(member));
         }
@@ -235,15 +219,10 @@ impl Store for ContainerStore {
 
     fn stop(&self, health: &Health, stopped: Stopped) -> io::Result<()> {
         let mut inner = self.inner();
-        if !inner.begun && stopped == Stopped::Clean {
-            // Nothing was written, or nothing has redundancy.
-            return Ok(());
-        }
-        inner.say(|said| {
-            said.health.learn(health);
-            said.dirty = stopped != Stopped::Clean;
-        })?;
-        let living = (0..=u8::MAX).map(Member).take(health.members().into()).filter(|member| inner.said.lives(*member));
+        let Some(said) = inner.book.stopped(health, stopped == Stopped::Clean) else { return Ok(()) };
+        inner.say(said)?;
+        let living =
+            (0..=u8::MAX).map(Member).take(health.members().into()).filter(|member| inner.book.said().lives(*member));
         living.map(|member| inner.answer(member)).fold(Ok(()), io::Result::and)
     }
 }

@@ -2,12 +2,12 @@
 
 use raid_core::{Member, Sector, Sectors};
 use raid_formats::assemble::{Claimant as _, Verdict};
-use raid_formats::ddf::raw::{DiskKind, DiskState};
-use raid_formats::imsm::raw::{DiskStatus, WriteHole};
+use raid_formats::ddf::running::Part;
+use raid_formats::imsm::raw::WriteHole;
 use raid_formats::record::Format;
 
 use super::bios::BiosArray;
-use super::ddf::{DdfVolume, Joins, Part};
+use super::ddf::DdfVolume;
 use super::imsm::ImsmVolume;
 use super::{ContainerStore, Disk, Said};
 use crate::array::{Judged, OpenOptions, verdicts};
@@ -92,14 +92,6 @@ pub fn container_start_on(
     Ok(flag.start(Box::new(store)))
 }
 
-/// A disk of the container that is not here: its records would go stale.
-fn not_given<T>(disk: impl std::fmt::Display) -> Result<T, StartError> {
-    Err(StartError::NotGiven(format!(
-        "disk {disk} of the same container holds a part of another volume, and was not given: \
-         what is written to the others' records would make it stale"
-    )))
-}
-
 fn bios(judged: &Judged, flag: &OneFlag) -> Result<BiosArray, StartError> {
     let lead = judged.freshest();
     let Some((kind, _)) = lead.bios() else {
@@ -125,13 +117,12 @@ fn ddf(judged: &Judged, flag: &OneFlag, beside: &[Found]) -> Result<DdfVolume, S
     let lead = judged.freshest();
     let volume = lead.with_ddf(|volume| (volume.guid(), *volume.levels()));
     let (guid, levels) = volume.ok_or_else(|| contradiction("no volume of DDF"))?;
-    let told = |slot: u16| judged.both().find_map(|(found, _)| found.with_ddf(|volume| volume.member(slot)).flatten());
+    let own = |slot: u16| {
+        judged.both().find(|(_, verdict)| matches!(verdict, Verdict::Current { slot: own, .. } if *own == slot))
+    };
     let part = |slot: u16| {
-        let own =
-            judged.both().find(|(_, verdict)| matches!(verdict, Verdict::Current { slot: own, .. } if *own == slot));
-        let own = own.map(|(found, _)| (found.record().number, found.record().data.at));
-        let (reference, start) = own.or_else(|| told(slot))?;
-        Some(Part { reference, start, joins: Joins::Nothing })
+        let told = || judged.both().find_map(|(found, _)| found.with_ddf(|volume| volume.member(slot)).flatten());
+        Part::of(own(slot).map(|(found, _)| found.record()), told)
     };
     let parts: Vec<Option<Part>> = (0..flag.health.members()).map(part).collect();
     let here = |reference: u32| {
@@ -143,19 +134,9 @@ fn ddf(judged: &Judged, flag: &OneFlag, beside: &[Found]) -> Result<DdfVolume, S
     {
         return Err(contradiction("the disks of its container have records of different byte orders"));
     }
-    let used = |entry: &raid_formats::ddf::raw::PhysicalEntry, order| {
-        let (state, kind) = (entry.disk_state(order), entry.kind(order));
-        kind.contains(DiskKind::IN_VIRTUAL_DISK)
-            && state.contains(DiskState::ONLINE)
-            && !state.intersects(DiskState::FAILED | DiskState::MISSING)
-    };
-    let away = lead.with_ddf(|volume| {
-        let (metadata, order) = (volume.metadata(), volume.metadata().place().order);
-        let mut disks = metadata.physical().filter(|entry| used(entry, order)).map(|entry| entry.reference.get(order));
-        disks.find(|reference| !here(*reference))
-    });
-    if let Some(reference) = away.flatten() {
-        return not_given(format_args!("{reference:08x}"));
+    let away = lead.with_ddf(|volume| volume.away(here));
+    if let Some(away) = away.flatten() {
+        return Err(StartError::NotGiven(away.to_string()));
     }
     let coming = vec![None; parts.len()];
     let len = judged.lead().data.len;
@@ -181,20 +162,14 @@ fn imsm(judged: &Judged, flag: &OneFlag, beside: &[Found]) -> Result<ImsmVolume,
     };
     let serials: Vec<_> = (0..flag.health.members()).map(serial).collect();
     let look = |volume: &raid_formats::imsm::Volume<'_>| {
-        let (metadata, scale) = (volume.metadata(), volume.metadata().place().block_sectors());
+        let scale = volume.metadata().place().block_sectors();
         let len = Sectors(volume.raw().map.head.member_blocks().saturating_mul(scale));
-        let here = |serial: &[u8; 16]| beside.iter().any(|other| other.record().member.0 == *serial);
-        let of_volume = |index: u32| volume.raw().map.slot_of(index).is_some();
-        let used = |index: u32| metadata.volumes().any(|volume| volume.map.slot_of(index).is_some());
-        let disks = (0..).zip(metadata.disks());
-        let mut away = disks.filter(|(_, disk)| !disk.flags().contains(DiskStatus::FAILED) && !here(&disk.serial));
-        let away = away.find(|(index, _)| used(*index) && !of_volume(*index));
-        (len, away.map(|(_, disk)| disk.serial), WriteHole::of(volume.raw().head.rwh_policy))
+        let away = volume.away(|serial| beside.iter().any(|other| other.record().member.0 == *serial));
+        (len, away, WriteHole::of(volume.raw().head.rwh_policy))
     };
     let (len, away, closed_by) = lead.with_imsm(look).ok_or_else(|| contradiction("no volume of IMSM"))?;
-    if let Some(serial) = away {
-        let text = serial.iter().take_while(|byte| **byte != 0).copied().collect::<Vec<u8>>();
-        return not_given(String::from_utf8_lossy(&text));
+    if let Some(away) = away {
+        return Err(StartError::NotGiven(away.to_string()));
     }
     let data: (Sector, Sectors) = (judged.lead().data.at, len);
     let (array, coming) = (judged.lead().array, vec![None; serials.len()]);
