@@ -47,7 +47,7 @@ pub(crate) const FOR_TESTS: [Tool; 16] = [
 ];
 
 /// What builds a Linux kernel with Rust in it, and what its guest is filled with.
-pub(crate) const FOR_KERNEL: [Tool; 16] = [
+pub(crate) const FOR_KERNEL: [Tool; 17] = [
     tool("make", "make", BUILD),
     tool("gcc", "gcc", BUILD),
     tool("flex", "flex", BUILD),
@@ -64,6 +64,7 @@ pub(crate) const FOR_KERNEL: [Tool; 16] = [
     tool("blkdiscard", "util-linux", GUEST),
     tool("mke2fs", "e2fsprogs", GUEST),
     tool("e2fsck", "e2fsprogs", GUEST),
+    tool("cmp", "diffutils", GUEST),
 ];
 
 /// What exercises file systems and devices there; a guest without them skips some tests.

@@ -9,6 +9,7 @@
 //! to all members that take writes; whoever fails is thrown out, and the batch counts when that is durable.
 
 use core::hash::{Hash, Hasher};
+use core::num::NonZeroUsize;
 
 use crate::broadcast::{Broadcast, Outcome, View};
 use crate::health::Epoch;
@@ -60,7 +61,7 @@ pub struct RegionLog<M: Memory> {
     words: M::Array<u64>,
     /// Pages with bits that no batch has taken yet.
     dirty: M::Array<bool>,
-    page_words: usize,
+    page_words: NonZeroUsize,
     next: Ticket,
     durable: Ticket,
     state: State,
@@ -110,7 +111,7 @@ impl<M: Memory> RegionLog<M> {
         set: impl Fn(RegionNo) -> bool,
     ) -> Result<Self, OutOfMemory> {
         let words = usize::try_from(regions.div_ceil(64)).map_err(|_| OutOfMemory)?;
-        let page_words = page_words.max(1);
+        let page_words = NonZeroUsize::new(page_words).unwrap_or(NonZeroUsize::MIN);
         let word = |index: usize| {
             let base = (index as u64).saturating_mul(64);
             let is_set = |bit: &u64| base + bit < regions && set(RegionNo(base + bit));
@@ -118,7 +119,7 @@ impl<M: Memory> RegionLog<M> {
         };
         Ok(Self {
             words: M::array(words, word)?,
-            dirty: M::array(words.div_ceil(page_words), |_| true)?,
+            dirty: M::array(words.div_ceil(page_words.get()), |_| true)?,
             page_words,
             next: Ticket::FIRST,
             durable: Ticket(0),
@@ -140,13 +141,13 @@ impl<M: Memory> RegionLog<M> {
     /// The words of a page, as they are to be written.
     #[must_use]
     pub fn page(&self, page: u32) -> &[u64] {
-        let from = (page as usize).saturating_mul(self.page_words).min(self.words.len());
-        &self.words[from..from.saturating_add(self.page_words).min(self.words.len())]
+        let from = (page as usize).saturating_mul(self.page_words.get()).min(self.words.len());
+        &self.words[from..from.saturating_add(self.page_words.get()).min(self.words.len())]
     }
 
     fn place(&self, region: RegionNo) -> Option<(usize, u64, usize)> {
         let word = usize::try_from(region.0 / 64).ok().filter(|word| *word < self.words.len())?;
-        Some((word, 1 << (region.0 % 64), word / self.page_words))
+        Some((word, 1 << (region.0 % 64), word / self.page_words.get()))
     }
 
     /// Sets a region's bit. It is durable when the ticket is; marking again changes nothing and gives a ticket that serves.

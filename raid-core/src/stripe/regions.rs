@@ -1,6 +1,7 @@
 //! The regions of a shard: their states, and the writes under way in each.
 
 use core::hash::{Hash, Hasher};
+use core::num::NonZeroU64;
 
 use crate::memory::{Memory, OutOfMemory};
 use crate::region::{Event, Found, RegionNo, State};
@@ -37,7 +38,7 @@ impl Region {
 pub(super) struct Regions<M: Memory> {
     regions: M::Array<Region>,
     shard: u64,
-    shards: u64,
+    shards: NonZeroU64,
     sweep_from: usize,
     swept: [Option<RegionNo>; SWEEP_MAX],
 }
@@ -64,10 +65,10 @@ impl<M: Memory> Regions<M> {
         regions: u64,
         found: impl Fn(RegionNo) -> Found,
     ) -> Result<Self, OutOfMemory> {
-        let (shard, shards) = (u64::from(shard), u64::from(shards.max(1)));
-        let count = usize::try_from(regions.saturating_sub(shard).div_ceil(shards)).map_err(|_| OutOfMemory)?;
+        let (shard, shards) = (u64::from(shard), NonZeroU64::new(shards.into()).unwrap_or(NonZeroU64::MIN));
+        let count = usize::try_from(regions.saturating_sub(shard).div_ceil(shards.get())).map_err(|_| OutOfMemory)?;
         let state = |index: usize| {
-            let region = RegionNo(index as u64 * shards + shard);
+            let region = RegionNo(index as u64 * shards.get() + shard);
             match found(region) {
                 Found::Clean => State::Clean,
                 Found::Marked => State::Idle,
@@ -136,7 +137,7 @@ impl<M: Memory> Regions<M> {
             if !core::mem::replace(&mut self.regions[index].old, true) {
                 continue;
             }
-            let region = RegionNo(index as u64 * self.shards + self.shard);
+            let region = RegionNo(index as u64 * self.shards.get() + self.shard);
             self.happen(region, Event::Sweep);
             self.swept[found] = Some(region);
             found += 1;

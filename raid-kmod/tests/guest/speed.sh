@@ -22,14 +22,14 @@ idle() {
 
 # instructions DEVICE JOB BLOCK: of one request, those of fio and of the system too.
 instructions() {
-	local count=4000 before
+	local count=10000 before
 	[ -b $1 ] || { echo -; return; }
-	[ $3 != 64k ] || count=1000
+	[ $3 != 64k ] || count=4000
 	before=$(idle)
 	/bin/fio --name=it --filename=$1 --direct=1 --ioengine=libaio --iodepth=16 --rw=$2 --bs=$3 --thread --minimal --size=${size}k \
 		--io_size=$((count * ${3%k}))k 2>/tmp/fio | tail -1 | awk -F';' -v count=$count '{ printf "%d", ($9 + $50) * 1000000 / count }'
-	# Time that passed without instructions would count as such.
-	[ $(($(idle) - before)) -le 2 ] || printf "(idle:$(($(idle) - before)))"
+	# Time that passed without instructions would count as such. fio sleeps for an eighth of a second, but before and after.
+	[ $(($(idle) - before)) -le 16 ] || printf "(idle:$(($(idle) - before)))"
 	echo
 }
 

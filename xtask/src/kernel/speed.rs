@@ -75,15 +75,13 @@ fn rounds(start: &Start<'_>, words: &str, mut note: impl FnMut(&str)) -> Result<
     Ok(())
 }
 
-/// A row of the table of instructions, of the words of a round: what the RAM disk and fio take is in all of them, so ratios are of what
-/// is above that.
+/// A row of the table of instructions, of the words of a round. What the RAM disk and fio take is in all of them.
 fn counted(words: &str) -> Option<String> {
     let words: Vec<&str> = words.split_whitespace().collect();
     let [kind, state, job, counts @ ..] = words.as_slice() else { return None };
     let [ours, dm, md, alone] = counts else { return None };
-    let above = |count: &str| Some(count.parse::<f64>().ok()? - alone.parse::<f64>().ok()?);
-    let ratio = |peer| {
-        let ratio = above(ours).zip(above(peer)).map(|(ours, peer)| ours / peer.max(1.0));
+    let ratio = |peer: &str| {
+        let ratio = ours.parse::<f64>().ok().zip(peer.parse::<f64>().ok()).map(|(ours, peer)| ours / peer.max(1.0));
         ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.2}"))
     };
     let (to_dm, to_md) = (ratio(dm), ratio(md));
@@ -134,10 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn instructions_are_compared_above_those_of_the_disk_alone() {
+    fn instructions_are_compared_with_those_of_peers_that_are_there() {
         assert_eq!(
             counted("raid1 healthy read-64k 300 - 500 100").unwrap(),
-            "| raid1 | healthy | read-64k | 300 | - | 500 | 100 | – | 0.50 |"
+            "| raid1 | healthy | read-64k | 300 | - | 500 | 100 | – | 0.60 |"
         );
         assert_eq!(counted("why: no array of md"), None);
     }
