@@ -17,7 +17,7 @@ use crate::command::{command, find, output, root};
 use crate::test::count::Counts;
 
 /// Programs besides busybox, whose own `cmp` goes byte by byte.
-const PROGRAMS: [&str; 6] = ["dmsetup", "mdadm", "blkdiscard", "mke2fs", "e2fsck", "cmp"];
+const PROGRAMS: [&str; 7] = ["dmsetup", "mdadm", "mdmon", "blkdiscard", "mke2fs", "e2fsck", "cmp"];
 
 /// Folders that the guest mounts things on, or finds things in.
 const FOLDERS: [&str; 7] = ["sbin", "dev", "proc", "sys", "tmp", "run", "etc"];
