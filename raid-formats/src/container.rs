@@ -104,3 +104,54 @@ impl Book {
         (self.said, self.begun) = (said, true);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use raid_core::Columns;
+
+    fn whole() -> Health {
+        Health::of(3, Columns::first(3)).unwrap()
+    }
+
+    #[test]
+    fn what_is_said_first_is_said_even_if_nothing_changed() {
+        let mut book = Book::new(Said { health: whole(), dirty: false });
+        // Who was not here at the start must be written off before anything is written.
+        let first = book.next(|_| ()).unwrap();
+        assert_eq!(first, *book.said());
+        book.entered(first);
+        assert_eq!(book.next(|_| ()), None);
+        assert_eq!(book.next(|said| said.dirty = true), Some(Said { dirty: true, ..first }));
+    }
+
+    #[test]
+    fn a_volume_that_was_only_read_stops_without_a_word_unless_it_is_in_doubt() {
+        let book = Book::new(Said { health: whole(), dirty: false });
+        assert_eq!(book.stopped(&whole(), true), None);
+        assert!(book.stopped(&whole(), false).unwrap().dirty);
+    }
+
+    #[test]
+    fn a_volume_that_stops_says_who_failed_and_that_it_is_clean() {
+        let mut book = Book::new(Said { health: whole(), dirty: false });
+        let dirty = book.next(|said| said.dirty = true).unwrap();
+        book.entered(dirty);
+        let mut health = whole();
+        health.fail(Member(1), None).unwrap();
+        let last = book.stopped(&health, true).unwrap();
+        assert!(!last.dirty && !last.lives(Member(1)) && last.lives(Member(2)));
+        book.entered(last);
+        assert_eq!(book.stopped(&health, true), None);
+    }
+
+    #[test]
+    fn a_disk_that_is_away_is_named() {
+        let serial = Away::Serial(crate::imsm::serial("WD-1"));
+        let words = |away: Away| std::format!("{away}");
+        assert!(words(serial).starts_with("disk WD-1 of the same container"));
+        assert!(words(Away::Reference(0xA000_0001)).starts_with("disk a0000001 of"));
+    }
+}

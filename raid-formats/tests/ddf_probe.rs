@@ -56,6 +56,18 @@ fn swap(image: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn a_set_whose_bytes_were_kept_is_the_set_that_was_read() {
+    let fixture = fixtures::load("ddf-uml-raid5");
+    let mut buf = Vec::new();
+    let read = ddf_made::read(&fixture.members[0].1, &mut buf);
+    let (kept, bytes) = (read.kept(), read.emit().to_vec());
+    let again = kept.of(&bytes).unwrap();
+    assert_eq!((again.kept(), again.emit(), again.reference()), (kept, bytes.as_slice(), read.reference()));
+    assert_eq!(again.volumes().count(), 1);
+    assert!(kept.of(&bytes[..bytes.len() - 1]).is_none());
+}
+
+#[test]
 fn disks_with_blocks_of_4096_bytes_read_back() {
     let made = Made::new(&[FIVE, Shape { level: Level::Raid1, members: 2, chunk: 0, used: 4096 }], 3, 4096);
     assert_eq!(ddf::probe(&Image(&made.disks[0])).unwrap().anchor.block_bytes, 4096);

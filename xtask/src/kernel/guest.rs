@@ -19,7 +19,7 @@ use crate::command::{command, find, output, root};
 use crate::test::count::Counts;
 
 /// Programs besides busybox, whose own `cmp` goes byte by byte.
-const PROGRAMS: [&str; 6] = ["dmsetup", "mdadm", "blkdiscard", "mke2fs", "e2fsck", "cmp"];
+const PROGRAMS: [&str; 7] = ["dmsetup", "mdadm", "mdmon", "blkdiscard", "mke2fs", "e2fsck", "cmp"];
 
 /// Folders that the guest mounts things on, or finds things in.
 const FOLDERS: [&str; 7] = ["sbin", "dev", "proc", "sys", "tmp", "run", "etc"];
@@ -149,7 +149,8 @@ pub(super) fn run(kernel: &Kernel, image: &Path, choice: Choice<'_>) -> Result<C
             counts += boot(kernel, image, cpu, &format!("raid_parity={parity}"), Choice { filter, ..choice })?;
         }
     } else {
-        counts = boot(kernel, image, BEST_CPU, "", choice)?;
+        let word = if choice.two { "ncpus=2" } else { "" };
+        counts = boot(kernel, image, BEST_CPU, word, choice)?;
     }
     if counts.passed + counts.failed + counts.skipped == 0 {
         println!("no test of the guest has {} in its name", choice.filter);
