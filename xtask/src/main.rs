@@ -94,6 +94,9 @@ enum Verb {
         /// In a kernel that watches its locks and its memory (lockdep, KASAN, kmemleak); built once, and slow
         #[arg(long)]
         debug: bool,
+        /// With two processors, so that what runs at once meets; an emulated PC has them anyway
+        #[arg(long, conflicts_with_all = ["x86", "cuts", "speed"])]
+        two: bool,
         /// In an emulated PC, once for each parity code that its processors can have; built once, and slow
         #[arg(long)]
         x86: bool,
@@ -139,10 +142,10 @@ fn main() -> ExitCode {
         Verb::Sim { seeds, first_seed } => sim(seeds, first_seed),
         Verb::Kernel { speed: true, filter, .. } => kernel::speed(filter.as_deref().unwrap_or_default()),
         Verb::Kernel { instructions: true, filter, .. } => kernel::instructions(filter.as_deref().unwrap_or_default()),
-        Verb::Kernel { filter, debug, x86, whole, cuts, .. } => {
+        Verb::Kernel { filter, debug, two, x86, whole, cuts, .. } => {
             let filter = filter.as_deref().unwrap_or_default();
             let (cuts_only, cuts) = (cuts.is_some(), cuts.unwrap_or(0));
-            return kernel::run(kernel::Choice { filter, hurry: false, debug, x86, whole, cuts, cuts_only });
+            return kernel::run(kernel::Choice { filter, hurry: false, debug, two, x86, whole, cuts, cuts_only });
         }
         Verb::Counts { record } => counts::run(record),
         Verb::Bench { filter } => bench::run(filter.as_deref()),

@@ -20,6 +20,24 @@ line() {
 	echo "0 $(length_of $1 $3) raid-kmod $1 $(echo $2 | wc -w) $2 $3$devices"
 }
 
+# bad NUMBER BLOCK..: these sectors of that member cannot be read until they are written.
+bad() {
+	local number=$1 block
+	shift
+	under $number "0 $MEMBER_SECTORS dust /dev/ram$number 0 512"
+	for block in $*; do
+		dmsetup message under$number 0 addbadblock $block >/dev/null 2>&1 || fail "no bad block"
+	done
+	dmsetup message under$number 0 enable || fail "dust stays off"
+	dd if=/dev/mapper/under$number of=/dev/null bs=512 skip=$1 count=1 iflag=direct 2>/dev/null && fail "the bad block reads well"
+	echo 3 >/proc/sys/vm/drop_caches
+}
+
+# bad_blocks NUMBER: how many are left.
+bad_blocks() {
+	dmsetup message under$1 0 countbadblocks | sed 's/.*: \([0-9]*\) .*/\1/'
+}
+
 test_a_read_error_is_repaired_from_the_others() {
 	for words in "raid1 2 0" "raid5_ls 3 64" "raid6_zr 4 64" "raid10 4 64 raid10_format near"; do
 		set -- $(echo "$words" | cut -d' ' -f1,2) "$(echo "$words" | cut -d' ' -f3-)"
@@ -31,20 +49,75 @@ test_a_read_error_is_repaired_from_the_others() {
 		create ours "$(line $1 "$3" $2)"
 		fill /dev/mapper/ours $(length_of $1 $2)
 		before=$(fingerprint /dev/mapper/ours)
-		under 0 "0 $MEMBER_SECTORS dust /dev/ram0 0 512"
-		for block in 0 7 100 101 5000 32767; do
-			dmsetup message under0 0 addbadblock $block >/dev/null 2>&1 || fail "no bad block"
-		done
-		dmsetup message under0 0 enable || fail "dust stays off"
-		dd if=/dev/mapper/under0 of=/dev/null bs=4096 count=1 iflag=direct 2>/dev/null && fail "the bad block reads well"
-		echo 3 >/proc/sys/vm/drop_caches
+		bad 0 0 7 100 101 5000 32767
+		[ "$(bad_blocks 0)" = 6 ] || fail "there are $(bad_blocks 0) bad blocks"
 		[ "$before" = "$(fingerprint /dev/mapper/ours)" ] || fail "$1: the content changed"
 		case $(field ours 3) in *D*) fail "$1: a member was thrown out: $(dmsetup status ours)" ;; esac
-		# Who wrote over a bad block has repaired it. Reads that another member serves find nothing to repair.
-		[ "$1" = raid1 ] || [ "$1" = raid10 ] || dmsetup message under0 0 countbadblocks >/tmp/count 2>&1
+		# Parity, and copies that nobody asked for, are met by a repair; a check writes nothing. Who wrote over a bad block has repaired it.
+		dmsetup message ours 0 repair
+		wait_idle ours
+		[ "$(field ours 3) $(bad_blocks 0)" = "$(letters $2 A) 0" ] || fail "$1: $(bad_blocks 0) bad blocks are left: $(dmsetup status ours)"
+		[ "$before" = "$(fingerprint /dev/mapper/ours)" ] || fail "$1: the content changed"
 		remove ours
 		dmsetup remove_all --force
 	done
+}
+
+# unreadable: counts in `errors` the blocks of our first 6 MiB that cannot be read; all others must be as in /tmp/before.
+unreadable() {
+	local others
+	dd if=/dev/mapper/ours of=/tmp/after bs=4096 count=1536 iflag=direct conv=noerror,sync 2>/tmp/dd
+	errors=$(grep -c 'Input/output error' /tmp/dd)
+	others=$(cmp -l /tmp/before /tmp/after | awk '{ print int(($1 - 1) / 4096) }' | uniq | wc -l)
+	[ $others -le $errors ] || fail "$type: $errors blocks cannot be read, and $others are others"
+}
+
+# lost TYPE COUNT PARAMETERS BAD MISSING..: of an array without those members, a bad block is an error there and nowhere else, costs no
+# member, and is gone when it is written over. Before that, a member that is filled gets no wrong bytes for it.
+lost() {
+	local type=$1 count=$2 parameters=$3 bad=$4 number missing empty degraded
+	shift 4
+	missing=$* empty=$1
+	number=0
+	while [ $number -lt $count ]; do
+		over $number
+		number=$((number + 1))
+	done
+	create ours "$(line $type "$parameters" $count)"
+	fill /dev/mapper/ours $(length_of $type $count)
+	dd if=/dev/mapper/ours of=/tmp/before bs=1M count=6 iflag=direct 2>/dev/null
+	remove ours
+	degraded=$(line $type "$parameters" $count)
+	for number in $missing; do degraded=$(echo "$degraded" | sed "s:/dev/mapper/under$number\>:-:"); done
+	create ours "$degraded"
+	bad $bad 4000
+	unreadable
+	case $errors in 1 | 2) ;; *) fail "$type: $errors blocks cannot be read: $(tail -3 /tmp/dd | tr '\n' ' ')" ;; esac
+	[ "$(field ours 3 | tr -d A | wc -c)" -le $(($(echo $missing | wc -w) + 1)) ] || fail "$type: it cost a member: $(dmsetup status ours)"
+	remove ours
+	dd if=/dev/urandom of=/dev/ram$empty bs=1M count=16 conv=fsync 2>/dev/null
+	degraded=$(line $type "$parameters rebuild $empty" $count)
+	for number in ${missing#$empty}; do degraded=$(echo "$degraded" | sed "s:/dev/mapper/under$number\>:-:"); done
+	create ours "$degraded"
+	sleep 1
+	echo "$type: $(dmsetup status ours)"
+	unreadable
+	[ $errors -ge 1 ] || fail "$type: what is lost is read: $(dmsetup status ours)"
+	put /dev/mapper/ours 0 6144 77
+	put /dev/mapper/ours 6144 6144 78
+	[ "$(bad_blocks $bad)" = 0 ] || fail "$type: $(bad_blocks $bad) bad blocks were written over and are left"
+	dd if=/dev/mapper/ours of=/tmp/after bs=1M count=6 iflag=direct 2>/dev/null || fail "$type: what was written anew cannot be read"
+	for number in 77 78; do dd if=/tmp/random bs=3M count=1 iflag=skip_bytes skip=$number 2>/dev/null; done >/tmp/before
+	cmp /tmp/before /tmp/after >/tmp/cmp 2>&1 || fail "$type: what was written anew: $(cat /tmp/cmp)"
+	remove ours
+	dmsetup remove_all --force
+}
+
+test_a_bad_block_of_a_degraded_array_is_an_error_there_and_nowhere_else() {
+	lost raid1 2 0 0 1
+	lost raid5_ls 3 64 0 1
+	lost raid6_zr 4 64 0 1 2
+	lost raid10 4 "64 raid10_format near" 0 1
 }
 
 test_a_member_that_fails_a_write_is_out_and_the_data_stay() {

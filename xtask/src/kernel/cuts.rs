@@ -7,10 +7,8 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -18,6 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::guest;
 use super::linux::Kernel;
 use super::machine::{Disk, Start};
+use super::running::Guest;
 use super::volatile::{self, Dice};
 use crate::command::{cargo, root};
 use crate::test::count::Counts;
@@ -55,39 +54,25 @@ struct Victim<'a> {
     known: Vec<u8>,
 }
 
-/// A guest that runs, and its lines.
-struct Boot {
-    child: Child,
-    lines: BufReader<ChildStdout>,
-}
-
-impl Drop for Boot {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+/// A guest, of whose lines some are for us.
+struct Boot(Guest);
 
 impl Boot {
     /// The next line that is for us, without what it begins with; nothing at the end.
-    fn next(&mut self) -> Result<Option<String>> {
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            if self.lines.read_until(b'\n', &mut line)? == 0 {
-                return Ok(None);
-            }
-            if let Some(words) = String::from_utf8_lossy(&line).trim_end().strip_prefix(CUT) {
-                return Ok(Some(words.to_owned()));
-            }
-        }
+    fn next(&mut self) -> Option<String> {
+        std::iter::from_fn(|| self.0.line()).find_map(|line| Some(line.strip_prefix(CUT)?.to_owned()))
     }
 
     fn wait_for(&mut self, wanted: &str) -> Result<()> {
-        match self.next()? {
+        match self.next() {
             Some(words) if words == wanted => Ok(()),
             other => bail!("the guest says {other:?}, not {wanted}"),
         }
+    }
+
+    /// Lets it come to its end.
+    fn end(mut self) {
+        while self.next().is_some() {}
     }
 }
 
@@ -158,11 +143,10 @@ impl Victim<'_> {
             Ok(Disk { file: self.file(number), log })
         };
         let disks: Vec<Disk> = (0..=self.members).map(disk).collect::<Result<_>>()?;
-        let start = Start { disks: &disks, ..Start::new(self.kernel, self.image, 512) };
+        let start = Start { disks: &disks, ..Start::new(self.kernel, self.image, 512, PATIENCE) };
         let (members, level, length) = (self.members, self.level, self.length);
         let words = format!("raid_cut={what} raid_members={members} raid_level={level} raid_length={length} {more}");
-        let (child, said) = start.spawn(&words)?;
-        Ok(Boot { child, lines: BufReader::new(said) })
+        Ok(Boot(start.spawn(&words)?))
     }
 
     /// After a cut: what was in the disks' caches is lost in part, as the dice say. Says how many writes were in them.
@@ -184,9 +168,9 @@ impl Victim<'_> {
             File::create(self.file(number))?.set_len(len)?;
         }
         let mut guest = self.boot("make", false, "")?;
-        let said = guest.next()?.unwrap_or_default();
+        let said = guest.next().unwrap_or_default();
         // An emulated machine must see it through.
-        while guest.next()?.is_some() {}
+        guest.end();
         let length = said.strip_prefix("length ").and_then(|length| length.parse().ok());
         self.length = length.with_context(|| format!("no array of level {}: {said}", self.level))?;
         self.known = vec![0; self.length * SECTOR];
@@ -207,13 +191,13 @@ impl Victim<'_> {
             Some(())
         };
         for _ in 0..after {
-            let said = guest.next()?.unwrap_or_default();
+            let said = guest.next().unwrap_or_default();
             note(&said).with_context(|| format!("the guest says {said}"))?;
         }
         std::thread::sleep(moment);
-        guest.child.kill()?;
+        guest.0.kill();
         // What it said until then counts, too; its last line may be half a line.
-        while let Some(said) = guest.next()? {
+        while let Some(said) = guest.next() {
             note(&said);
         }
         drop(guest);
@@ -232,19 +216,17 @@ impl Victim<'_> {
 
     /// Lets our target (`ours`) or Linux's (`md`) find the array, mend it and read it. True if there was something to mend.
     fn read(&self, who: &str) -> Result<(Vec<u8>, bool)> {
-        let begun = Instant::now();
         let mut guest = self.boot(who, false, "")?;
         let mut mended = false;
         loop {
-            ensure!(begun.elapsed() < PATIENCE, "it takes too long");
-            match guest.next()?.as_deref() {
+            match guest.next().as_deref() {
                 Some("mends") => mended = true,
                 Some("begun" | "mismatches 0") => {}
                 Some("read") => break,
                 other => bail!("{who}: the guest says {other:?}"),
             }
         }
-        while guest.next()?.is_some() {}
+        guest.end();
         let mut read = fs::read(self.file(self.members))?;
         read.truncate(self.length * SECTOR);
         Ok((read, mended))

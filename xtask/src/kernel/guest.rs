@@ -3,8 +3,9 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     fs::{self, File},
-    io::{BufRead, BufReader, BufWriter},
+    io::BufWriter,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -13,6 +14,7 @@ use super::Choice;
 use super::archive::{Archive, Kind};
 use super::linux::Kernel;
 use super::machine::{BEST_CPU, Start};
+use super::running::GUEST;
 use crate::command::{command, find, output, root};
 use crate::test::count::Counts;
 
@@ -43,7 +45,7 @@ const SCRIPTS: [&str; 16] = [
 ];
 
 /// The longest that a guest may take.
-const SECONDS: u32 = 1500;
+const LONGEST: Duration = Duration::from_secs(1500);
 
 /// How many times longer all takes in a kernel that watches itself, beside other builds; or on a machine that is emulated.
 const SLOW_TAKES: u32 = 5;
@@ -61,9 +63,8 @@ const PATTERN_BYTES: usize = 1 << 20;
 /// Lines that are shown of a guest that dies.
 const LAST_WORDS: usize = 40;
 
-/// What the guest begins its lines with: the outcome of a test, what it said, and news of the guest itself.
+/// What the guest begins the line of an outcome with.
 const TEST: &str = "test: ";
-const GUEST: &str = "guest: ";
 
 /// Writes the guest's first file system, with these programs, or paths of some, beside those that every guest has.
 ///
@@ -148,7 +149,8 @@ pub(super) fn run(kernel: &Kernel, image: &Path, choice: Choice<'_>) -> Result<C
             counts += boot(kernel, image, cpu, &format!("raid_parity={parity}"), Choice { filter, ..choice })?;
         }
     } else {
-        counts = boot(kernel, image, BEST_CPU, "", choice)?;
+        let word = if choice.two { "ncpus=2" } else { "" };
+        counts = boot(kernel, image, BEST_CPU, word, choice)?;
     }
     if counts.passed + counts.failed + counts.skipped == 0 {
         println!("no test of the guest has {} in its name", choice.filter);
@@ -162,13 +164,12 @@ fn boot(kernel: &Kernel, image: &Path, cpu: &'static str, word: &str, choice: Ch
     let hurry = if choice.hurry { "raid_hurry=1" } else { "" };
     // What watches memory needs a part of it.
     let megabytes = if choice.debug && choice.x86 { 2048 } else { 1024 };
-    let start = Start { cpu, seconds: Some(SECONDS * times), ..Start::new(kernel, image, megabytes) };
+    let start = Start { cpu, ..Start::new(kernel, image, megabytes, LONGEST * times) };
     let (only, hz) = (choice.filter, kernel.ticks()?);
-    let (mut child, said) = start.spawn(&format!("raid_only={only} raid_times={times} raid_hz={hz} {hurry} {word}"))?;
+    let mut guest = start.spawn(&format!("raid_only={only} raid_times={times} raid_hz={hz} {hurry} {word}"))?;
     let mut counts = Counts::default();
     let (mut ended, mut last) = (false, VecDeque::new());
-    for line in BufReader::new(said).split(b'\n') {
-        let line = String::from_utf8_lossy(&line?).trim_end().to_owned();
+    while let Some(line) = guest.line() {
         counts += outcome(&line);
         ended |= line.starts_with(&format!("{GUEST}done"));
         if line.starts_with(TEST) || line.starts_with(GUEST) || line.starts_with("  ") {
@@ -177,7 +178,6 @@ fn boot(kernel: &Kernel, image: &Path, cpu: &'static str, word: &str, choice: Ch
         last.push_back(line);
         last.drain(..last.len().saturating_sub(LAST_WORDS));
     }
-    child.wait()?;
     if !ended {
         println!("the guest ended early; its last words:");
         last.iter().for_each(|line| println!("  kernel: {line}"));

@@ -1,14 +1,14 @@
 //! The machines that a kernel is built for, and how one of them is started.
 
 use std::{
-    ffi::OsStr,
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::Command,
+    time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 
-use super::linux::Kernel;
+use super::{linux::Kernel, running::Guest};
 use crate::command::command;
 
 /// What a kernel is built for.
@@ -99,8 +99,8 @@ pub(super) struct Start<'a> {
     /// The first file system.
     pub(super) image: &'a Path,
     pub(super) megabytes: u32,
-    /// The longest that it may take. Without, it is the guest itself that is spawned, and can be killed.
-    pub(super) seconds: Option<u32>,
+    /// The longest that it may take.
+    pub(super) longest: Duration,
     /// What processor is emulated.
     pub(super) cpu: &'static str,
     /// One processor, whose clock counts its instructions, a nanosecond each; on an emulated machine only.
@@ -111,28 +111,37 @@ pub(super) struct Start<'a> {
 /// The processor with all that can be emulated.
 pub(super) const BEST_CPU: &str = "max";
 
+/// The longest that a boot takes, beside much else; and how often it is tried.
+const BOOTS_WITHIN: Duration = Duration::from_secs(180);
+const ATTEMPTS: u32 = 3;
+
 impl<'a> Start<'a> {
-    /// Without disks, on the best processor, for as long as it takes.
-    pub(super) const fn new(kernel: &'a Kernel, image: &'a Path, megabytes: u32) -> Self {
-        Self { kernel, image, megabytes, seconds: None, cpu: BEST_CPU, counts: false, disks: &[] }
+    /// Without disks, on the best processor.
+    pub(super) const fn new(kernel: &'a Kernel, image: &'a Path, megabytes: u32, longest: Duration) -> Self {
+        Self { kernel, image, megabytes, longest, cpu: BEST_CPU, counts: false, disks: &[] }
     }
 
-    /// Starts it; its kernel hears `words`. What it says can be read.
+    /// Starts it; its kernel hears `words`. An emulated machine whose processors are kept waiting by others may lose its clock while its
+    /// kernel boots, and stand still: then once more.
     ///
     /// # Errors
-    /// If it cannot be started.
-    pub(super) fn spawn(&self, words: &str) -> Result<(Child, ChildStdout)> {
+    /// If it cannot be started, or does not come up.
+    pub(super) fn spawn(&self, words: &str) -> Result<Guest> {
         let (name, first) = self.kernel.machine.disks();
         let words = format!("{words} raid_disk={name} raid_letter={first}");
-        let mut guest = if self.kernel.machine.is_emulated() { self.emulated(&words) } else { self.process(&words) };
-        let mut child =
-            guest.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("the guest does not start")?;
-        let said = child.stdout.take().context("the guest is mute")?;
-        Ok((child, said))
+        for _ in 0..ATTEMPTS {
+            let command = if self.kernel.machine.is_emulated() { self.emulated(&words) } else { self.process(&words) };
+            let mut guest = Guest::start(command, self.longest)?;
+            if guest.comes_up(BOOTS_WITHIN) {
+                return Ok(guest);
+            }
+            println!("a guest did not come up within {} s", BOOTS_WITHIN.as_secs());
+        }
+        bail!("the guest does not come up")
     }
 
     fn process(&self, words: &str) -> Command {
-        let mut guest = self.bounded(self.kernel.folder.join("linux"));
+        let mut guest = command(self.kernel.folder.join("linux"));
         guest.arg(format!("mem={}M", self.megabytes)).arg(format!("initrd={}", self.image.display()));
         guest.args(["con=null", "con0=fd:0,fd:1", "quiet", "seccomp=on", "panic=1"]);
         guest.args((1..).zip(self.disks).map(|(number, disk)| format!("ubd{number}={}", disk.file.display())));
@@ -141,7 +150,7 @@ impl<'a> Start<'a> {
     }
 
     fn emulated(&self, words: &str) -> Command {
-        let mut guest = self.bounded("qemu-system-x86_64");
+        let mut guest = command("qemu-system-x86_64");
         guest.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"]);
         guest.args(["-machine", "q35", "-cpu", self.cpu, "-m", &self.megabytes.to_string()]);
         if self.counts {
@@ -155,13 +164,6 @@ impl<'a> Start<'a> {
         }
         guest.arg("-kernel").arg(self.kernel.folder.join("arch/x86/boot/bzImage")).arg("-initrd").arg(self.image);
         guest.arg("-append").arg(format!("console=ttyS0 quiet panic=-1 {words}"));
-        guest
-    }
-
-    fn bounded(&self, program: impl AsRef<OsStr>) -> Command {
-        let Some(seconds) = self.seconds else { return command(program) };
-        let mut guest = command("timeout");
-        guest.args(["--kill-after=5", &seconds.to_string()]).arg(program);
         guest
     }
 }

@@ -11,6 +11,7 @@ mod guest;
 mod linux;
 mod machine;
 mod module;
+mod running;
 mod shared;
 mod speed;
 mod volatile;
@@ -40,6 +41,8 @@ pub(crate) struct Choice<'a> {
     pub(crate) hurry: bool,
     /// In a kernel that watches its locks and its memory.
     pub(crate) debug: bool,
+    /// With two processors, if it is a process.
+    pub(crate) two: bool,
     /// In an emulated PC.
     pub(crate) x86: bool,
     /// There, all tests on its best processor.

@@ -3,11 +3,7 @@
 //! Instructions are counted by the clock of an emulated PC with one processor: with each it goes on by a nanosecond (QEMU's `-icount`).
 //! They are all that the machine executed for a request: fio's own and the system's, which the last column has alone, and the parity's.
 
-use std::{
-    collections::BTreeMap,
-    io::{BufRead, BufReader},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use anyhow::{Result, ensure};
 
@@ -18,7 +14,7 @@ use super::machine::Start;
 const SPEED: &str = "speed: ";
 
 /// The longest that it may take.
-const SECONDS: u32 = 1500;
+const LONGEST: Duration = Duration::from_secs(1500);
 
 /// Megabytes: fio has a lot of libraries.
 const MEMORY: u32 = 1536;
@@ -32,7 +28,7 @@ type Ratios = BTreeMap<String, [Vec<f64>; 2]>;
 /// # Errors
 /// If the guest does not start or ends early. What it could not compare is said.
 pub(super) fn rates(kernel: &Kernel, image: &Path, filter: &str) -> Result<()> {
-    let start = Start { seconds: Some(SECONDS), ..Start::new(kernel, image, MEMORY) };
+    let start = Start::new(kernel, image, MEMORY, LONGEST);
     let mut ratios = Ratios::new();
     rounds(&start, &format!("raid_speed=time raid_only={filter}"), |words| note(&mut ratios, words))?;
     println!("| type | state | job | ours / dm-raid | ours / md |\n|---|---|---|---|---|");
@@ -47,7 +43,7 @@ pub(super) fn rates(kernel: &Kernel, image: &Path, filter: &str) -> Result<()> {
 /// # Errors
 /// As [`rates`].
 pub(super) fn instructions(kernel: &Kernel, image: &Path, filter: &str) -> Result<()> {
-    let start = Start { seconds: Some(SECONDS * 2), counts: true, ..Start::new(kernel, image, MEMORY) };
+    let start = Start { counts: true, ..Start::new(kernel, image, MEMORY, LONGEST * 2) };
     let mut table = vec![
         "| type | state | job | ours | dm-raid | md | the RAM disk alone | ours / dm-raid | ours / md |".to_owned(),
         "|---|---|---|---|---|---|---|---|---|".to_owned(),
@@ -59,10 +55,8 @@ pub(super) fn instructions(kernel: &Kernel, image: &Path, filter: &str) -> Resul
 
 /// Runs the guest, with each of its rounds' words to `note`.
 fn rounds(start: &Start<'_>, words: &str, mut note: impl FnMut(&str)) -> Result<()> {
-    let (mut child, said) = start.spawn(words)?;
-    let mut done = false;
-    for line in BufReader::new(said).split(b'\n') {
-        let line = String::from_utf8_lossy(&line?).trim_end().to_owned();
+    let (mut guest, mut done) = (start.spawn(words)?, false);
+    while let Some(line) = guest.line() {
         let Some(words) = line.strip_prefix(SPEED) else { continue };
         done |= words == "done";
         if let Some(why) = words.strip_prefix("why: ") {
@@ -70,7 +64,6 @@ fn rounds(start: &Start<'_>, words: &str, mut note: impl FnMut(&str)) -> Result<
         }
         note(words);
     }
-    child.wait()?;
     ensure!(done, "the guest ended early");
     Ok(())
 }
