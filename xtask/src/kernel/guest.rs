@@ -55,7 +55,7 @@ const SLOW_TAKES: u32 = 5;
 const CPUS: [(&str, &str); 3] = [(BEST_CPU, "avx2"), ("Nehalem", "ssse3"), ("qemu64", "portable")];
 
 /// Tests that are about them.
-const OF_CPUS: &str = "parity_is_by,parity_of_this";
+const OF_CPUS: &str = "parity_is_by,parity_of_this,run_without_a_member";
 
 /// Bytes that traces write from.
 const PATTERN_BYTES: usize = 1 << 20;
