@@ -105,7 +105,7 @@ pub struct Changes<'a> {
 }
 
 impl Changes<'_> {
-    /// Writes it to a disk that holds `own`, while the freshest of all holds `lead`, in the order of [`update`](super::update).
+    /// Writes it to a disk that holds `own`, while the freshest of all holds `lead`, in the order of [`update`](super::update()).
     /// `adopted` is what [`Telling::adopted`] gives for it; `next` is space as for [`update_in`]. What the disk holds then.
     ///
     /// # Errors
