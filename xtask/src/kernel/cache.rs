@@ -1,7 +1,8 @@
 //! Where kernels and their sources are kept: outside of the checkout, since they take long to make and serve every checkout.
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -29,6 +30,17 @@ impl Cache {
         let folder = named.or_else(user).with_context(|| format!("neither HOME nor {VARIABLE} is set"))?;
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(Self { folder })
+    }
+
+    /// Waits until nobody else makes something in it: two checkouts that built one kernel at once broke each other's build. It is the
+    /// caller's until what is returned is dropped.
+    ///
+    /// # Errors
+    /// If it cannot be locked.
+    pub(super) fn alone(&self) -> Result<File> {
+        let lock = File::create(self.path("lock"))?;
+        lock.lock().with_context(|| format!("cannot lock {}", self.folder.display()))?;
+        Ok(lock)
     }
 
     /// A path in it.

@@ -25,6 +25,7 @@ pub(super) fn get() -> Result<Vec<String>> {
         Err(error) => println!("not all programs that exercise the target: {error:#}"),
     }
     let fsx = cache.path("tools/bin/fsx");
+    let _alone = cache.alone()?;
     if !fsx.exists() {
         println!("building fsx, once");
         let install = ["install", "--quiet", "--locked", FSX, "--root"];

@@ -126,11 +126,13 @@ fn built(machine: Machine) -> Result<Result<Built, Vec<String>>> {
         return Ok(Err(missing));
     }
     let cache = Cache::open()?;
+    let alone = cache.alone()?;
     let parts = match linux::Parts::get(&cache) {
         Ok(parts) => parts,
         Err(error) => return Ok(Err(vec![format!("raid-kmod: {error:#}")])),
     };
     let kernel = linux::build(&cache, &parts, machine)?;
+    drop(alone);
     let module = module::build(&parts, &kernel)?;
     Ok(Ok(Built { kernel, module }))
 }
