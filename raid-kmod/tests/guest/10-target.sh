@@ -52,7 +52,7 @@ test_wrong_tables_are_refused_and_leave_nothing() {
 
 # Which code that is depends on the CPU: whoever emulates one says what it must be.
 test_parity_is_by_the_code_of_this_cpu() {
-	wanted=$(sed -n 's/.*raid_parity=\([^ ]*\).*/\1/p' /proc/cmdline)
+	wanted=$(word parity)
 	rmmod raid_kmod
 	insmod /modules/raid_kmod.ko
 	dmesg | grep -q "parity by ${wanted:-[a-z0-9-]*}\$" || fail "not by $wanted: $(dmesg | grep 'parity by' | tail -1)"

@@ -1,8 +1,9 @@
 # Members that fail, and what brings them back.
 
-# over NUMBER: a device-mapper device on a RAM disk, to be given another table later; prints its name.
+# over NUMBER [DEVICE]: a device-mapper device on a RAM disk, or on that, to be given another table later.
 over() {
-	dmsetup create under$1 --table "0 $MEMBER_SECTORS linear /dev/ram$1 0" || fail "no under$1"
+	local device=${2:-/dev/ram$1}
+	dmsetup create under$1 --table "0 $(blockdev --getsz $device) linear $device 0" || fail "no under$1"
 }
 
 # under NUMBER TABLE: gives it that table, at once.
@@ -10,14 +11,18 @@ under() {
 	dmsetup suspend --noflush under$1 && dmsetup load under$1 --table "$2" && dmsetup resume under$1 || fail "under$1: $2"
 }
 
-# line TYPE PARAMETERS COUNT: a line for under0..
+# line TYPE PARAMETERS COUNT [MISSING..]: a line for under0..
 line() {
-	local devices= number=0
-	while [ $number -lt $3 ]; do
-		devices="$devices - /dev/mapper/under$number"
+	local type=$1 parameters=$2 count=$3 devices= number=0
+	shift 3
+	while [ $number -lt $count ]; do
+		case " $* " in
+		*" $number "*) devices="$devices - -" ;;
+		*) devices="$devices - /dev/mapper/under$number" ;;
+		esac
 		number=$((number + 1))
 	done
-	echo "0 $(length_of $1 $3) raid-kmod $1 $(echo $2 | wc -w) $2 $3$devices"
+	echo "0 $(length_of $type $count) raid-kmod $type $(echo $parameters | wc -w) $parameters $count$devices"
 }
 
 # bad NUMBER BLOCK..: these sectors of that member cannot be read until they are written.
@@ -75,30 +80,22 @@ unreadable() {
 # lost TYPE COUNT PARAMETERS BAD MISSING..: of an array without those members, a bad block is an error there and nowhere else, costs no
 # member, and is gone when it is written over. Before that, a member that is filled gets no wrong bytes for it.
 lost() {
-	local type=$1 count=$2 parameters=$3 bad=$4 number missing empty degraded
+	local type=$1 count=$2 parameters=$3 bad=$4 number missing empty
 	shift 4
 	missing=$* empty=$1
-	number=0
-	while [ $number -lt $count ]; do
-		over $number
-		number=$((number + 1))
-	done
+	over_all $count
 	create ours "$(line $type "$parameters" $count)"
 	fill /dev/mapper/ours $(length_of $type $count)
 	dd if=/dev/mapper/ours of=/tmp/before bs=1M count=6 iflag=direct 2>/dev/null
 	remove ours
-	degraded=$(line $type "$parameters" $count)
-	for number in $missing; do degraded=$(echo "$degraded" | sed "s:/dev/mapper/under$number\>:-:"); done
-	create ours "$degraded"
+	create ours "$(line $type "$parameters" $count $missing)"
 	bad $bad 4000
 	unreadable
 	case $errors in 1 | 2) ;; *) fail "$type: $errors blocks cannot be read: $(tail -3 /tmp/dd | tr '\n' ' ')" ;; esac
 	[ "$(field ours 3 | tr -d A | wc -c)" -le $(($(echo $missing | wc -w) + 1)) ] || fail "$type: it cost a member: $(dmsetup status ours)"
 	remove ours
 	dd if=/dev/urandom of=/dev/ram$empty bs=1M count=16 conv=fsync 2>/dev/null
-	degraded=$(line $type "$parameters rebuild $empty" $count)
-	for number in ${missing#$empty}; do degraded=$(echo "$degraded" | sed "s:/dev/mapper/under$number\>:-:"); done
-	create ours "$degraded"
+	create ours "$(line $type "$parameters rebuild $empty" $count ${missing#$empty})"
 	sleep 1
 	echo "$type: $(dmsetup status ours)"
 	unreadable

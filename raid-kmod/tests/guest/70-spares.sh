@@ -5,10 +5,11 @@ own_over() {
 	own "$@" | sed 's:/dev/ram\([0-9]\):/dev/mapper/under\1:g'
 }
 
+# over_all COUNT [DEVICE]: over each RAM disk, or over what DEVICE with its number names.
 over_all() {
 	local number=0
 	while [ $number -lt $1 ]; do
-		over $number
+		over $number ${2:+$2$number}
 		number=$((number + 1))
 	done
 }
@@ -87,10 +88,17 @@ spare_takes_over() {
 	[ "$content" = "$(fingerprint /dev/mapper/ours)" ] || fail "$type: the content changed"
 	remove ours
 	create peer "$(spare "$(own raid $type "$parameters" $count)")"
-	case $type in raid[56]*) ;; *) checked peer ;; esac
 	[ "$content" = "$(fingerprint /dev/mapper/peer)" ] || fail "$type: dm-raid has another content"
-	remove peer
-	case $type in raid[56]*) served_without $content $count spare_table raid $(length_of $type $count) $type "$parameters" 0 $count ;; esac
+	case $type in
+	raid[56]*)
+		remove peer
+		served_without $content $count spare_table raid $(length_of $type $count) $type "$parameters" 0 $count
+		;;
+	*)
+		checked peer
+		remove peer
+		;;
+	esac
 }
 
 slow_a_spare_takes_over_through_suspends_and_a_restart() { with_kinds spare_takes_over; }

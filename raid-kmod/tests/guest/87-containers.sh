@@ -185,44 +185,32 @@ test_a_volume_of_imsm_is_written_to_and_linux_reads_it() {
 	striped_by_us imsm
 }
 
-# over_loops COUNT: /dev/mapper/over0.. over /dev/loop0...
-over_loops() {
-	local number=0
-	while [ $number -lt $1 ]; do
-		dmsetup create over$number --table "0 $(blockdev --getsz /dev/loop$number) linear /dev/loop$number 0" || fail "no over$number"
-		number=$((number + 1))
-	done
-}
-
 # told_over COUNT FORMAT
 told_over() {
-	case $2 in imsm) disks_of $1 $2 | sed 's:/dev/loop\([0-9]\)=:/dev/mapper/over\1=:g' ;; *) disks_of $1 $2 | sed 's:/dev/loop:/dev/mapper/over:g' ;; esac
+	case $2 in imsm) disks_of $1 $2 | sed 's:/dev/loop\([0-9]\)=:/dev/mapper/under\1=:g' ;; *) disks_of $1 $2 | sed 's:/dev/loop:/dev/mapper/under:g' ;; esac
+}
+
+# runs_over_loops FORMAT LEVEL COUNT: a container that is made, run by us over disks that can break.
+runs_over_loops() {
+	container_made $1 $2 $3
+	over_all $3 /dev/loop
+	create ours "$(found $(told_over $3 $1))"
+	wait_idle ours
 }
 
 # break_loops NUMBER..: all at once.
 break_loops() {
 	local number
-	for number in $*; do dmsetup suspend --noflush over$number || fail "over$number stays"; done
-	for number in $*; do dmsetup load over$number --table "0 $(blockdev --getsz /dev/loop$number) error" || fail "no error"; done
-	for number in $*; do dmsetup resume over$number || fail "over$number does not come back"; done
-}
-
-overs_go() {
-	local number=0
-	while [ $number -lt $1 ]; do
-		remove over$number
-		number=$((number + 1))
-	done
+	for number in $*; do dmsetup suspend --noflush under$number || fail "under$number stays"; done
+	for number in $*; do dmsetup load under$number --table "0 $(blockdev --getsz /dev/loop$number) error" || fail "no error"; done
+	for number in $*; do dmsetup resume under$number || fail "under$number does not come back"; done
 }
 
 # fails_under_us FORMAT LEVEL COUNT: the second disk.
 fails_under_us() {
 	local format=$1 level=$2 count=$3
 	kind="$format $level, a failure"
-	container_made $format $level $count
-	over_loops $count
-	create ours "$(found $(told_over $count $format))"
-	wait_idle ours
+	runs_over_loops $format $level $count
 	put /dev/mapper/ours 0 512 4
 	break_loops 1
 	put /dev/mapper/ours 0 512 5
@@ -231,7 +219,7 @@ fails_under_us() {
 	examined /dev/loop0 "$(case $format in imsm) echo "Map State : degraded" ;; *) echo "state\[0\] : Degraded" ;; esac)"
 	content=$(fingerprint /dev/mapper/ours)
 	remove ours
-	overs_go $count
+	not_over $count
 	examined /dev/loop0 "$(clean_is $format)"
 	linux_reads $count $content
 	[ "$(cat /tmp/degraded)" = 1 ] || fail "$kind: md does not know: $(cat /tmp/degraded)"
@@ -258,14 +246,11 @@ test_a_disk_of_a_container_that_fails_is_out_for_linux_too() {
 cut_under_us() {
 	local format=$1 level=$2 count=$3
 	kind="$format $level, a cut"
-	container_made $format $level $count
-	over_loops $count
-	create ours "$(found $(told_over $count $format))"
-	wait_idle ours
+	runs_over_loops $format $level $count
 	put /dev/mapper/ours 4000 512 4
 	break_loops $(seq 0 $((count - 1)))
 	remove ours
-	overs_go $count
+	not_over $count
 	dmesg -c >/dev/null
 	examined /dev/loop0 "$(dirty_is $format)"
 	if [ $level = 5 ]; then

@@ -93,10 +93,15 @@ refilled() {
 	[ "$(field ours 5)" = recover ] || fail "$kind: nobody is filled: $(dmsetup status ours)"
 }
 
+# dm_raid_line WORDS..: a line for under0.. of dm-raid.
+dm_raid_line() {
+	line "$@" | sed 's/ raid-kmod / raid /'
+}
+
 # redundant TYPE COUNT: our check finds nothing, and the members without us are right: copies are equal, and dm-raid serves our content
 # without any of them, without two of a RAID 6. Its own check would say so too, but may hang, see docs/testing.md.
 redundant() {
-	local number line content
+	local content
 	case $(field ours 3) in *[!A]*) fail "$kind: not all are well: $(dmsetup status ours)" ;; esac
 	dmsetup message ours 0 check
 	wait_idle ours
@@ -107,15 +112,7 @@ redundant() {
 	case $kind in
 	raid1\ *) cmp /dev/mapper/under0 /dev/mapper/under1 || fail "$kind: copies differ" ;;
 	raid10*near) cmp /dev/mapper/under0 /dev/mapper/under1 && cmp /dev/mapper/under2 /dev/mapper/under3 || fail "$kind: copies differ" ;;
-	raid[56]*)
-		for number in $(seq 0 $(($2 - 1))); do
-			line=$(line $1 64 $2 | sed "s/ raid-kmod / raid /; s:/dev/mapper/under$number\\>:-:")
-			case $1 in raid6*) line=$(echo "$line" | sed "s:/dev/mapper/under$(((number + 1) % $2))\\>:-:") ;; esac
-			create peer "$line"
-			[ "$content" = "$(fingerprint /dev/mapper/peer)" ] || fail "$kind: dm-raid has another content by $line"
-			remove peer
-		done
-		;;
+	raid[56]*) served_without $content $2 dm_raid_line $1 64 $2 ;;
 	esac
 }
 

@@ -4,9 +4,6 @@
 # given PROGRAM: or the test is skipped.
 given() {
 	[ -x /bin/$1 ] || skip "$1 is not there"
-	# fio's memory, and stress-ng's.
-	mkdir -p /dev/shm
-	grep -q " /dev/shm " /proc/mounts || mount -t tmpfs shm /dev/shm
 }
 
 # told FILE: the end of what a program said, on one line.

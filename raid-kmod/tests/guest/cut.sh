@@ -4,11 +4,6 @@
 
 export MDADM_NO_UDEV=1
 
-# word NAME: of the kernel's command line.
-word() {
-	sed -n "s/.*raid_$1=\([^ ]*\).*/\1/p" /proc/cmdline
-}
-
 members=$(word members)
 level=$(word level)
 length=$(word length)
@@ -57,8 +52,6 @@ noise() {
 # fio writes too, at random and many at once, and reads what it wrote while it goes on: in the second half of that third.
 load() {
 	local from=$(((quiet + length) / 16 * 4096))
-	mkdir -p /dev/shm
-	mount -t tmpfs shm /dev/shm
 	/bin/fio --name=load --filename=/dev/mapper/ours --offset=$from --size=$((length * 512 - from)) --direct=1 --ioengine=libaio --iodepth=8 \
 		--rw=randwrite --bs=4k --verify=crc32c --verify_backlog=32 --time_based --runtime=600 --thread --minimal >/tmp/fio 2>&1 ||
 		echo "cut: fio: $(tail -3 /tmp/fio | tr '\n' ' ')"

@@ -2,8 +2,16 @@
 # Arrays: ours is /dev/mapper/ours on ram0.., the peer's is /dev/mapper/peer on ram8.. (dm-raid of the same kernel).
 
 MEMBER_SECTORS=32768
+
+# word NAME: what the kernel's command line has for us behind that.
+word() {
+	sed -n "s/.*raid_$1=\([^ ]*\).*/\1/p" /proc/cmdline
+}
+
+# Not empty if slow tests are left out.
+HURRY=$(word hurry)
 # How many times longer this kernel may take than others.
-TIMES=$(sed -n "s/.*raid_times=\([^ ]*\).*/\1/p" /proc/cmdline)
+TIMES=$(word times)
 TIMES=${TIMES:-1}
 # Seconds that no test takes.
 HANGS_AFTER=$((300 * TIMES))

@@ -3,8 +3,6 @@
 
 insmod /modules/brd.ko rd_nr=24 rd_size=32768
 insmod /modules/raid_kmod.ko
-mkdir -p /dev/shm
-mount -t tmpfs shm /dev/shm
 export MDADM_NO_UDEV=1
 MEMBER_SECTORS=65536
 
@@ -71,8 +69,8 @@ compared() {
 	done
 }
 
-how=$(sed -n 's/.*raid_speed=\([^ ]*\).*/\1/p' /proc/cmdline)
-only=$(sed -n 's/.*raid_only=\([^ ]*\).*/\1/p' /proc/cmdline)
+how=$(word speed)
+only=$(word only)
 for words in "raid1 2 0" "raid5_ls 4 64" "raid6_zr 5 64" "raid10 4 64"; do
 	case $words in *"$only"*) ;; *) continue ;; esac
 	for missing in "" 1; do
