@@ -32,13 +32,13 @@ impl Cache {
         Ok(Self { folder })
     }
 
-    /// Waits until nobody else makes something in it: two checkouts that built one kernel at once broke each other's build. It is the
-    /// caller's until what is returned is dropped.
+    /// Waits until nobody else makes this in it: two checkouts that built one kernel at once broke each other's build. It is the caller's
+    /// to make until what is returned is dropped.
     ///
     /// # Errors
     /// If it cannot be locked.
-    pub(super) fn alone(&self) -> Result<File> {
-        let lock = File::create(self.path("lock"))?;
+    pub(super) fn alone(&self, what: &str) -> Result<File> {
+        let lock = File::create(self.path(format!("lock-{what}")))?;
         lock.lock().with_context(|| format!("cannot lock {}", self.folder.display()))?;
         Ok(lock)
     }

@@ -13,11 +13,12 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::dice::Dice;
 use super::guest;
 use super::linux::Kernel;
 use super::machine::{Disk, Start};
 use super::running::Guest;
-use super::volatile::{self, Dice};
+use super::volatile;
 use crate::command::{cargo, root};
 use crate::test::count::Counts;
 

@@ -25,8 +25,8 @@ pub(super) fn get() -> Result<Vec<String>> {
         Err(error) => println!("not all programs that exercise the target: {error:#}"),
     }
     let fsx = cache.path("tools/bin/fsx");
-    let _alone = cache.alone()?;
     if !fsx.exists() {
+        let _alone = cache.alone("fsx")?;
         println!("building fsx, once");
         let install = ["install", "--quiet", "--locked", FSX, "--root"];
         if let Err(error) = output(cargo().args(install).arg(cache.path("tools"))) {

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 
 use super::Choice;
 use super::archive::{Archive, Kind};
+use super::dice::Dice;
 use super::linux::Kernel;
 use super::machine::{BEST_CPU, Start};
 use super::running::GUEST;
@@ -119,16 +120,10 @@ pub(super) fn fill(image: &Path, modules: &[&Path], more: &[&str]) -> Result<()>
     Ok(())
 }
 
-/// The bytes that traces write: Marsaglia's xorshift (13, 7, 17) from 1 on, as `raid-user/tests/traces/trace.rs` makes them.
+/// The bytes that traces write, from 1 on, as `raid-user/tests/traces/trace.rs` makes them.
 pub(super) fn pattern() -> Vec<u8> {
-    let mut dice = 1_u64;
-    let mut next = || {
-        dice ^= dice << 13;
-        dice ^= dice >> 7;
-        dice ^= dice << 17;
-        dice
-    };
-    (0..PATTERN_BYTES / 8).flat_map(|_| next().to_le_bytes()).collect()
+    let mut dice = Dice(1);
+    (0..PATTERN_BYTES / 8).flat_map(|_| dice.next().to_le_bytes()).collect()
 }
 
 /// Boots the guest and counts what it says. In a hurry, it leaves out what is slow. An emulated machine is booted once for each of

@@ -45,6 +45,7 @@ impl Parts {
     /// # Errors
     /// If a part cannot be had here.
     pub(super) fn get(cache: &Cache) -> Result<Self> {
+        let _alone = cache.alone("parts")?;
         let source = match cache.newest("linux-") {
             Some(source) => source,
             None => fetch_source(cache)?,
@@ -144,6 +145,7 @@ impl Kernel {
 /// If it cannot be built; the build's log is named.
 pub(super) fn build(cache: &Cache, parts: &Parts, machine: Machine) -> Result<Kernel> {
     let name = format!("{}-{}-rust-{}", machine.name(), parts.version, rust_src::release()?);
+    let _alone = cache.alone(&name)?;
     let folder = cache.path(&name);
     let done = folder.join("raid.config");
     if fs::read_to_string(&done).is_ok_and(|config| config == machine.config()) {

@@ -6,6 +6,7 @@
 mod archive;
 mod cache;
 mod cuts;
+mod dice;
 mod exercisers;
 mod guest;
 mod linux;
@@ -126,13 +127,11 @@ fn built(machine: Machine) -> Result<Result<Built, Vec<String>>> {
         return Ok(Err(missing));
     }
     let cache = Cache::open()?;
-    let alone = cache.alone()?;
     let parts = match linux::Parts::get(&cache) {
         Ok(parts) => parts,
         Err(error) => return Ok(Err(vec![format!("raid-kmod: {error:#}")])),
     };
     let kernel = linux::build(&cache, &parts, machine)?;
-    drop(alone);
     let module = module::build(&parts, &kernel)?;
     Ok(Ok(Built { kernel, module }))
 }

@@ -8,6 +8,8 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
 
+use super::dice::Dice;
+
 const SECTOR: usize = 512;
 
 /// What a log begins with, from its first flush on.
@@ -15,22 +17,6 @@ const MAGIC: u64 = 0x006a_7366_7773_6872;
 
 /// Flags of an entry. There are no others that a disk of QEMU's makes, but for a discard, which our guests do not ask for.
 const FLUSH: u64 = 1;
-
-/// Marsaglia's xorshift (13, 7, 17).
-pub(super) struct Dice(u64);
-
-impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    fn throw(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-}
 
 /// Sectors that were written, in the log's order.
 struct Write<'a> {
