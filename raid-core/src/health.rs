@@ -336,8 +336,7 @@ impl Health {
     /// The seats that take writes: those of members that are there, and of copies in the making.
     #[must_use]
     pub fn written(&self) -> Columns {
-        let there = Columns::first(self.members).difference(self.missing());
-        self.seats().written(there, Columns::EMPTY)
+        self.seats().written(self.present(), Columns::EMPTY)
     }
 
     /// True if nobody is missing or being filled.
@@ -359,11 +358,16 @@ impl Health {
         }
     }
 
+    /// Slots with somebody in them, whole or being filled.
+    #[must_use]
+    pub fn present(&self) -> Columns {
+        self.in_sync.union(self.rebuilding().map(|(member, _)| member).collect())
+    }
+
     /// Slots with nobody in them.
     #[must_use]
     pub fn missing(&self) -> Columns {
-        let rebuilding: Columns = self.rebuilding().map(|(member, _)| member).collect();
-        Columns::first(self.members).difference(self.in_sync).difference(rebuilding)
+        Columns::first(self.members).difference(self.present())
     }
 
     /// Members to be read only if nobody else can be. Kept for missing ones too.

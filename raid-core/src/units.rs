@@ -220,7 +220,7 @@ impl Columns {
     }
 
     /// The members in ascending order. Takes a step for each of them, not for each that there could be.
-    pub fn iter(mut self) -> impl Iterator<Item = Member> {
+    pub fn iter(mut self) -> impl Iterator<Item = Member> + Clone {
         core::iter::from_fn(move || self.pop())
     }
 }

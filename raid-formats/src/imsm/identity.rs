@@ -148,10 +148,16 @@ impl Metadata<'_> {
     /// has a name that no drive's rules were applied to.
     #[must_use]
     pub fn index_told(&self, text: &str) -> Option<u8> {
-        let mut plain = [0; SERIAL_BYTES];
-        plain.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
-        self.index_of(&serial(text)).or(self.index_of(&plain))
+        self.index_of(&serial(text)).or(self.index_of(&plain(text)))
     }
+}
+
+/// A serial number as it is written, without the rules for drives.
+#[must_use]
+pub fn plain(text: &str) -> Serial {
+    let mut plain = [0; SERIAL_BYTES];
+    plain.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
+    plain
 }
 
 /// Index of the disk whose partial parity log this is: a log's entries name the slot that holds their parity, which is the log's own

@@ -20,7 +20,9 @@ pub mod update;
 mod volume;
 
 pub use create::{CreateParams, VolumeParams, create};
-pub use identity::{Identity, LOG_BUFFER_BYTES, Medium, Part, Serial, TooMany, UNKNOWN_MAX, eliminate, logged_by};
+pub use identity::{
+    Identity, LOG_BUFFER_BYTES, Medium, Part, Serial, TooMany, UNKNOWN_MAX, eliminate, logged_by, plain,
+};
 pub use metadata::{Map, Metadata, RawVolume, SUPPORTED, checksum, serial};
 pub use probe::{Place, RECORD_BYTES_MAX, probe, read};
 pub use refusal::{Fault, Refusal};

@@ -31,7 +31,6 @@ struct Inner {
     volume: Volume,
     /// Disks that could not be told: they are told nothing any more.
     faults: Columns,
-    slots: u16,
 }
 
 /// The records of a container's disks.
@@ -72,8 +71,7 @@ impl Desk<'_> {
 impl Container {
     /// What goes on with what was read.
     pub(crate) fn new(said: Said, volume: Volume) -> Result<Self> {
-        let (slots, faults) = (said.health.members(), Columns::EMPTY);
-        let inner = Inner { book: Book::new(said), volume, faults, slots };
+        let inner = Inner { book: Book::new(said), volume, faults: Columns::EMPTY };
         Ok(Self(KBox::pin_init(new_mutex!(inner, "raid_container"), GFP_KERNEL)?))
     }
 
@@ -109,10 +107,8 @@ impl Container {
     pub(super) fn go_on(&self, desk: &Desk<'_>, set: bool) -> Columns {
         let mut inner = self.0.lock();
         let well = !set || inner.change(desk, |said| said.dirty = true);
-        Columns::first(inner.slots)
-            .iter()
-            .filter(|member| inner.book.said().lives(*member) && !(well && inner.answer(*member)))
-            .collect()
+        let living = inner.book.said().health.present();
+        living.iter().filter(|member| !(well && inner.answer(*member))).collect()
     }
 }
 
@@ -124,8 +120,7 @@ impl Inner {
 
     #[inline(never)]
     fn say(&mut self, desk: &Desk<'_>, next: Said) -> bool {
-        let told = Columns::first(self.slots).iter().filter(|member| next.lives(*member)).collect::<Columns>();
-        let told = told.difference(self.faults);
+        let told = next.health.present().difference(self.faults);
         let failed = match &mut self.volume {
             Volume::Ddf(volume) => volume.say(desk, told, &next),
             Volume::Imsm(volume) => volume.say(desk, told, &next),

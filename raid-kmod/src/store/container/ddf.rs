@@ -81,7 +81,7 @@ impl DdfVolume {
             let set = held.get(usize::from(member.0))?.as_ref()?;
             set.kept.of(&set.bytes)
         };
-        let sets = || (0..=u8::MAX).map(Member).filter(|member| told.contains(*member)).filter_map(own);
+        let sets = || told.iter().filter_map(own);
         let Some(lead) = running::lead(sets()) else { return Some(Columns::EMPTY) };
         let volume = telling.volume(&lead).ok()?;
         changed.clear();

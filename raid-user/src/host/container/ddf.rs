@@ -63,7 +63,8 @@ impl Format for DdfVolume {
         let changed: Vec<DiskChange> = telling.disks(&lead, newest.iter().copied()).collect();
         let joined: Vec<NewDisk> = telling.joined().collect();
         let changes = Changes { volume, disks: &changed, joined: &joined, replaced: &replaced };
-        let (mut nexts, mut room) = (vec![Vec::new(); disks.len()], [0; 4096]);
+        let mut nexts = vec![Vec::new(); disks.len()];
+        let mut room: ddf::BlockRoom = [0; _];
         let mut after = Vec::new();
         for ((disk, held), next) in disks.iter_mut().zip(&held).zip(&mut nexts) {
             let Some(Held { anchor, metadata }) = held else { continue };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use raid_core::{Member, Sector, Sectors};
 use raid_formats::imsm::{
     self, Metadata, NewDisk, RunningState, Serial,
-    raw::{SERIAL_BYTES, WriteHole},
+    raw::WriteHole,
     running::{self, Telling},
 };
 use raid_formats::record::Uuid;
@@ -120,8 +120,7 @@ impl ImsmVolume {
 
 /// A serial number as the table would have it: by the rules for drives, or, if that is how the table has one, as it is written.
 fn plain_or_drives(text: &str, lead: &Metadata) -> Serial {
-    let mut plain = [0; SERIAL_BYTES];
-    plain.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
+    let plain = imsm::plain(text);
     if lead.index_of(&plain).is_some() { plain } else { imsm::serial(text) }
 }
 
